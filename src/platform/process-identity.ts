@@ -1,0 +1,47 @@
+import { readFileSync, readlinkSync } from 'node:fs'
+import { hostname } from 'node:os'
+
+/** Which process this is, so that another one on the same machine can tell for certain whether it still lives. */
+export interface ProcessIdentity {
+  readonly host: string
+  /** Changes with every boot of the machine. */
+  readonly bootId: string
+  /** Process numbers mean something only inside their namespace. */
+  readonly pidNamespace: string
+  readonly pid: number
+  /** Clock ticks since boot: tells a process from a later one with the same number. */
+  readonly startTicks: string
+}
+
+/** The identity of this process, out of /proc. */
+export function readProcessIdentity(): ProcessIdentity {
+  return {
+    host: hostname(),
+    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    pidNamespace: readlinkSync('/proc/self/ns/pid'),
+    pid: process.pid,
+    startTicks: startTicksOf(process.pid) ?? '',
+  }
+}
+
+/**
+ * True only when the process certainly does not live any more, as seen from `self`: the same machine was booted anew, or
+ * its process table has no such process. From another machine or namespace nothing is certain.
+ */
+export function isProvablyDead(identity: ProcessIdentity, self: ProcessIdentity): boolean {
+  if (identity.host !== self.host) return false
+  if (identity.bootId !== self.bootId) return true
+  if (identity.pidNamespace !== self.pidNamespace) return false
+  return startTicksOf(identity.pid) !== identity.startTicks
+}
+
+/** Field 22 of /proc/PID/stat (proc(5)); the command's name before it may contain anything, so count from its ")". */
+function startTicksOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return state === 'Z' ? undefined : fields[18] // a zombie does nothing any more
+  } catch {
+    return undefined // no such process: that is the answer
+  }
+}

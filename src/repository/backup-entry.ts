@@ -1,0 +1,55 @@
+import { parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
+import { formatLsn, parseLsn, type Lsn } from '../domain/lsn.ts'
+import { formatInstant, parseTargetTime, type Instant } from '../domain/target-time.ts'
+import { toTimelineId, type TimelineId } from '../domain/timeline.ts'
+import type { RecordReader } from './record.ts'
+
+/** What the catalogue says about one listed backup: enough to choose it, not enough to restore it. */
+export interface BackupEntry {
+  readonly label: BackupLabel
+  readonly type: 'full' | 'incr'
+  readonly major: number
+  readonly timeline: TimelineId
+  readonly startLsn: Lsn
+  readonly stopLsn: Lsn
+  /** The server's clock when the backup began and when it ended. */
+  readonly startedAt: Instant
+  readonly stoppedAt: Instant
+  readonly fileCount: number
+  /** What a restore writes, without WAL. */
+  readonly restoredBytes: number
+  /** What this backup added to the repository. */
+  readonly storedBytes: number
+  /** Pages whose checksum was wrong twice. Such a backup is kept, reported, and never the only one. */
+  readonly damagedPageCount: number
+  /** Keyed digest of the manifest's bytes, in hexadecimal: an entry names exactly one manifest. */
+  readonly manifestDigest: string
+}
+
+export function encodeBackupEntry(entry: BackupEntry): Record<string, unknown> {
+  return {
+    ...entry,
+    startLsn: formatLsn(entry.startLsn),
+    stopLsn: formatLsn(entry.stopLsn),
+    startedAt: formatInstant(entry.startedAt),
+    stoppedAt: formatInstant(entry.stoppedAt),
+  }
+}
+
+export function decodeBackupEntry(reader: RecordReader): BackupEntry {
+  return {
+    label: reader.parsed('label', parseBackupLabel),
+    type: reader.word('type', ['full', 'incr']),
+    major: reader.count('major'),
+    timeline: reader.parsedCount('timeline', toTimelineId),
+    startLsn: reader.parsed('startLsn', parseLsn),
+    stopLsn: reader.parsed('stopLsn', parseLsn),
+    startedAt: reader.parsed('startedAt', parseTargetTime),
+    stoppedAt: reader.parsed('stoppedAt', parseTargetTime),
+    fileCount: reader.count('fileCount'),
+    restoredBytes: reader.count('restoredBytes'),
+    storedBytes: reader.count('storedBytes'),
+    damagedPageCount: reader.count('damagedPageCount'),
+    manifestDigest: reader.string('manifestDigest'),
+  }
+}

@@ -1,0 +1,129 @@
+import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { parseSystemIdentifier, type SystemIdentifier } from '../domain/system-identifier.ts'
+import { toWalSegmentSize, type WalSegmentSize } from '../domain/wal-segment.ts'
+import { randomBytes } from '../platform/random.ts'
+import { clusterRecordKey, clusterRecordPrefix } from './object-keys.ts'
+import type { Repository } from './open-repository.ts'
+import { encodeRecord, RecordReader } from './record.ts'
+import { readObject, writeObject } from './sealed-store.ts'
+
+/** What a repository knows about one protected cluster. */
+export interface ClusterRecord {
+  /** 16 hexadecimal digits, random: the first part of the keys of everything that belongs to the cluster. */
+  readonly id: string
+  readonly name: string
+  readonly systemIdentifier: SystemIdentifier
+  /** 32 hexadecimal digits, random. A restored copy that archives on its own is another lineage of the same system. */
+  readonly lineage: string
+  readonly major: number
+  readonly walSegmentSize: WalSegmentSize
+  readonly createdAtMs: number
+}
+
+export type NewCluster = Pick<ClusterRecord, 'name' | 'systemIdentifier' | 'major' | 'walSegmentSize'>
+
+/**
+ * The cluster's record, created when the repository has none of that name. Throws `cluster-mismatch` when the name
+ * stands for another system, or for the same one with another major version or segment size.
+ */
+export async function ensureCluster(
+  repository: Repository,
+  cluster: NewCluster,
+  context: RunContext,
+): Promise<ClusterRecord> {
+  const known = await findCluster(repository, cluster.name, context)
+  if (known !== undefined) {
+    assertSameCluster(known, cluster, repository.store.location)
+    return known
+  }
+  const record: ClusterRecord = {
+    ...cluster,
+    id: Buffer.from(randomBytes(8)).toString('hex'),
+    lineage: Buffer.from(randomBytes(16)).toString('hex'),
+    createdAtMs: context.clock.now(),
+  }
+  const name = { kind: 'cluster', key: clusterRecordKey(record.id, 1) } as const
+  await writeObject(repository, { name, payload: encodeRecord(record) }, context)
+  return record
+}
+
+/** The record of the cluster with this name, or undefined. */
+export async function findCluster(
+  repository: Repository,
+  name: string,
+  context: RunContext,
+): Promise<ClusterRecord | undefined> {
+  const clusters = await listClusters(repository, context)
+  return clusters.find((cluster) => cluster.name === name)
+}
+
+/** Like `findCluster`, but a cluster that the repository does not know is an error: `cluster-unknown`. */
+export async function requireCluster(
+  repository: Repository,
+  name: string,
+  context: RunContext,
+): Promise<ClusterRecord> {
+  const clusters = await listClusters(repository, context)
+  const cluster = clusters.find((candidate) => candidate.name === name)
+  if (cluster !== undefined) return cluster
+  const known = clusters.map((candidate) => `"${candidate.name}"`).join(', ')
+  throw new OperationError(
+    'cluster-unknown',
+    `opening cluster "${name}" in "${repository.store.location}": the repository knows ${known === '' ? 'no cluster' : known}`,
+    { hint: `Run "holdfast init --cluster ${name}" to add it.` },
+  )
+}
+
+/** Every cluster of the repository, oldest first. */
+export async function listClusters(
+  repository: Repository,
+  context: RunContext,
+): Promise<readonly ClusterRecord[]> {
+  const newest = new Map<string, string>()
+  for await (const { key } of repository.store.list(clusterRecordPrefix, context)) {
+    newest.set(key.split('/')[1] ?? '', key) // ascending, so the highest revision of each stays
+  }
+  const records: ClusterRecord[] = []
+  for (const key of newest.values()) {
+    const payload = await readObject(repository, { kind: 'cluster', key }, context)
+    if (payload !== undefined) records.push(decodeClusterRecord(payload, key))
+  }
+  return records.toSorted((one, other) => one.createdAtMs - other.createdAtMs)
+}
+
+/** Throws `cluster-mismatch` unless `found` is the cluster of the record. */
+export function assertSameCluster(
+  record: ClusterRecord,
+  found: Omit<NewCluster, 'name'>,
+  location: string,
+): void {
+  const differences = [
+    record.systemIdentifier === found.systemIdentifier
+      ? []
+      : [`expected system identifier ${record.systemIdentifier}, found ${found.systemIdentifier}`],
+    record.major === found.major ? [] : [`expected PostgreSQL ${record.major}, found ${found.major}`],
+    record.walSegmentSize === found.walSegmentSize
+      ? []
+      : [`expected WAL segments of ${record.walSegmentSize} bytes, found ${found.walSegmentSize}`],
+  ].flat()
+  if (differences.length === 0) return
+  throw new OperationError(
+    'cluster-mismatch',
+    `using cluster "${record.name}" in "${location}": ${differences.join('; ')}`,
+    { hint: 'Give the other cluster a name of its own with "holdfast init --cluster NAME".' },
+  )
+}
+
+function decodeClusterRecord(payload: Uint8Array, key: string): ClusterRecord {
+  const reader = RecordReader.decode(payload, `cluster record "${key}"`)
+  return {
+    id: reader.string('id'),
+    name: reader.string('name'),
+    systemIdentifier: reader.parsed('systemIdentifier', parseSystemIdentifier),
+    lineage: reader.string('lineage'),
+    major: reader.count('major'),
+    walSegmentSize: reader.parsedCount('walSegmentSize', toWalSegmentSize),
+    createdAtMs: reader.count('createdAtMs'),
+  }
+}

@@ -1,0 +1,235 @@
+import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { isProvablyDead, type ProcessIdentity } from '../platform/process-identity.ts'
+import { leaseKey, leasePrefix, type LeasePosition } from './object-keys.ts'
+import type { Repository } from './open-repository.ts'
+import { encodeRecord, RecordReader } from './record.ts'
+import { readObject, writeObject } from './sealed-store.ts'
+
+/** How long a lease holds without a new beat. A holder beats three times as often, and stops before it runs out. */
+const leaseLifetimeMs = 60_000
+const beatIntervalMs = leaseLifetimeMs / 3
+/** How far the clocks of two hosts may be apart before one takes a living holder for dead. */
+const clockSkewMs = 120_000
+const releasedBeat = 99_999_999
+const mostAttempts = 10
+
+export interface LeaseRequest {
+  readonly clusterId: string
+  /** What is leased, such as `backup`. One holder at a time per cluster and scope. */
+  readonly scope: string
+  /** What the holder does, for whoever finds the lease taken. */
+  readonly purpose: string
+  readonly holder: ProcessIdentity
+}
+
+interface Beat extends LeasePosition {
+  readonly holder: ProcessIdentity
+  readonly purpose: string
+  readonly beatAtMs: number
+}
+
+/**
+ * A lease on write-once objects. Claiming writes `TOKEN.0`, which only one process can; the token rises with every
+ * claim and so fences: who finds a higher one has lost. Being alive is shown by `TOKEN.1`, `TOKEN.2`, ... The holder of a
+ * lease that has had no beat for its lifetime plus the clock skew, or whose process is provably dead, is passed over.
+ */
+export class Lease implements AsyncDisposable {
+  readonly token: number
+  /** Aborted when the lease is lost: the work must stop, somebody else may hold it. */
+  readonly lost: AbortSignal
+  readonly #repository: Repository
+  readonly #request: LeaseRequest
+  readonly #context: RunContext
+  readonly #losing = new AbortController()
+  readonly #ending = new AbortController()
+  readonly #beating: Promise<void>
+  #beat = 0
+  #beatAt: { readonly monotonic: number; readonly wall: number }
+
+  /** Use `acquireLease`. */
+  constructor(
+    repository: Repository,
+    request: LeaseRequest,
+    { token, context }: { token: number; context: RunContext },
+  ) {
+    this.#repository = repository
+    this.#request = request
+    this.#context = context
+    this.token = token
+    this.lost = this.#losing.signal
+    this.#beatAt = this.#readClocks()
+    this.#beating = this.#keepBeating()
+  }
+
+  /**
+   * Proves, right before something that cannot be undone, that nobody else has taken over. Throws `lease-lost`. Both
+   * clocks count: the monotonic one does not run while the machine sleeps, the wall clock may be set back.
+   */
+  async confirm(): Promise<void> {
+    const now = this.#readClocks()
+    const ageMs = Math.max(now.monotonic - this.#beatAt.monotonic, now.wall - this.#beatAt.wall)
+    if (this.lost.aborted || ageMs >= leaseLifetimeMs)
+      throw this.#lose(`it was not renewed for ${Math.round(ageMs / 1000)} s`)
+    const newest = await findNewest(this.#repository, this.#request, this.#context)
+    if (newest?.token !== this.token) throw this.#lose('another process has taken it over')
+  }
+
+  /** Releases the lease, so that the next one need not wait. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort()
+    await this.#beating
+    if (this.lost.aborted) return
+    const context = { ...this.#context, signal: new AbortController().signal } // also after the work was cancelled
+    await writeBeat(this.#repository, this.#request, {
+      position: { token: this.token, beat: releasedBeat },
+      context,
+    })
+    await this.#forgetBeat(this.#beat, context)
+  }
+
+  async #keepBeating(): Promise<void> {
+    const signal = this.#ending.signal
+    while (!this.#isEnding() && !this.lost.aborted) {
+      try {
+        await this.#context.clock.sleep(beatIntervalMs, signal)
+        await this.#writeNextBeat({ ...this.#context, signal })
+      } catch (cause) {
+        if (!this.#isEnding() && this.#isOverdue()) this.#lose('it could not be renewed', cause)
+      }
+    }
+  }
+
+  async #writeNextBeat(context: RunContext): Promise<void> {
+    const clocks = this.#readClocks()
+    const position = { token: this.token, beat: this.#beat + 1 }
+    await writeBeat(this.#repository, this.#request, { position, context })
+    const previous = this.#beat
+    this.#beat = position.beat
+    this.#beatAt = clocks
+    await this.#forgetBeat(previous, context)
+  }
+
+  /** Beat 0 stays: it keeps the token taken. */
+  async #forgetBeat(beat: number, context: RunContext): Promise<void> {
+    if (beat === 0) return
+    const { clusterId, scope } = this.#request
+    await this.#repository.store.delete([leaseKey(clusterId, scope, { token: this.token, beat })], context)
+  }
+
+  #isEnding(): boolean {
+    return this.#ending.signal.aborted
+  }
+
+  #isOverdue(): boolean {
+    const now = this.#readClocks()
+    return now.monotonic - this.#beatAt.monotonic + beatIntervalMs >= leaseLifetimeMs
+  }
+
+  #readClocks(): { monotonic: number; wall: number } {
+    return { monotonic: this.#context.clock.monotonic(), wall: this.#context.clock.now() }
+  }
+
+  #lose(reason: string, cause?: unknown): OperationError {
+    const error = new OperationError(
+      'lease-lost',
+      `holding the lease for "${this.#request.purpose}": ${reason}`,
+      {
+        cause,
+        hint: 'Run the command again; nothing half-done is listed.',
+      },
+    )
+    this.#losing.abort(error)
+    return error
+  }
+}
+
+/** Takes the lease, or throws `busy` saying who holds it since when. */
+export async function acquireLease(
+  repository: Repository,
+  request: LeaseRequest,
+  context: RunContext,
+): Promise<Lease> {
+  for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
+    const newest = await findNewest(repository, request, context)
+    if (newest !== undefined) refuseIfHeld(newest, request, context)
+    const token = (newest?.token ?? 0) + 1
+    const answer = await writeBeat(repository, request, { position: { token, beat: 0 }, context })
+    if (answer === 'exists') continue // somebody was faster: look again
+    await forgetOlderTokens(repository, request, { token, context })
+    return new Lease(repository, request, { token, context })
+  }
+  throw new OperationError(
+    'busy',
+    `taking the lease for "${request.purpose}": others were faster ${mostAttempts} times`,
+  )
+}
+
+function refuseIfHeld(newest: Beat, request: LeaseRequest, context: RunContext): void {
+  if (newest.beat === releasedBeat || isProvablyDead(newest.holder, request.holder)) return
+  const silentMs = context.clock.now() - newest.beatAtMs
+  if (silentMs > leaseLifetimeMs + clockSkewMs) return
+  const { host, pid } = newest.holder
+  throw new OperationError(
+    'busy',
+    `taking the lease for "${request.purpose}": "${newest.purpose}" runs on host "${host}" as process ${pid}`,
+    {
+      hint: 'Wait until it has ended; a process that died on another host is passed over after three minutes.',
+    },
+  )
+}
+
+async function findNewest(
+  repository: Repository,
+  request: Pick<LeaseRequest, 'clusterId' | 'scope'>,
+  context: RunContext,
+): Promise<Beat | undefined> {
+  let newest: { key: string; position: LeasePosition } | undefined
+  for await (const { key } of repository.store.list(leasePrefix(request.clusterId, request.scope), context)) {
+    const match = /\/(\d{10})\.(\d{8})$/.exec(key)
+    if (match !== null) newest = { key, position: { token: Number(match[1]), beat: Number(match[2]) } }
+  }
+  if (newest === undefined) return undefined
+  const payload = await readObject(repository, { kind: 'lease', key: newest.key }, context)
+  if (payload === undefined) return findNewest(repository, request, context) // its holder has just moved on
+  return { ...newest.position, ...decodeBeat(payload, newest.key) }
+}
+
+function decodeBeat(payload: Uint8Array, key: string): Omit<Beat, keyof LeasePosition> {
+  const reader = RecordReader.decode(payload, `lease "${key}"`)
+  const holder = reader.record('holder')
+  return {
+    purpose: reader.string('purpose'),
+    beatAtMs: reader.count('beatAtMs'),
+    holder: {
+      host: holder.string('host'),
+      bootId: holder.string('bootId'),
+      pidNamespace: holder.string('pidNamespace'),
+      pid: holder.count('pid'),
+      startTicks: holder.string('startTicks'),
+    },
+  }
+}
+
+function writeBeat(
+  repository: Repository,
+  { clusterId, scope, purpose, holder }: LeaseRequest,
+  { position, context }: { position: LeasePosition; context: RunContext },
+): Promise<'created' | 'exists'> {
+  const name = { kind: 'lease', key: leaseKey(clusterId, scope, position) } as const
+  const payload = encodeRecord({ purpose, holder, beatAtMs: context.clock.now() })
+  return writeObject(repository, { name, payload }, context)
+}
+
+async function forgetOlderTokens(
+  repository: Repository,
+  { clusterId, scope }: LeaseRequest,
+  { token, context }: { token: number; context: RunContext },
+): Promise<void> {
+  const older: string[] = []
+  for await (const { key } of repository.store.list(leasePrefix(clusterId, scope), context)) {
+    const match = /\/(\d{10})\.\d{8}$/.exec(key)
+    if (match !== null && Number(match[1]) < token) older.push(key)
+  }
+  await repository.store.delete(older, context)
+}

@@ -1,0 +1,172 @@
+import type { BinaryReader } from '../codec/binary-reader.ts'
+import type { BinaryWriter } from '../codec/binary-writer.ts'
+
+/** A run of a file's bytes and where they are stored. A file's extents follow each other without holes. */
+export interface Extent {
+  readonly length: number
+  readonly source: ExtentSource
+}
+
+export type ExtentSource =
+  | { readonly kind: 'zeros' }
+  /** `pack` is an index into the manifest's pack table; `offset` is where in the unit's raw bytes the run begins. */
+  | { readonly kind: 'unit'; readonly pack: number; readonly unit: number; readonly offset: number }
+
+interface CommonEntry {
+  /** 0: the data directory; else the OID of a tablespace. */
+  readonly root: number
+  /** Relative to the root, without a leading slash; empty for the root itself. Bytes, because file names are bytes. */
+  readonly path: Uint8Array
+}
+
+export interface DirectoryEntry extends CommonEntry {
+  readonly kind: 'directory'
+  readonly mode: number
+  /** Index into the manifest's owners. */
+  readonly owner: number
+}
+
+export interface FileEntry extends CommonEntry {
+  readonly kind: 'file'
+  readonly mode: number
+  readonly owner: number
+  readonly sizeBytes: number
+  readonly modifiedAtMs: number
+  /** Blocks whose page checksum was wrong twice, ascending. */
+  readonly damagedBlocks: readonly number[]
+  readonly extents: readonly Extent[]
+}
+
+export interface LinkEntry extends CommonEntry {
+  readonly kind: 'link'
+  readonly owner: number
+  readonly target: Uint8Array
+}
+
+/** One line of a manifest: entries stand in ascending order of root, then of path bytes. */
+export type ManifestEntry = DirectoryEntry | FileEntry | LinkEntry
+
+const contradiction = 'found an entry that contradicts itself'
+const kinds = ['directory', 'file', 'link'] as const
+
+/** Entries are written relative to the one before them in the same frame. */
+export interface EntryContext {
+  root: number
+  path: Uint8Array
+  pack: number
+  unit: number
+}
+
+export const newEntryContext = (): EntryContext => ({ root: 0, path: new Uint8Array(), pack: 0, unit: 0 })
+
+/** docs/formats/manifest.md describes the bytes. */
+export function encodeEntry(writer: BinaryWriter, entry: ManifestEntry, context: EntryContext): void {
+  writer.u8(kinds.indexOf(entry.kind))
+  writer.varint(entry.root)
+  const shared = entry.root === context.root ? sharedPrefix(entry.path, context.path) : 0
+  writer.varint(shared)
+  writer.varint(entry.path.length - shared)
+  writer.bytes(entry.path.subarray(shared))
+  context.root = entry.root
+  context.path = entry.path
+  writer.varint(entry.owner)
+  switch (entry.kind) {
+    case 'directory':
+      writer.varint(entry.mode)
+      return
+    case 'link':
+      writer.varint(entry.target.length)
+      writer.bytes(entry.target)
+      return
+    case 'file':
+      writer.varint(entry.mode)
+      encodeFile(writer, entry, context)
+  }
+}
+
+/** Throws `damaged` for an entry that contradicts itself, such as extents that do not add up to the file's size. */
+export function decodeEntry(reader: BinaryReader, context: EntryContext): ManifestEntry {
+  const kind = kinds[reader.u8()]
+  const root = reader.varint()
+  const shared = reader.varint()
+  if (kind === undefined || shared > (root === context.root ? context.path.length : 0))
+    throw reader.damage(contradiction)
+  const suffix = reader.bytes(reader.varint())
+  const path = Buffer.concat([context.path.subarray(0, shared), suffix])
+  context.root = root
+  context.path = path
+  const owner = reader.varint()
+  switch (kind) {
+    case 'directory':
+      return { kind, root, path, owner, mode: reader.varint() }
+    case 'link':
+      return { kind, root, path, owner, target: reader.bytes(reader.varint()).slice() }
+    case 'file':
+      return { kind, root, path, owner, mode: reader.varint(), ...decodeFile(reader, context) }
+  }
+}
+
+type FileContent = Pick<FileEntry, 'sizeBytes' | 'modifiedAtMs' | 'damagedBlocks' | 'extents'>
+
+function encodeFile(writer: BinaryWriter, file: FileContent, context: EntryContext): void {
+  writer.varint(file.sizeBytes)
+  writer.varint(Math.max(0, Math.trunc(file.modifiedAtMs)))
+  writer.varint(file.damagedBlocks.length)
+  let previous = 0
+  for (const block of file.damagedBlocks) {
+    writer.varint(block - previous)
+    previous = block
+  }
+  writer.varint(file.extents.length)
+  for (const { length, source } of file.extents) {
+    writer.varint(length)
+    if (source.kind === 'zeros') {
+      writer.varint(0)
+      continue
+    }
+    // 0 stands for zeros; 1 + zigzag keeps the common case, the same or the next pack, at one byte.
+    writer.varint(1 + zigzag(source.pack - context.pack))
+    writer.varint(zigzag(source.unit - context.unit))
+    writer.varint(source.offset)
+    context.pack = source.pack
+    context.unit = source.unit
+  }
+}
+
+function decodeFile(reader: BinaryReader, context: EntryContext): FileContent {
+  const sizeBytes = reader.varint()
+  const modifiedAtMs = reader.varint()
+  let block = 0
+  const damagedBlocks = Array.from({ length: reader.count(1) }, () => (block += reader.varint()))
+  const extentCount = reader.count(2)
+  const extents: Extent[] = []
+  let covered = 0
+  for (let index = 0; index < extentCount; index += 1) {
+    const length = reader.varint()
+    covered += length
+    extents.push({ length, source: decodeSource(reader, context) })
+  }
+  if (covered !== sizeBytes || extents.some(({ length }) => length === 0)) throw reader.damage(contradiction)
+  return { sizeBytes, modifiedAtMs, damagedBlocks, extents }
+}
+
+function decodeSource(reader: BinaryReader, context: EntryContext): ExtentSource {
+  const step = reader.varint()
+  if (step === 0) return { kind: 'zeros' }
+  const pack = context.pack + unzigzag(step - 1)
+  const unit = context.unit + unzigzag(reader.varint())
+  if (pack < 0 || unit < 0) throw reader.damage(contradiction)
+  context.pack = pack
+  context.unit = unit
+  return { kind: 'unit', pack, unit, offset: reader.varint() }
+}
+
+const zigzag = (value: number): number => (value >= 0 ? value * 2 : -value * 2 - 1)
+const unzigzag = (value: number): number => (value % 2 === 0 ? value / 2 : -(value + 1) / 2)
+
+function sharedPrefix(one: Uint8Array, other: Uint8Array): number {
+  const most = Math.min(one.length, other.length)
+  let length = 0
+  while (length < most && one[length] === other[length]) length += 1
+  return length
+}

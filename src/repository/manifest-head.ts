@@ -1,0 +1,115 @@
+import { BinaryReader } from '../codec/binary-reader.ts'
+import { BinaryWriter } from '../codec/binary-writer.ts'
+import { parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import { decodeBackupEntry, encodeBackupEntry, type BackupEntry } from './backup-entry.ts'
+import { encodeRecord, RecordReader } from './record.ts'
+
+/** A pack that a manifest refers to. */
+export interface PackReference {
+  /** The backup that wrote the pack. */
+  readonly label: BackupLabel
+  readonly number: number
+  readonly sizeBytes: number
+  /** The tag of the pack's index: another pack under the same key is noticed. */
+  readonly indexTag: Uint8Array
+}
+
+export interface TablespaceRecord {
+  readonly oid: number
+  readonly name: string
+  /** Where it was on the server; for one inside pg_tblspc, undefined. */
+  readonly location: string | undefined
+}
+
+export interface ManifestPart {
+  readonly sizeBytes: number
+  /** Keyed digest of the part's bytes, in hexadecimal. */
+  readonly digest: string
+}
+
+/** Everything about a backup but its files, which are in the parts. */
+export interface ManifestHead {
+  /** As the catalogue lists it, but for the digest of the manifest, which cannot be inside it. */
+  readonly backup: Omit<BackupEntry, 'manifestDigest'>
+  readonly systemIdentifier: string
+  readonly hasDataChecksums: boolean
+  readonly walSegmentSize: number
+  readonly serverVersion: string
+  /** `backup_label` and `tablespace_map`, byte for byte as the server gave them (R4). */
+  readonly backupLabelFile: Uint8Array
+  readonly tablespaceMap: Uint8Array
+  readonly tablespaces: readonly TablespaceRecord[]
+  /** `user:group` names that entries refer to by index. */
+  readonly owners: readonly string[]
+  readonly parts: readonly ManifestPart[]
+  readonly packs: readonly PackReference[]
+}
+
+const indexTagBytes = 16
+
+/** Length of the record, the record, then the pack table: docs/formats/manifest.md. */
+export function encodeManifestHead(head: ManifestHead): Uint8Array {
+  const { packs, backup, ...rest } = head
+  const labels = [...new Set(packs.map(({ label }) => label))]
+  const record = encodeRecord({
+    version: 1,
+    ...rest,
+    backup: encodeBackupEntry({ ...backup, manifestDigest: '' }),
+    backupLabelFile: Buffer.from(head.backupLabelFile).toString('base64'),
+    tablespaceMap: Buffer.from(head.tablespaceMap).toString('base64'),
+    owners: head.owners.map((name) => ({ name })),
+    packLabels: labels.map((label) => ({ label })),
+  })
+  const writer = new BinaryWriter()
+  writer.varint(record.length)
+  writer.bytes(record)
+  writer.varint(packs.length)
+  for (const pack of packs) {
+    writer.varint(labels.indexOf(pack.label))
+    writer.varint(pack.number)
+    writer.varint(pack.sizeBytes)
+    writer.bytes(pack.indexTag)
+  }
+  return writer.finish()
+}
+
+export function decodeManifestHead(payload: Uint8Array, key: string): ManifestHead {
+  const reader = new BinaryReader(payload, `manifest "${key}"`)
+  const record = RecordReader.decode(reader.bytes(reader.varint()), `manifest "${key}"`)
+  const labels = record.records('packLabels').map((member) => member.parsed('label', parseBackupLabel))
+  const packs = Array.from({ length: reader.count(3 + indexTagBytes) }, (): PackReference => {
+    const label = labels[reader.varint()]
+    if (label === undefined)
+      throw new OperationError('damaged', `reading manifest "${key}": a pack has no label`)
+    return {
+      label,
+      number: reader.varint(),
+      sizeBytes: reader.varint(),
+      indexTag: reader.bytes(indexTagBytes).slice(),
+    }
+  })
+  reader.expectEnd()
+  const { manifestDigest: _notInside, ...backup } = decodeBackupEntry(record.record('backup'))
+  return {
+    backup,
+    systemIdentifier: record.string('systemIdentifier'),
+    hasDataChecksums: record.boolean('hasDataChecksums'),
+    walSegmentSize: record.count('walSegmentSize'),
+    serverVersion: record.string('serverVersion'),
+    backupLabelFile: Buffer.from(record.string('backupLabelFile'), 'base64'),
+    tablespaceMap: Buffer.from(record.string('tablespaceMap'), 'base64'),
+    tablespaces: record.records('tablespaces').map(decodeTablespace),
+    owners: record.records('owners').map((member) => member.string('name')),
+    parts: record
+      .records('parts')
+      .map((part) => ({ sizeBytes: part.count('sizeBytes'), digest: part.string('digest') })),
+    packs,
+  }
+}
+
+const decodeTablespace = (reader: RecordReader): TablespaceRecord => ({
+  oid: reader.count('oid'),
+  name: reader.string('name'),
+  location: reader.optionalString('location'),
+})

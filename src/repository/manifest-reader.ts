@@ -1,0 +1,77 @@
+import { BinaryReader } from '../codec/binary-reader.ts'
+import { unpackPayload } from '../codec/compression.ts'
+import { keyedDigest } from '../codec/keyed-digest.ts'
+import { openSealedObject, openSingle } from '../codec/sealed-object.ts'
+import type { BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { decodeEntry, newEntryContext, type ManifestEntry } from './manifest-entry.ts'
+import { decodeManifestHead, type ManifestHead } from './manifest-head.ts'
+import { compareEntries } from './manifest-writer.ts'
+import { manifestKey, manifestPartKey } from './object-keys.ts'
+import type { Repository } from './open-repository.ts'
+
+const largestFrameBytes = 64 * 1024 * 1024
+
+export interface ManifestName {
+  readonly clusterId: string
+  readonly label: BackupLabel
+  /** From the catalogue: the manifest must be this one. */
+  readonly manifestDigest: string
+}
+
+/** The head of a listed backup's manifest. Throws `damaged` when it is absent, changed or not the one that was listed. */
+export async function readManifestHead(
+  repository: Repository,
+  { clusterId, label, manifestDigest }: ManifestName,
+  context: RunContext,
+): Promise<ManifestHead> {
+  const key = manifestKey(clusterId, label)
+  const sealed = await repository.store.get(key, undefined, context)
+  if (sealed === undefined) throw damaged(label, `its manifest "${key}" is missing`)
+  const payload = openSingle(sealed, { keys: repository.keys.sealing, kind: 'manifest', key })
+  if (keyedDigest(repository.keys.namesKey, sealed) !== manifestDigest) {
+    throw damaged(label, `its manifest "${key}" is not the one that was listed`)
+  }
+  return decodeManifestHead(payload, key)
+}
+
+/** The entries of a manifest in their order, one frame in memory at a time. Throws `damaged`, before or on the way. */
+export async function* readManifestEntries(
+  repository: Repository,
+  { clusterId, head }: { clusterId: string; head: ManifestHead },
+  context: RunContext,
+): AsyncGenerator<ManifestEntry> {
+  let previous: ManifestEntry | undefined
+  for (const [index, part] of head.parts.entries()) {
+    const key = manifestPartKey(clusterId, head.backup.label, index + 1)
+    const sealed = await repository.store.get(key, undefined, context)
+    if (sealed === undefined) throw damaged(head.backup.label, `"${key}" is missing`)
+    if (keyedDigest(repository.keys.namesKey, sealed) !== part.digest) {
+      throw damaged(head.backup.label, `"${key}" is not the one that its manifest means`)
+    }
+    for (const entry of decodePart(repository, sealed, key)) {
+      if (previous !== undefined && compareEntries(previous, entry) >= 0) {
+        throw damaged(head.backup.label, `the entries of "${key}" are out of order`)
+      }
+      previous = entry
+      yield entry
+    }
+  }
+}
+
+function* decodePart(repository: Repository, sealed: Uint8Array, key: string): Generator<ManifestEntry> {
+  const identity = { keys: repository.keys.sealing, kind: 'manifest-part', key } as const
+  for (const payload of openSealedObject(sealed, identity)) {
+    const description = `manifest part "${key}"`
+    const reader = new BinaryReader(unpackPayload(payload, largestFrameBytes, description), description)
+    const entryContext = newEntryContext()
+    while (reader.remaining > 0) yield decodeEntry(reader, entryContext)
+  }
+}
+
+function damaged(label: BackupLabel, what: string): OperationError {
+  return new OperationError('damaged', `reading backup ${label}: ${what}`, {
+    hint: 'Restore from another backup or repository, and take a new backup.',
+  })
+}

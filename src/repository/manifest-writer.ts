@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict'
+import { BinaryWriter } from '../codec/binary-writer.ts'
+import { packPayload } from '../codec/compression.ts'
+import { keyedDigest } from '../codec/keyed-digest.ts'
+import { createObjectSealer, sealSingle, type ObjectSealer } from '../codec/sealed-object.ts'
+import type { BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { encodeEntry, newEntryContext, type ManifestEntry } from './manifest-entry.ts'
+import { encodeManifestHead, type ManifestHead, type ManifestPart } from './manifest-head.ts'
+import { manifestKey, manifestPartKey } from './object-keys.ts'
+import type { Repository } from './open-repository.ts'
+
+/** A frame of entries is closed when it reaches this much; a reader holds one frame at a time. */
+const frameTargetBytes = 1024 * 1024
+/** A part object is closed when it reaches this much. */
+const partTargetBytes = 16 * 1024 * 1024
+const compressionLevel = 3
+
+interface OpenPart {
+  readonly sealer: ObjectSealer
+  readonly chunks: Uint8Array[]
+  sizeBytes: number
+  /** The frame that is sealed when it is known whether another one follows. */
+  pending: Uint8Array
+}
+
+/**
+ * Writes a manifest as a stream: entries go into frames, frames into part objects, which are stored as they fill. The
+ * head is stored last; without it there is no backup, and parts without a head are garbage.
+ */
+export class ManifestWriter {
+  readonly #repository: Repository
+  readonly #clusterId: string
+  readonly #label: BackupLabel
+  readonly #context: RunContext
+  readonly #parts: ManifestPart[] = []
+  #frame = new BinaryWriter()
+  #entryContext = newEntryContext()
+  #last: { root: number; path: Uint8Array } | undefined
+  #part: OpenPart | undefined
+
+  constructor(
+    repository: Repository,
+    { clusterId, label }: { clusterId: string; label: BackupLabel },
+    context: RunContext,
+  ) {
+    this.#repository = repository
+    this.#clusterId = clusterId
+    this.#label = label
+    this.#context = context
+  }
+
+  /** Entries come in ascending order of root, then of path bytes, each once. */
+  async add(entry: ManifestEntry): Promise<void> {
+    assert.ok(
+      this.#last === undefined || compareEntries(this.#last, entry) < 0,
+      'manifest entries are out of order',
+    )
+    this.#last = { root: entry.root, path: entry.path }
+    encodeEntry(this.#frame, entry, this.#entryContext)
+    if (this.#frame.length >= frameTargetBytes) await this.#closeFrame()
+  }
+
+  /** Stores the rest and then the head. Gives the manifest's digest, for the catalogue, and what it added to the store. */
+  async finish(head: Omit<ManifestHead, 'parts'>): Promise<{ digest: string; storedBytes: number }> {
+    await this.#closeFrame()
+    await this.#closePart()
+    const key = manifestKey(this.#clusterId, this.#label)
+    const payload = encodeManifestHead({ ...head, parts: this.#parts })
+    const sealed = sealSingle(payload, { keys: this.#repository.keys.sealing, kind: 'manifest', key })
+    await this.#store(key, sealed)
+    const partBytes = this.#parts.reduce((sum, part) => sum + part.sizeBytes, 0)
+    return {
+      digest: keyedDigest(this.#repository.keys.namesKey, sealed),
+      storedBytes: sealed.length + partBytes,
+    }
+  }
+
+  async #closeFrame(): Promise<void> {
+    if (this.#frame.length === 0) return
+    const payload = this.#frame.finish()
+    this.#frame = new BinaryWriter()
+    this.#entryContext = newEntryContext()
+    if (this.#part !== undefined && this.#part.sizeBytes >= partTargetBytes) await this.#closePart()
+    const part = (this.#part ??= this.#openPart(payload))
+    if (part.pending === payload) return
+    // A frame is sealed when the next one is known, because the last frame of an object is marked as such.
+    this.#sealPending(false)
+    part.pending = payload
+  }
+
+  #openPart(pending: Uint8Array): OpenPart {
+    const key = manifestPartKey(this.#clusterId, this.#label, this.#parts.length + 1)
+    const sealer = createObjectSealer({ keys: this.#repository.keys.sealing, kind: 'manifest-part', key })
+    return { sealer, chunks: [sealer.header], sizeBytes: sealer.header.length, pending }
+  }
+
+  #sealPending(isLast: boolean): void {
+    const part = this.#part
+    assert.ok(part)
+    for (const chunk of part.sealer.sealFrame(packPayload(part.pending, compressionLevel), isLast)) {
+      part.chunks.push(chunk)
+      part.sizeBytes += chunk.length
+    }
+  }
+
+  async #closePart(): Promise<void> {
+    if (this.#part === undefined) return
+    this.#sealPending(true)
+    const bytes = Buffer.concat(this.#part.chunks)
+    this.#part = undefined
+    const key = manifestPartKey(this.#clusterId, this.#label, this.#parts.length + 1)
+    await this.#store(key, bytes)
+    const digest = keyedDigest(this.#repository.keys.namesKey, bytes)
+    this.#parts.push({ sizeBytes: bytes.length, digest })
+  }
+
+  async #store(key: string, bytes: Uint8Array): Promise<void> {
+    if ((await this.#repository.store.putIfAbsent(key, bytes, this.#context)) === 'created') return
+    throw new OperationError(
+      'busy',
+      `writing the manifest of backup ${this.#label}: "${key}" exists already`,
+      {
+        hint: 'Another backup took the same label; run the command again.',
+      },
+    )
+  }
+}
+
+/** The order of entries: by root, then by path bytes. */
+export function compareEntries(
+  one: { readonly root: number; readonly path: Uint8Array },
+  other: { readonly root: number; readonly path: Uint8Array },
+): number {
+  return one.root === other.root ? Buffer.compare(one.path, other.path) : one.root - other.root
+}

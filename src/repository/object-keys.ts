@@ -1,0 +1,56 @@
+import type { BackupLabel } from '../domain/backup-label.ts'
+
+/** The object that makes a store a repository. Written last when a repository is created. */
+export const repositoryHeaderKey = 'holdfast'
+
+/** Where the key slots are. One object a slot, so that a slot is added or removed without touching another. */
+export const keySlotPrefix = 'keys/'
+
+/** Where the cluster records are. */
+export const clusterRecordPrefix = 'clusters/'
+
+const pad = (value: number, digits: number): string => value.toString().padStart(digits, '0')
+
+export const keySlotKey = (slotId: string): string => `${keySlotPrefix}${slotId}`
+
+/** A cluster's record is revised by writing the next number; the highest one counts. */
+export const clusterRecordKey = (clusterId: string, revision: number): string =>
+  `${clusterRecordPrefix}${clusterId}/${pad(revision, 4)}`
+
+export const catalogPrefix = (clusterId: string): string => `${clusterId}/catalog/`
+
+export const catalogKey = (clusterId: string, number: number): string =>
+  `${catalogPrefix(clusterId)}${pad(number, 10)}`
+
+export const leasePrefix = (clusterId: string, scope: string): string => `${clusterId}/lease/${scope}/`
+
+/** A lease's token fences; its beats prove that the holder is alive. */
+export const leaseKey = (clusterId: string, scope: string, { token, beat }: LeasePosition): string =>
+  `${leasePrefix(clusterId, scope)}${pad(token, 10)}.${pad(beat, 8)}`
+
+export interface LeasePosition {
+  readonly token: number
+  readonly beat: number
+}
+
+/** Packs carry the label of the backup that wrote them, also when later backups refer to them. */
+export const packKey = (clusterId: string, { label, number }: PackName): string =>
+  `${packPrefix(clusterId, label)}${pad(number, 6)}`
+
+export const packPrefix = (clusterId: string, label: BackupLabel): string => `${clusterId}/data/${label}/`
+
+export interface PackName {
+  /** The backup that wrote the pack. */
+  readonly label: BackupLabel
+  /** 1, 2, ... within that backup. */
+  readonly number: number
+}
+
+export const manifestKey = (clusterId: string, label: BackupLabel): string =>
+  `${clusterId}/backup/${label}/manifest`
+
+export const manifestPartKey = (clusterId: string, label: BackupLabel, part: number): string =>
+  `${clusterId}/backup/${label}/part-${pad(part, 4)}`
+
+/** Where a cluster's archived WAL is; the layout below it belongs to the archive. */
+export const walPrefix = (clusterId: string): string => `${clusterId}/wal/`

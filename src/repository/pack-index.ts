@@ -1,0 +1,88 @@
+import { BinaryReader } from '../codec/binary-reader.ts'
+import { BinaryWriter } from '../codec/binary-writer.ts'
+import { OperationError } from '../domain/operation-error.ts'
+
+/** Bytes of one file that a unit holds, and the XXH64 of each 8192 of them, seeded with the repository's secret. */
+export interface Piece {
+  /** 0: the data directory; else the OID of a tablespace. */
+  readonly root: number
+  /** Relative to the root; bytes, because file names are bytes. */
+  readonly path: Uint8Array
+  /** Where in the file the bytes begin. */
+  readonly offset: number
+  readonly length: number
+  readonly blockHashes: BigUint64Array
+}
+
+/** One unit of a pack: what is compressed and sealed together. */
+export interface Unit {
+  /** Where in the pack the unit's frame begins. */
+  readonly frameOffset: number
+  /** The frame's length with its length field and tag. */
+  readonly frameLength: number
+  /** The unit holds its pieces one after the other. */
+  readonly pieces: readonly Piece[]
+}
+
+/** The block that a hash covers. A file's last block may be shorter. */
+export const hashedBlockSize = 8192
+
+export const hashCountOf = (length: number): number => Math.ceil(length / hashedBlockSize)
+
+/** The payload of a pack's last frame; docs/formats/pack.md describes it. */
+export function encodePackIndex(units: readonly Unit[]): Uint8Array {
+  const writer = new BinaryWriter()
+  writer.varint(units.length)
+  for (const unit of units) {
+    writer.varint(unit.frameLength)
+    writer.varint(unit.pieces.length)
+    for (const piece of unit.pieces) encodePiece(writer, piece)
+  }
+  return writer.finish()
+}
+
+/** Throws `damaged` when the payload is not an index, or describes frames that the pack cannot hold. */
+export function decodePackIndex(
+  payload: Uint8Array,
+  { key, firstFrameOffset, framesEnd }: { key: string; firstFrameOffset: number; framesEnd: number },
+): readonly Unit[] {
+  const reader = new BinaryReader(payload, `the index of pack "${key}"`)
+  const count = reader.count(2)
+  const units: Unit[] = []
+  let frameOffset = firstFrameOffset
+  for (let index = 0; index < count; index += 1) {
+    const frameLength = reader.varint()
+    const pieceCount = reader.count(4)
+    const pieces = Array.from({ length: pieceCount }, () => decodePiece(reader))
+    units.push({ frameOffset, frameLength, pieces })
+    frameOffset += frameLength
+  }
+  reader.expectEnd()
+  if (frameOffset !== framesEnd) {
+    throw new OperationError(
+      'damaged',
+      `reading the index of pack "${key}": its units end at ${frameOffset}, its index begins at ${framesEnd}`,
+    )
+  }
+  return units
+}
+
+function encodePiece(writer: BinaryWriter, piece: Piece): void {
+  writer.varint(piece.root)
+  writer.varint(piece.path.length)
+  writer.bytes(piece.path)
+  writer.varint(piece.offset)
+  writer.varint(piece.length)
+  // The platforms that we run on are little-endian, as the format is.
+  const { buffer, byteOffset, byteLength } = piece.blockHashes
+  writer.bytes(new Uint8Array(buffer, byteOffset, byteLength))
+}
+
+function decodePiece(reader: BinaryReader): Piece {
+  const root = reader.varint()
+  const path = reader.bytes(reader.varint())
+  const offset = reader.varint()
+  const length = reader.varint()
+  const blockHashes = new BigUint64Array(reader.bytes(hashCountOf(length) * 8).slice().buffer)
+  return { root, path, offset, length, blockHashes }
+}

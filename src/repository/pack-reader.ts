@@ -1,0 +1,76 @@
+import { unpackPayload } from '../codec/compression.ts'
+import { ObjectOpener, sealedHeaderBytes, type SealingKeys } from '../codec/sealed-object.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import { decodePackIndex, type Unit } from './pack-index.ts'
+import { largestUnitBytes, packTrailerBytes, packTrailerMagic } from './pack-writer.ts'
+
+const largestIndexBytes = 64 * 1024 * 1024
+const tagBytes = 16
+
+interface PackSource {
+  readonly keys: SealingKeys
+  readonly key: string
+}
+
+/**
+ * Reads a pack that is wholly in memory. Nothing of a unit is handed out before its seal was checked. Throws `damaged`
+ * naming the pack.
+ */
+export class PackReader {
+  readonly units: readonly Unit[]
+  /** The tag of the index: the manifest's proof that this is the pack it means. */
+  readonly indexTag: Uint8Array
+  readonly #bytes: Uint8Array
+  readonly #opener: ObjectOpener
+
+  constructor(bytes: Uint8Array, { keys, key }: PackSource) {
+    this.#bytes = bytes
+    const indexEnd = bytes.length - packTrailerBytes
+    const indexOffset = indexEnd - readIndexLength(bytes, key)
+    if (indexOffset < sealedHeaderBytes)
+      throw new OperationError('damaged', `reading pack "${key}": its end is cut off`)
+    this.#opener = new ObjectOpener(bytes.subarray(0, sealedHeaderBytes), { keys, kind: 'pack', key })
+    this.indexTag = bytes.slice(indexEnd - tagBytes, indexEnd)
+    // The index must be opened as the frame behind the last unit, whose number only the index tells: the frames before
+    // it are counted by their length fields, and the seal proves the count.
+    const unitCount = countFrames(bytes, indexOffset, key)
+    const payload = this.#opener.openFrame(bytes.subarray(indexOffset, indexEnd), unitCount, true)
+    this.units = decodePackIndex(unpackPayload(payload, largestIndexBytes, `the index of pack "${key}"`), {
+      key,
+      firstFrameOffset: sealedHeaderBytes,
+      framesEnd: indexOffset,
+    })
+  }
+
+  /** The raw bytes of a unit: its pieces one after the other. */
+  unit(number: number): Uint8Array {
+    const unit = this.units[number]
+    if (unit === undefined)
+      throw new OperationError('damaged', `reading pack "${this.#opener.key}": it has no unit ${number}`)
+    const frame = this.#bytes.subarray(unit.frameOffset, unit.frameOffset + unit.frameLength)
+    const payload = this.#opener.openFrame(frame, number, false)
+    return unpackPayload(payload, largestUnitBytes, `unit ${number} of pack "${this.#opener.key}"`)
+  }
+}
+
+function readIndexLength(bytes: Uint8Array, key: string): number {
+  const trailer = new DataView(bytes.buffer, bytes.byteOffset + Math.max(0, bytes.length - packTrailerBytes))
+  const isPack =
+    bytes.length > sealedHeaderBytes + packTrailerBytes && trailer.getUint32(4, true) === packTrailerMagic
+  if (!isPack)
+    throw new OperationError('damaged', `reading pack "${key}": expected a pack, found its end missing`)
+  return trailer.getUint32(0, true)
+}
+
+function countFrames(bytes: Uint8Array, indexOffset: number, key: string): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  let offset = sealedHeaderBytes
+  let count = 0
+  while (offset < indexOffset) {
+    offset += 4 + view.getUint32(offset, true)
+    count += 1
+  }
+  if (offset !== indexOffset)
+    throw new OperationError('damaged', `reading pack "${key}": its units do not end where its index begins`)
+  return count
+}

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { packPayload } from '../codec/compression.ts'
+import { createObjectSealer, type ObjectSealer, type SealingKeys } from '../codec/sealed-object.ts'
+import { encodePackIndex, type Piece, type Unit } from './pack-index.ts'
+
+/** A unit holds at most this much: what a worker reads, compresses and seals at once. */
+export const largestUnitBytes = 1024 * 1024
+
+/** Ends a pack: the length of the index frame, then these four bytes. */
+export const packTrailerMagic = 0x58_50_46_48 // "HFPX" read as a little-endian u32
+export const packTrailerBytes = 8
+
+/** A pack is finished when it reaches this size, so that objects stay well under the largest one. */
+const packTargetBytes = 16 * 1024 * 1024
+
+/** How much memory a pack writer needs to hold a pack of the target size, the unit that passes it, and the index. */
+export const packBufferBytes = packTargetBytes + 2 * largestUnitBytes
+
+interface PackWriterOptions {
+  readonly buffer: Uint8Array
+  readonly keys: SealingKeys
+  readonly key: string
+  readonly compressionLevel: number
+}
+
+/** What a finished pack is: its bytes, and the tag of its index, by which a manifest recognises it. */
+export interface FinishedPack {
+  readonly sizeBytes: number
+  readonly indexTag: Uint8Array
+  readonly unitCount: number
+}
+
+const framePrefixBytes = 4
+const tagBytes = 16
+
+/**
+ * Builds one pack in a buffer that it is given: header, unit frames, index frame, trailer (docs/formats/pack.md). Runs
+ * in a worker; the buffer may be shared memory, from which the pack is stored without a copy.
+ */
+export class PackWriter {
+  readonly #buffer: Uint8Array
+  readonly #sealer: ObjectSealer
+  readonly #compressionLevel: number
+  readonly #units: Unit[] = []
+  #used = 0
+  #indexBytes = 64
+
+  constructor({ buffer, keys, key, compressionLevel }: PackWriterOptions) {
+    assert.ok(buffer.length >= packBufferBytes)
+    this.#buffer = buffer
+    this.#compressionLevel = compressionLevel
+    this.#sealer = createObjectSealer({ keys, kind: 'pack', key })
+    this.#append(this.#sealer.header)
+  }
+
+  get isEmpty(): boolean {
+    return this.#units.length === 0
+  }
+
+  /** True once the pack has reached its target: it takes no further unit. */
+  get isFull(): boolean {
+    return this.#used + this.#indexBytes >= packTargetBytes
+  }
+
+  /** Compresses and seals `raw`, which is the pieces' bytes one after the other. Gives the unit's number. */
+  addUnit(raw: Uint8Array, pieces: readonly Piece[]): number {
+    assert.ok(!this.isFull && raw.length <= largestUnitBytes)
+    const frameOffset = this.#used
+    this.#appendFrame(raw, false)
+    this.#units.push({ frameOffset, frameLength: this.#used - frameOffset, pieces })
+    for (const piece of pieces) this.#indexBytes += 32 + piece.path.length + 8 * piece.blockHashes.length
+    return this.#units.length - 1
+  }
+
+  /** Seals the index behind the units. The pack is the first `sizeBytes` of the buffer. */
+  finish(): FinishedPack {
+    const indexOffset = this.#used
+    const index = encodePackIndex(this.#units)
+    this.#appendFrame(index, true)
+    const indexTag = this.#buffer.slice(this.#used - tagBytes, this.#used)
+    const trailer = new DataView(new ArrayBuffer(packTrailerBytes))
+    trailer.setUint32(0, this.#used - indexOffset, true)
+    trailer.setUint32(framePrefixBytes, packTrailerMagic, true)
+    this.#append(new Uint8Array(trailer.buffer))
+    return { sizeBytes: this.#used, indexTag, unitCount: this.#units.length }
+  }
+
+  #appendFrame(raw: Uint8Array, isLast: boolean): void {
+    const payload = packPayload(raw, this.#compressionLevel)
+    for (const part of this.#sealer.sealFrame(payload, isLast)) this.#append(part)
+  }
+
+  #append(bytes: Uint8Array): void {
+    this.#buffer.set(bytes, this.#used)
+    this.#used += bytes.length
+  }
+}
