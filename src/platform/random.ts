@@ -1,0 +1,16 @@
+import * as crypto from 'node:crypto'
+
+/** Unpredictable bytes from the operating system. The only place that asks for randomness. */
+export function randomBytes(length: number): Uint8Array {
+  return new Uint8Array(crypto.randomBytes(length))
+}
+
+/** A salt of 16 bytes that no other object has. */
+export function freshSalt(): Uint8Array {
+  return randomBytes(16)
+}
+
+/** A name that nothing else has: 32 hexadecimal digits. */
+export function randomName(): string {
+  return crypto.randomBytes(16).toString('hex')
+}
