@@ -1,0 +1,208 @@
+import { z } from 'zod'
+import { parseByteSize } from '../domain/byte-size.ts'
+import { isClusterName, isRepoName } from '../domain/cluster-name.ts'
+import { parseDurationMs } from '../domain/duration.ts'
+import { isOperationError } from '../domain/operation-error.ts'
+import { camelKeys } from './camel-keys.ts'
+import { connectionFault } from './check-connection.ts'
+import { checkReferences } from './check-references.ts'
+
+/*
+ * Every setting, with what it accepts, its default and one sentence about it. From here come the validation, the JSON
+ * Schema for editors, the environment overrides and what `config show` lists. The error text of a leaf says what is
+ * expected; where the value stands and what was found is added by `describe-issue.ts`.
+ */
+
+const wholeNumber = (least: number, most: number) => {
+  const error = `a whole number from ${least} to ${most}`
+  return z.int(error).min(least, error).max(most, error)
+}
+
+const flag = () => z.boolean('true or false')
+
+const choice = <const Names extends readonly [string, ...string[]]>(names: Names) =>
+  z.enum(names, names.map((name) => `"${name}"`).join(' or '))
+
+const absolutePath = () => z.string('an absolute path').regex(/^\/[^\0\n]*$/, 'an absolute path')
+
+/** Text that stands for an amount greater than zero. `parse` refuses what it does not understand. */
+const amount = (expected: string, parse: (text: string) => number) =>
+  z.string(expected).transform((text, context) => {
+    const parsed = understood(parse, text)
+    if (parsed !== undefined && parsed > 0) return parsed
+    context.addIssue({ code: 'custom', message: expected })
+    return z.NEVER
+  })
+
+function understood(parse: (text: string) => number, text: string): number | undefined {
+  try {
+    return parse(text)
+  } catch (error) {
+    if (isOperationError(error, 'usage')) return undefined
+    throw error
+  }
+}
+
+const byteSize = () => amount('a size such as "100MB" or "1.5GB"', parseByteSize)
+
+const duration = () => amount('a duration such as "30s" or "1h30m"', parseDurationMs)
+
+const nameRule =
+  'a name of 1 to 63 lower-case letters, digits, "-" and "_", starting with a letter or a digit'
+
+const clusterName = z.string().refine(isClusterName, nameRule)
+
+const repoName = z.string().refine(isRepoName, nameRule)
+
+const connection = z.string('a libpq connection string').superRefine((text, context) => {
+  const fault = connectionFault(text)
+  if (fault === undefined) return
+  context.addIssue({
+    code: 'custom',
+    message: 'a libpq connection string without secrets (a password belongs into a passfile)',
+    params: { found: `one that ${fault}` },
+  })
+})
+
+const cluster = z
+  .strictObject({
+    connection: connection.describe(
+      'How to reach the server: a libpq connection string, such as "host=/var/run/postgresql user=postgres". It must not hold a password.',
+    ),
+    passfile: absolutePath()
+      .optional()
+      .describe('The password file (.pgpass format) to use for the connection, mode 0600.'),
+    'data-directory': absolutePath()
+      .optional()
+      .describe('The data directory of the cluster on this host. Not set: the server is asked.'),
+    'bin-directory': absolutePath()
+      .optional()
+      .describe('Where the programs of this PostgreSQL version are. Not set: the usual places are searched.'),
+    'run-as': z
+      .string('the name of a user of this machine')
+      .regex(/^[A-Za-z_][A-Za-z0-9_.-]*\$?$/, 'the name of a user of this machine')
+      .optional()
+      .describe(
+        'The user that the tool becomes when it is started as root. Not set: the owner of the data directory.',
+      ),
+    repos: z
+      .array(z.string('the name of a repo'), 'a list of repo names')
+      .min(1, 'a list of at least one repo name')
+      .optional()
+      .describe('The repos that hold this cluster. Not set: all that are configured.'),
+    links: choice(['error', 'follow', 'as-link'])
+      .default('error')
+      .describe(
+        'What a backup does with a symbolic link in the data directory that PostgreSQL did not make: stop, copy what it points to, or keep it as a link.',
+      ),
+  })
+  .transform(camelKeys)
+
+const repo = z
+  .strictObject({
+    location: z
+      .string('posix:/path')
+      .regex(/^posix:\/[^\0\n]*$/, 'posix:/path, the kind of location that this version knows')
+      .describe('Where the repository is: posix:/path, a directory of a local or mounted file system.'),
+    encryption: choice(['required', 'none'])
+      .default('required')
+      .describe(
+        'Whether everything is encrypted before it leaves this host. "none" is for repositories without a key.',
+      ),
+    'key-file': absolutePath()
+      .optional()
+      .describe('The file that holds the key of the repository, mode 0600.'),
+    'passphrase-file': absolutePath()
+      .optional()
+      .describe(
+        'The file that holds the passphrase of the repository, mode 0600. One newline at its end does not count.',
+      ),
+  })
+  .superRefine((settings, context) => {
+    const given = [settings['key-file'], settings['passphrase-file']].filter((file) => file !== undefined)
+    if (settings.encryption === 'required' && given.length !== 1) {
+      context.addIssue({
+        code: 'custom',
+        message: 'exactly one of key-file and passphrase-file, because encryption is required',
+        params: { found: given.length === 0 ? 'neither' : 'both' },
+      })
+    }
+    if (settings.encryption === 'none' && given.length > 0) {
+      context.addIssue({
+        code: 'custom',
+        message: 'no key-file and no passphrase-file, because encryption is none',
+        params: { found: 'one of them' },
+      })
+    }
+  })
+  .transform(camelKeys)
+
+const backup = z
+  .strictObject({
+    workers: wholeNumber(1, 64)
+      .default(2)
+      .describe('How many workers compress and encrypt at the same time.'),
+    'compression-level': wholeNumber(1, 19)
+      .default(3)
+      .describe('The zstd level for backups: 1 is fast, 19 is small.'),
+    'max-rate': byteSize()
+      .optional()
+      .describe('How much a backup reads in a second at most. Not set: as fast as it goes.'),
+    'archive-timeout': duration()
+      .prefault('10m')
+      .describe('How long a backup waits at its end until the WAL that it needs is archived.'),
+    'fast-checkpoint': flag()
+      .default(true)
+      .describe(
+        'Whether a backup asks for an immediate checkpoint (true) or waits for a spread one (false).',
+      ),
+  })
+  .transform(camelKeys)
+
+const archive = z
+  .strictObject({
+    'compression-level': wholeNumber(1, 19)
+      .default(3)
+      .describe('The zstd level for WAL: 1 is fast, 19 is small.'),
+    'push-timeout': duration()
+      .prefault('1m')
+      .describe('How long one archive-push tries before it fails and leaves the retry to PostgreSQL.'),
+    'spool-directory': absolutePath()
+      .default('/var/spool/holdfast')
+      .describe('Where WAL waits that was fetched ahead of recovery.'),
+    prefetch: wholeNumber(0, 1024)
+      .default(16)
+      .describe('How many WAL segments archive-get fetches ahead. 0: none.'),
+  })
+  .transform(camelKeys)
+
+const restore = z
+  .strictObject({
+    workers: wholeNumber(1, 64)
+      .default(2)
+      .describe('How many workers decrypt and decompress at the same time.'),
+  })
+  .transform(camelKeys)
+
+/** The whole configuration file. Parsing gives a `Configuration`: camel-case keys, sizes in bytes, durations in ms. */
+export const configurationSchema = z
+  .strictObject({
+    clusters: z
+      .record(clusterName, cluster)
+      .prefault({})
+      .describe('The PostgreSQL clusters that are protected, by the name that backups are filed under.'),
+    repos: z.record(repoName, repo).prefault({}).describe('The repositories that hold the backups, by name.'),
+    backup: backup.prefault({}).describe('How backups are taken.'),
+    archive: archive.prefault({}).describe('How WAL is archived and fetched.'),
+    restore: restore.prefault({}).describe('How backups are restored.'),
+    'state-directory': absolutePath()
+      .default('/var/lib/holdfast')
+      .describe(
+        'Where this host keeps what it knows about its repositories, such as the newest state it has seen.',
+      ),
+  })
+  .superRefine(checkReferences)
+  .transform(camelKeys)
+
+/** What is in force after defaults and overrides. */
+export type Configuration = Readonly<z.output<typeof configurationSchema>>

@@ -1,0 +1,72 @@
+import { Document } from 'yaml'
+import type { ClusterName, RepoName } from '../domain/cluster-name.ts'
+
+/** What `init` knows about a new set-up. Keys that are not given are left to their defaults. */
+export interface InitialConfiguration {
+  readonly cluster: {
+    readonly name: ClusterName
+    readonly connection: string
+    readonly passfile?: string | undefined
+    readonly dataDirectory?: string | undefined
+    readonly binDirectory?: string | undefined
+    readonly runAs?: string | undefined
+  }
+  readonly repo: {
+    readonly name: RepoName
+    readonly location: string
+    /** Undefined: the repository is not encrypted. */
+    readonly keyFile: string | undefined
+  }
+  /** Undefined: the default. */
+  readonly stateDirectory?: string | undefined
+  readonly spoolDirectory?: string | undefined
+}
+
+const schemaUrl = new URL('../../docs/holdfast.schema.json', import.meta.url)
+
+/** The text of a new configuration file: what is set, and what else is often wanted as comments. */
+export function renderConfiguration(initial: InitialConfiguration): string {
+  const { cluster, repo, stateDirectory, spoolDirectory } = initial
+  // Pairs whose value is undefined are left out.
+  const document = new Document({
+    clusters: {
+      [cluster.name]: {
+        connection: cluster.connection,
+        passfile: cluster.passfile,
+        'data-directory': cluster.dataDirectory,
+        'bin-directory': cluster.binDirectory,
+        'run-as': cluster.runAs,
+      },
+    },
+    repos: {
+      [repo.name]: {
+        location: repo.location,
+        'key-file': repo.keyFile,
+        encryption: repo.keyFile === undefined ? 'none' : undefined,
+      },
+    },
+    'state-directory': stateDirectory,
+    archive: spoolDirectory === undefined ? undefined : { 'spool-directory': spoolDirectory },
+  })
+  return `${heading}\n${document.toString({ lineWidth: 0 })}${often(initial)}`
+}
+
+const heading = `# yaml-language-server: $schema=${schemaUrl.href}
+# The configuration of Holdfast. "holdfast config show" prints every setting that is in force and where it came from,
+# "holdfast config check" proves this file. No passwords here: they belong into a passfile.
+`
+
+function often({ spoolDirectory }: InitialConfiguration): string {
+  const archive = spoolDirectory === undefined ? '# archive:\n#   prefetch: 16\n' : ''
+  return `
+# Often wanted; the values are the defaults unless said otherwise.
+# backup:
+#   workers: 2
+#   compression-level: 3
+#   max-rate: 100MB # default: as fast as it goes
+#   archive-timeout: 10m
+#   fast-checkpoint: true
+${archive}# restore:
+#   workers: 2
+`
+}
