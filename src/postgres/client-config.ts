@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import type { ClientConfig } from 'pg'
 import { OperationError } from '../domain/operation-error.ts'
 import { isSocketDirectory, type Conninfo } from './conninfo.ts'
@@ -92,7 +93,9 @@ async function tlsOptionsOf(conninfo: Conninfo): Promise<TlsOptions> {
 
 /** With hostaddr we connect to an address, but the certificate is for the name. */
 function verifiedName({ host, hostaddr }: Conninfo): TlsOptions {
-  return hostaddr === undefined || isSocketDirectory(host) ? {} : { host, servername: host }
+  if (hostaddr === undefined || isSocketDirectory(host)) return {}
+  // SNI takes names only (RFC 6066, section 3).
+  return isIP(host) === 0 ? { host, servername: host } : { host }
 }
 
 async function readCertificate(path: string): Promise<string> {
