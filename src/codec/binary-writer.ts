@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict'
 
-/** The largest value of a varint that is read back as a number. */
-export const largestVarint = Number.MAX_SAFE_INTEGER
-
 const largestU64 = 2n ** 64n - 1n
 
 /**

@@ -12,7 +12,7 @@ const nonceLength = 12
 export const tagLength = 16
 
 /** Where a frame stands in its object. Bound by the tag: frames cannot be cut off, moved, repeated or added. */
-export interface FramePlace {
+interface FramePlace {
   readonly index: number
   readonly isLast: boolean
 }

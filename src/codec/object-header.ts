@@ -38,7 +38,7 @@ const kindNumbers = {
 const methodNumbers = { none: 0, 'aes-256-gcm': 1 } as const
 
 export const headerLength = 32
-export const saltLength = 16
+const saltLength = 16
 const magic = Buffer.from('HOLDFAST', 'ascii')
 const formatVersion = 1
 const offsets = { version: 8, kind: 9, method: 10, reserved: 11, epoch: 12, salt: 16 } as const

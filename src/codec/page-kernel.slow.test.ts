@@ -23,14 +23,14 @@ describe('the page kernel on the files of PostgreSQL itself', () => {
           const part = content.subarray(offset, offset + kernel.input.length)
           kernel.input.set(part)
           const block = firstBlock + offset / blockSize
-          assert.deepEqual(kernel.checkPages(part.length, block), [], path)
+          assert.deepEqual(kernel.checkPages({ offset: 0, length: part.length }, block), [], path)
 
           const count = part.length / blockSize
           for (let index = 0; index < count; index += 1) {
             const flipped = index * blockSize + ((index * 977 + offset) % blockSize)
             kernel.input[flipped] = (kernel.input[flipped] ?? 0) ^ 0x40
           }
-          assert.equal(kernel.checkPages(part.length, block).length, count, path)
+          assert.equal(kernel.checkPages({ offset: 0, length: part.length }, block).length, count, path)
           pageCount += count
           newPageCount += countZeroPages(part)
         }

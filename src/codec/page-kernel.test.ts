@@ -39,7 +39,7 @@ describe('the page kernel', () => {
     kernel.input.set(content)
     const out = new BigUint64Array(4)
 
-    const count = kernel.hashBlocks(content.length, out)
+    const count = kernel.hashBlocks({ offset: 0, length: content.length }, out)
 
     assert.equal(count, 3)
     assert.deepEqual(
@@ -57,15 +57,15 @@ describe('the page kernel', () => {
     const kernel = createPageKernel({ inputBytes: 4 * blockSize, seed: 0n })
     for (let index = 0; index < 4; index += 1) fillPage(kernel, index, 131_072 + index)
 
-    assert.deepEqual(kernel.checkPages(4 * blockSize, 131_072), [])
+    assert.deepEqual(kernel.checkPages({ offset: 0, length: 4 * blockSize }, 131_072), [])
   })
 
   test('tells which pages are bad, for they are elsewhere than their block number says', () => {
     const kernel = createPageKernel({ inputBytes: 4 * blockSize, seed: 0n })
     for (let index = 0; index < 4; index += 1) fillPage(kernel, index, index === 2 ? 0 : index)
 
-    assert.deepEqual(kernel.checkPages(4 * blockSize, 0), [2])
-    assert.deepEqual(kernel.checkPages(4 * blockSize, 1), [0, 1, 2, 3])
+    assert.deepEqual(kernel.checkPages({ offset: 0, length: 4 * blockSize }, 0), [2])
+    assert.deepEqual(kernel.checkPages({ offset: 0, length: 4 * blockSize }, 1), [0, 1, 2, 3])
   })
 
   test('finds any flipped bit of a page (R13)', () => {
@@ -75,18 +75,18 @@ describe('the page kernel', () => {
     for (let byte = 0; byte < blockSize; byte += 1) {
       const flip = 1 << (byte % 8)
       kernel.input[byte] = (kernel.input[byte] ?? 0) ^ flip
-      assert.deepEqual(kernel.checkPages(blockSize, 5), [0], `byte ${byte}`)
+      assert.deepEqual(kernel.checkPages({ offset: 0, length: blockSize }, 5), [0], `byte ${byte}`)
       kernel.input[byte] = (kernel.input[byte] ?? 0) ^ flip
     }
   })
 
   test('accepts a page of zeroes only when it is zero throughout (R13)', () => {
     const kernel = createPageKernel({ inputBytes: blockSize, seed: 0n })
-    assert.deepEqual(kernel.checkPages(blockSize, 0), [])
+    assert.deepEqual(kernel.checkPages({ offset: 0, length: blockSize }, 0), [])
 
     for (let byte = 0; byte < blockSize; byte += 1) {
       kernel.input[byte] = 1
-      assert.deepEqual(kernel.checkPages(blockSize, 0), [0], `byte ${byte}`)
+      assert.deepEqual(kernel.checkPages({ offset: 0, length: blockSize }, 0), [0], `byte ${byte}`)
       kernel.input[byte] = 0
     }
   })
@@ -96,7 +96,24 @@ describe('the page kernel', () => {
     kernel.input.fill(1)
     fillPage(kernel, 0, 0)
 
-    assert.deepEqual(kernel.checkPages(blockSize + 100, 0), [])
+    assert.deepEqual(kernel.checkPages({ offset: 0, length: blockSize + 100 }, 0), [])
+  })
+
+  test('hashes and checks a span anywhere in the input, also an unaligned one', () => {
+    const kernel = createPageKernel({ inputBytes: 4 * blockSize, seed: 3n })
+    kernel.input.fill(0xee)
+    fillPage(kernel, 0, 9)
+    const page = kernel.input.slice(0, blockSize)
+    const out = new BigUint64Array(1)
+
+    for (const offset of [1, 100, 8191, 3 * blockSize]) {
+      kernel.input.set(page, offset)
+      assert.deepEqual(kernel.checkPages({ offset, length: blockSize }, 9), [], `offset ${offset}`)
+      kernel.hashBlocks({ offset, length: blockSize }, out)
+      assert.equal(out[0], xxh64(page, 3n), `offset ${offset}`)
+    }
+    assert.throws(() => kernel.checkPages({ offset: 3 * blockSize + 1, length: blockSize }, 9))
+    assert.throws(() => kernel.hashBlocks({ offset: 3 * blockSize + 1, length: blockSize }, out))
   })
 
   test('keeps its results out of its input', () => {
@@ -104,8 +121,8 @@ describe('the page kernel', () => {
     const content = pseudoRandom(8 * blockSize)
     kernel.input.set(content)
 
-    kernel.hashBlocks(content.length, new BigUint64Array(8))
-    assert.equal(kernel.checkPages(content.length, 0).length, 8)
+    kernel.hashBlocks({ offset: 0, length: content.length }, new BigUint64Array(8))
+    assert.equal(kernel.checkPages({ offset: 0, length: content.length }, 0).length, 8)
 
     assert.ok(Buffer.from(kernel.input).equals(content))
   })
@@ -136,7 +153,7 @@ function hashOf(bytes: Uint8Array, seed: bigint): bigint {
   const kernel = createPageKernel({ inputBytes: blockSize, seed })
   kernel.input.set(bytes)
   const out = new BigUint64Array(1)
-  kernel.hashBlocks(bytes.length, out)
+  kernel.hashBlocks({ offset: 0, length: bytes.length }, out)
   return out[0] ?? 0n
 }
 

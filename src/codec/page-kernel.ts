@@ -11,6 +11,12 @@ interface PageKernelOptions {
   readonly seed: bigint
 }
 
+/** A part of a kernel's input. Need not be aligned: small files share the input. */
+export interface InputSpan {
+  readonly offset: number
+  readonly length: number
+}
+
 /**
  * Hashes and checks blocks at memory speed. Has a memory of its own and of fixed size; one for each worker. The first
  * use compiles the module (about a millisecond).
@@ -19,22 +25,21 @@ export interface PageKernel {
   /** Read file content into this. Begins at a memory page, as direct I/O wants it. */
   readonly input: Uint8Array<ArrayBuffer>
   /**
-   * XXH64 of each block among the first `length` bytes of the input, the last of which may be shorter, into `out`. Gives
-   * the number of hashes.
+   * XXH64 of each block in a span of the input, the last of which may be shorter, into `out`. Gives the number of
+   * hashes.
    */
-  hashBlocks(length: number, out: BigUint64Array): number
+  hashBlocks(span: InputSpan, out: BigUint64Array): number
   /**
-   * The indexes of the pages, among the whole pages in the first `length` bytes of the input, whose checksum is wrong;
-   * the first page is block `firstBlock` of its relation fork. A page of nothing but zeroes is good, one that only looks
+   * The indexes of the pages, among the whole pages in a span of the input, whose checksum is wrong; the first page is block `firstBlock` of its relation fork. A page of nothing but zeroes is good, one that only looks
    * new (pd_upper is 0) is bad. A shorter page at the end has no checksum and is not looked at.
    */
-  checkPages(length: number, firstBlock: number): readonly number[]
+  checkPages(span: InputSpan, firstBlock: number): readonly number[]
 }
 
 /** The functions of page-kernel.wat. */
 interface KernelExports {
-  readonly hash_blocks: (length: number, seed: bigint, out: number) => void
-  readonly check_pages: (count: number, firstBlock: number, out: number) => number
+  readonly hash_blocks: (input: number, length: number, seed: bigint) => void
+  readonly check_pages: (input: number, count: number, firstBlock: number) => number
 }
 
 interface WasmMemory {
@@ -52,31 +57,31 @@ declare const WebAssembly: {
 }
 
 const wasmPage = 65_536
-/** Where page-kernel.wat looks for it. */
+/** The first memory page holds the results; the input begins behind it. */
 const inputOffset = wasmPage
+const largestInputBytes = (wasmPage / BigUint64Array.BYTES_PER_ELEMENT) * blockSize
 
 export function createPageKernel({ inputBytes = 1024 * 1024, seed }: PageKernelOptions): PageKernel {
-  assert.ok(inputBytes > 0 && inputBytes % blockSize === 0)
+  assert.ok(inputBytes > 0 && inputBytes % blockSize === 0 && inputBytes <= largestInputBytes)
   const blockCount = inputBytes / blockSize
-  const resultOffset = inputOffset + inputBytes
-  const pageCount = Math.ceil((resultOffset + blockCount * BigUint64Array.BYTES_PER_ELEMENT) / wasmPage)
+  const pageCount = Math.ceil((inputOffset + inputBytes) / wasmPage)
   const memory = new WebAssembly.Memory({ initial: pageCount, maximum: pageCount })
   const exported = instantiate(memory)
-  const hashes = new BigUint64Array(memory.buffer, resultOffset, blockCount)
-  const badPages = new Uint32Array(memory.buffer, resultOffset, blockCount)
+  const hashes = new BigUint64Array(memory.buffer, 0, blockCount)
+  const badPages = new Uint32Array(memory.buffer, 0, blockCount)
   return {
     input: new Uint8Array(memory.buffer, inputOffset, inputBytes),
-    hashBlocks(length, out) {
+    hashBlocks({ offset, length }, out) {
       const count = Math.ceil(length / blockSize)
-      assert.ok(length <= inputBytes && count <= out.length)
-      exported.hash_blocks(length, seed, resultOffset)
+      assert.ok(offset + length <= inputBytes && count <= out.length)
+      exported.hash_blocks(inputOffset + offset, length, seed)
       out.set(hashes.subarray(0, count))
       return count
     },
-    checkPages(length, firstBlock) {
-      assert.ok(length <= inputBytes)
+    checkPages({ offset, length }, firstBlock) {
+      assert.ok(offset + length <= inputBytes)
       const count = Math.floor(length / blockSize)
-      const badCount = exported.check_pages(count, firstBlock, resultOffset)
+      const badCount = exported.check_pages(inputOffset + offset, count, firstBlock)
       return [...badPages.subarray(0, badCount)]
     },
   }

@@ -3,12 +3,12 @@
 (module
   (import "env" "memory" (memory 1))
 
-  ;; The input begins at 65536, the second memory page, so that it is aligned for direct I/O.
+  ;; The input lies behind the first memory page, so that it is aligned for direct I/O. Results go to the first page: up
+  ;; to 8192 hashes or 16384 indexes.
 
-  ;; Hashes the first $length bytes of the input in blocks of 8192 (the last one may be shorter) and puts one u64 for each at $out.
-  (func (export "hash_blocks") (param $length i32) (param $seed i64) (param $out i32)
-    (local $input i32) (local $size i32)
-    (local.set $input (i32.const 65536))
+  ;; Hashes $length bytes at $input in blocks of 8192 (the last one may be shorter) and puts one u64 for each at 0.
+  (func (export "hash_blocks") (param $input i32) (param $length i32) (param $seed i64)
+    (local $size i32) (local $out i32)
     (block $done
       (loop $next
         (br_if $done (i32.eqz (local.get $length)))
@@ -101,12 +101,11 @@
       (i64.const 0x165667B19E3779F9)))
     (i64.xor (local.get $hash) (i64.shr_u (local.get $hash) (i64.const 32))))
 
-  ;; Checks the first $count pages of 8192 bytes, the first of which is block $block of its relation fork. Puts the
-  ;; index of every bad one as a u32 at $out and gives their number. PageIsVerified in storage/page/bufpage.c: a page
+  ;; Checks $count pages of 8192 bytes at $input, the first of which is block $block of its relation fork. Puts the
+  ;; index of every bad one as a u32 at 0 and gives their number. PageIsVerified in storage/page/bufpage.c: a page
   ;; with pd_upper 0 has never been initialised and must be zero throughout; every other one must match its checksum.
-  (func (export "check_pages") (param $count i32) (param $block i32) (param $out i32) (result i32)
-    (local $input i32) (local $index i32) (local $bad i32) (local $is_good i32)
-    (local.set $input (i32.const 65536))
+  (func (export "check_pages") (param $input i32) (param $count i32) (param $block i32) (result i32)
+    (local $index i32) (local $bad i32) (local $is_good i32)
     (block $done
       (loop $next
         (br_if $done (i32.ge_u (local.get $index) (local.get $count)))
@@ -119,7 +118,7 @@
             (local.set $is_good (call $is_zero (local.get $input)))))
         (if (i32.eqz (local.get $is_good))
           (then
-            (i32.store (i32.add (local.get $out) (i32.shl (local.get $bad) (i32.const 2))) (local.get $index))
+            (i32.store (i32.shl (local.get $bad) (i32.const 2)) (local.get $index))
             (local.set $bad (i32.add (local.get $bad) (i32.const 1)))))
         (local.set $input (i32.add (local.get $input) (i32.const 8192)))
         (local.set $index (i32.add (local.get $index) (i32.const 1)))

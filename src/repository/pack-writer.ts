@@ -53,13 +53,14 @@ export class PackWriter {
     this.#append(this.#sealer.header)
   }
 
-  get isEmpty(): boolean {
-    return this.#units.length === 0
+  /** How far the pack has come, with room for its index. */
+  get sizeBytes(): number {
+    return this.#used + this.#indexBytes
   }
 
   /** True once the pack has reached its target: it takes no further unit. */
   get isFull(): boolean {
-    return this.#used + this.#indexBytes >= packTargetBytes
+    return this.sizeBytes >= packTargetBytes
   }
 
   /** Compresses and seals `raw`, which is the pieces' bytes one after the other. Gives the unit's number. */

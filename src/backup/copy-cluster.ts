@@ -1,0 +1,93 @@
+import { join } from 'node:path'
+import type { BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { StartedBackup } from '../postgres/backup-session.ts'
+import { readControlFile } from '../postgres/control-file.ts'
+import type { ServerFacts } from '../postgres/server-facts.ts'
+import { FileCopier } from './copy-files.ts'
+import { isControlFile, planCopyTasks, type CopyTask } from './copy-task.ts'
+import { recheckPages } from './recheck-pages.ts'
+import { refuseVanishedFiles } from './refuse-vanished-files.ts'
+import type { BackupRequest, BackupTools } from './run-backup.ts'
+import type { Scan } from './scan.ts'
+import { scanDataDirectory } from './scan-data-directory.ts'
+
+export interface CopyClusterRequest {
+  readonly request: BackupRequest
+  readonly facts: ServerFacts
+  readonly label: BackupLabel
+  readonly started: StartedBackup
+}
+
+/** The files of a cluster in packs of the repository; nothing lists them yet. Disposing it ends the workers. */
+export interface CopiedCluster extends AsyncDisposable {
+  readonly scan: Scan
+  readonly copier: FileCopier
+  readonly damagedPages: ReadonlyMap<number, readonly number[]>
+}
+
+/**
+ * Copies everything between start and stop of the backup, the control file last (R5, R6, R12). Throws when a file that a
+ * cluster cannot do without was gone, or anything could not be read.
+ */
+export async function copyCluster(
+  { request, facts, label }: CopyClusterRequest,
+  { repository, cluster }: BackupTools,
+  context: RunContext,
+): Promise<CopiedCluster> {
+  const scan = await scanDataDirectory(
+    {
+      dataDirectory: facts.dataDirectory,
+      tablespaceVersionFolder: `PG_${facts.version.major}_${facts.catalogVersion}`,
+      tablespaces: facts.tablespaces,
+      links: request.links,
+    },
+    context,
+  )
+  await using opened = new AsyncDisposableStack()
+  const { workers, compressionLevel, maxRate } = request
+  const options = { clusterId: cluster.id, label, workers, compressionLevel, maxRate }
+  const copier = opened.use(new FileCopier({ repository, scan, options }, context))
+  await copier.run(planCopyTasks(scan, facts.hasDataChecksums), progressOf(scan, context))
+  const damagedPages = await recheckPages(
+    { scan, suspects: copier.suspects, blockHashSeed: repository.keys.blockHashSeed },
+    context,
+  )
+  refuseVanishedFiles(scan, copier.copied)
+  await copier.run([await controlFileTask(scan, facts, context)].values(), () => undefined)
+  await copier.finish()
+  const owned = opened.move()
+  return { scan, copier, damagedPages, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+function progressOf(scan: Scan, { report }: RunContext): (bytes: number) => void {
+  let done = 0
+  return (bytes) => {
+    done += bytes
+    report({ kind: 'progress', phase: 'copying', done, total: scan.totalBytes, unit: 'bytes' })
+  }
+}
+
+async function controlFileTask(scan: Scan, facts: ServerFacts, context: RunContext): Promise<CopyTask> {
+  const file = scan.files.findIndex(isControlFile)
+  const { bytes } = await readControlFile(join(facts.dataDirectory, 'global', 'pg_control'), context)
+  const found = scan.files[file]
+  if (found?.sizeBytes !== bytes.length) {
+    throw new OperationError(
+      'file-unreadable',
+      `backing up "${facts.dataDirectory}": its control file is missing or has an unexpected size`,
+    )
+  }
+  const slice = {
+    file,
+    root: 0,
+    path: found.path,
+    isFollowed: false,
+    offset: 0,
+    length: bytes.length,
+    firstBlock: undefined,
+    content: bytes,
+  }
+  return { slices: [slice], bytes: bytes.length }
+}

@@ -1,0 +1,147 @@
+import { extname } from 'node:path'
+import { availableParallelism } from 'node:os'
+import type { BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { WorkerPool } from '../platform/worker-pool.ts'
+import { packKey } from '../repository/object-keys.ts'
+import type { Repository } from '../repository/open-repository.ts'
+import { packBufferBytes } from '../repository/pack-writer.ts'
+import { CopiedFiles } from './copied-files.ts'
+import type { BuiltPack, CopyRequest, CopyResponse, CopyWorkerSetup, SuspectPage } from './copy-protocol.ts'
+import type { CopyTask } from './copy-task.ts'
+import { RateLimit } from './rate-limit.ts'
+import type { Scan } from './scan.ts'
+
+export interface CopyOptions {
+  readonly clusterId: string
+  readonly label: BackupLabel
+  /** Undefined: as many as the machine has processors. */
+  readonly workers: number | undefined
+  readonly compressionLevel: number
+  /** Bytes read per second; undefined: no limit. */
+  readonly maxRate: number | undefined
+}
+
+/** How far a pack may have come so that a task cannot fill it: the packs' target less the largest task. */
+const roomForTask = 3 * 1024 * 1024
+
+const workerScript = new URL(`./copy-worker${extname(import.meta.filename)}`, import.meta.url)
+
+/**
+ * Copies files into packs of the repository: workers read, check, compress and seal; this thread only stores what they
+ * built, one pack of a worker while it builds the next. Memory is bounded by two pack buffers a worker.
+ */
+export class FileCopier implements AsyncDisposable {
+  readonly copied: CopiedFiles
+  readonly suspects: SuspectPage[] = []
+  storedBytes = 0
+  readonly #repository: Repository
+  readonly #options: CopyOptions
+  readonly #context: RunContext
+  readonly #lanes: readonly Lane[]
+  readonly #rate: RateLimit
+  #packNumber = 0
+
+  constructor(
+    { repository, scan, options }: { repository: Repository; scan: Scan; options: CopyOptions },
+    context: RunContext,
+  ) {
+    this.#repository = repository
+    this.#options = options
+    this.#context = context
+    this.#rate = new RateLimit(options.maxRate, context)
+    this.copied = new CopiedFiles(options.label)
+    const count = options.workers ?? availableParallelism()
+    this.#lanes = Array.from({ length: count }, () => openLane(repository, scan, options))
+  }
+
+  /** Runs the tasks on all workers. `report` is told of every task's bytes. When one fails, all stop. */
+  async run(tasks: Iterator<CopyTask>, report: (bytes: number) => void): Promise<void> {
+    await allOrNone(
+      this.#lanes.map(async (lane) => {
+        for (let next = tasks.next(); next.done !== true; next = tasks.next()) {
+          await this.#rate.take(next.value.bytes)
+          await this.#copy(lane, next.value)
+          report(next.value.bytes)
+        }
+      }),
+    )
+  }
+
+  /** Finishes and stores the packs that are still being built. Nothing can be copied after that. */
+  async finish(): Promise<void> {
+    await allOrNone(
+      this.#lanes.map(async (lane) => {
+        this.#take(lane, await lane.pool.run({ kind: 'finish' }, this.#context))
+        await lane.storing
+      }),
+    )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane.pool[Symbol.asyncDispose]()))
+  }
+
+  async #copy(lane: Lane, task: CopyTask): Promise<void> {
+    // The worker may need its other buffer during this task: wait until the pack in it is stored.
+    if (lane.openPackBytes > roomForTask) await lane.storing
+    lane.packNumber ??= this.#packNumber += 1
+    const response = await lane.pool.run({ kind: 'copy', task, packNumber: lane.packNumber }, this.#context)
+    if (response.usedPackNumber) lane.packNumber = undefined
+    this.#take(lane, response)
+  }
+
+  #take(lane: Lane, response: CopyResponse): void {
+    this.copied.add(response)
+    this.suspects.push(...response.suspects)
+    lane.openPackBytes = response.openPackBytes
+    for (const pack of response.built) lane.storing = this.#storeAfter(lane, pack)
+    lane.storing.catch(() => undefined) // awaited where the buffer is needed; until then it must not count as unhandled
+  }
+
+  async #storeAfter(lane: Lane, pack: BuiltPack): Promise<void> {
+    await lane.storing
+    const { clusterId, label } = this.#options
+    const key = packKey(clusterId, { label, number: pack.packNumber })
+    const bytes = new Uint8Array(lane.buffers[pack.buffer], 0, pack.sizeBytes)
+    if ((await this.#repository.store.putIfAbsent(key, bytes, this.#context)) === 'exists') {
+      throw new OperationError('busy', `storing a pack of backup ${label}: "${key}" exists already`, {
+        hint: 'Another backup took the same label; run the command again.',
+      })
+    }
+    this.copied.addPack(pack)
+    this.storedBytes += pack.sizeBytes
+  }
+}
+
+/** One worker with its two buffers. */
+interface Lane {
+  readonly pool: WorkerPool<CopyRequest, CopyResponse>
+  readonly buffers: CopyWorkerSetup['buffers']
+  /** Reserved for the pack that the worker begins next. */
+  packNumber: number | undefined
+  openPackBytes: number
+  storing: Promise<void>
+}
+
+function openLane(repository: Repository, scan: Scan, options: CopyOptions): Lane {
+  const buffers = [new SharedArrayBuffer(packBufferBytes), new SharedArrayBuffer(packBufferBytes)] as const
+  const setup: CopyWorkerSetup = {
+    clusterId: options.clusterId,
+    label: options.label,
+    compressionLevel: options.compressionLevel,
+    keys: repository.keys.sealing,
+    blockHashSeed: repository.keys.blockHashSeed,
+    rootPaths: scan.rootPaths,
+    buffers,
+  }
+  const pool = new WorkerPool<CopyRequest, CopyResponse>({ script: workerScript, size: 1, workerData: setup })
+  return { pool, buffers, packNumber: undefined, openPackBytes: 0, storing: Promise.resolve() }
+}
+
+/** Waits for all, so that nothing runs on behind an error; then throws the first one. */
+async function allOrNone(work: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(work)
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}

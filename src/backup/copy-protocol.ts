@@ -1,0 +1,63 @@
+import type { SealingKeys } from '../codec/sealed-object.ts'
+import type { BackupLabel } from '../domain/backup-label.ts'
+import type { CopyTask } from './copy-task.ts'
+import type { BytePath } from './scan.ts'
+
+/** What a copy worker is given once, when it starts. */
+export interface CopyWorkerSetup {
+  readonly clusterId: string
+  readonly label: BackupLabel
+  readonly keys: SealingKeys
+  readonly blockHashSeed: bigint
+  readonly compressionLevel: number
+  readonly rootPaths: ReadonlyMap<number, BytePath>
+  /** Shared memory in which the worker builds packs in turn, while the one before is stored from the other. */
+  readonly buffers: readonly [SharedArrayBuffer, SharedArrayBuffer]
+}
+
+export type CopyRequest =
+  /** `packNumber` is for the pack that the worker begins on the way, if it does. */
+  | { readonly kind: 'copy'; readonly task: CopyTask; readonly packNumber: number }
+  /** Finish the pack that is being built. */
+  | { readonly kind: 'finish' }
+
+/** Where a run of a file went. `packNumber` 0: it is all zeros and was not stored. */
+export interface StoredRun {
+  readonly file: number
+  readonly offset: number
+  readonly length: number
+  readonly packNumber: number
+  readonly unit: number
+  readonly unitOffset: number
+}
+
+/** A page whose checksum was wrong when it was read. */
+export interface SuspectPage {
+  readonly file: number
+  /** In the file, not in the relation. */
+  readonly block: number
+  /** XXH64 of what was read. */
+  readonly hash: bigint
+}
+
+export interface BuiltPack {
+  readonly packNumber: number
+  /** Which of the two buffers holds it. */
+  readonly buffer: 0 | 1
+  readonly sizeBytes: number
+  readonly indexTag: Uint8Array
+}
+
+export interface CopyResponse {
+  readonly runs: readonly StoredRun[]
+  readonly suspects: readonly SuspectPage[]
+  /** Files that ended before the scan said, and where. */
+  readonly shortened: readonly { readonly file: number; readonly sizeBytes: number }[]
+  /** Files that were gone when they were to be read. */
+  readonly vanished: readonly number[]
+  readonly built: readonly BuiltPack[]
+  /** How far the pack that is being built has come; 0 when there is none. */
+  readonly openPackBytes: number
+  /** True when the pack number of the request was used. */
+  readonly usedPackNumber: boolean
+}

@@ -1,0 +1,39 @@
+import type { BackupLabel } from '../domain/backup-label.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { readCatalogue } from '../repository/catalogue.ts'
+import type { Lease } from '../repository/lease.ts'
+import { packPrefix } from '../repository/object-keys.ts'
+import type { Repository } from '../repository/open-repository.ts'
+
+interface Discarded {
+  readonly repository: Repository
+  readonly clusterId: string
+  readonly label: BackupLabel
+  readonly lease: Lease
+}
+
+/**
+ * Removes what a failed backup has stored, if that is certainly not listed and the lease still holds. Never throws: the
+ * failure that brought us here is what the operator must see, and what stays is garbage, not harm.
+ */
+export async function discardPacks(
+  { repository, clusterId, label, lease }: Discarded,
+  context: RunContext,
+): Promise<void> {
+  const cleaning = { ...context, signal: AbortSignal.timeout(30_000) } // also after the work was cancelled
+  try {
+    const { backups } = await readCatalogue(repository, clusterId, cleaning)
+    if (backups.some((backup) => backup.label === label)) return
+    await lease.confirm()
+    for (const prefix of [packPrefix(clusterId, label), `${clusterId}/backup/${label}/`]) {
+      const keys: string[] = []
+      for await (const { key } of repository.store.list(prefix, cleaning)) keys.push(key)
+      await repository.store.delete(keys, cleaning)
+    }
+  } catch {
+    context.report({
+      kind: 'warning',
+      message: `could not remove what the failed backup ${label} has stored`,
+    })
+  }
+}

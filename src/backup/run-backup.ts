@@ -1,0 +1,151 @@
+import { hostname } from 'node:os'
+import { nextLabel, type BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { readProcessIdentity } from '../platform/process-identity.ts'
+import { startBackup, type BackupSession } from '../postgres/backup-session.ts'
+import type { Conninfo } from '../postgres/conninfo.ts'
+import type { ServerFacts } from '../postgres/server-facts.ts'
+import type { BackupEntry } from '../repository/backup-entry.ts'
+import { readCatalogue } from '../repository/catalogue.ts'
+import type { ClusterRecord } from '../repository/cluster-record.ts'
+import { acquireLease, type Lease } from '../repository/lease.ts'
+import { packPrefix } from '../repository/object-keys.ts'
+import type { Repository } from '../repository/open-repository.ts'
+import { copyCluster, type CopiedCluster } from './copy-cluster.ts'
+import { discardPacks } from './discard-packs.ts'
+import { prepareServer } from './prepare-server.ts'
+import { publishBackup } from './publish-backup.ts'
+import type { LinkPolicy } from './scan-data-directory.ts'
+
+export interface BackupRequest {
+  readonly conninfo: Conninfo
+  /** Undefined: where the server says. */
+  readonly dataDirectory: string | undefined
+  readonly links: LinkPolicy
+  /** True: the server makes its checkpoint at once. */
+  readonly isCheckpointFast: boolean
+  readonly workers: number | undefined
+  readonly compressionLevel: number
+  readonly maxRate: number | undefined
+  /** How long to wait for the WAL of the backup to be in the repository. */
+  readonly archiveTimeoutMs: number
+}
+
+export interface BackupTools {
+  readonly repository: Repository
+  readonly cluster: ClusterRecord
+}
+
+/**
+ * Takes a full backup. It is listed only when every file, every WAL segment from its start to its stop and its manifest
+ * are in the repository. When it fails, or is killed, nothing is listed; the packs of an orderly failure are removed, those
+ * of a killed one are garbage that stands in nobody's way.
+ *
+ * The phases, and what is in the repository if we die in them: preparing (nothing), copying (packs that nothing refers
+ * to), waiting for the WAL (the same), publishing (a manifest that no catalogue entry lists), done (the backup).
+ */
+export async function runBackup(
+  request: BackupRequest,
+  tools: BackupTools,
+  context: RunContext,
+): Promise<BackupEntry> {
+  const { repository, cluster } = tools
+  await using lease = await acquireLease(
+    repository,
+    {
+      clusterId: cluster.id,
+      scope: 'backup',
+      purpose: `backup of cluster "${cluster.name}" by ${hostname()}`,
+      holder: readProcessIdentity(),
+    },
+    context,
+  )
+  const held = withSignals(context, lease.lost)
+  const facts = await prepareServer(request, tools, held)
+  const { backups } = await readCatalogue(repository, cluster.id, held)
+  const label = await chooseLabel({ repository, cluster, listed: backups }, held)
+  held.report({ kind: 'note', message: `backup ${label} of cluster "${cluster.name}" starts` })
+  try {
+    return await takeBackup({ request, tools, lease, facts, label }, held)
+  } catch (error) {
+    await discardPacks({ repository, clusterId: cluster.id, label, lease }, context)
+    throw error
+  }
+}
+
+interface Taking {
+  readonly request: BackupRequest
+  readonly tools: BackupTools
+  readonly lease: Lease
+  readonly facts: ServerFacts
+  readonly label: BackupLabel
+}
+
+async function takeBackup(taking: Taking, context: RunContext): Promise<BackupEntry> {
+  const { request, tools, label, lease } = taking
+  await using session = await startBackup(
+    request.conninfo,
+    { label: `holdfast ${label}`, fast: request.isCheckpointFast },
+    context,
+  )
+  const inSession = withSignals(context, session.lost)
+  await using copied = await copyWithin(session, taking, inSession)
+  const stopped = await session.stop()
+  return await publishBackup({ ...taking, started: session.started, stopped, copied }, tools, {
+    context,
+    confirm: () => lease.confirm(),
+  })
+}
+
+async function copyWithin(
+  session: BackupSession,
+  taking: Taking,
+  context: RunContext,
+): Promise<CopiedCluster> {
+  const { request, facts, label, tools } = taking
+  try {
+    return await copyCluster({ request, facts, label, started: session.started }, tools, context)
+  } catch (error) {
+    // The loss of the session shows as a cancellation deep down; what the operator needs is the reason.
+    if (session.lost.aborted) throw session.lost.reason
+    throw error
+  }
+}
+
+/** Unique and rising even if the clock went back, also against packs of a backup that was killed (R19). */
+async function chooseLabel(
+  {
+    repository,
+    cluster,
+    listed,
+  }: { repository: Repository; cluster: ClusterRecord; listed: readonly BackupEntry[] },
+  context: RunContext,
+): Promise<BackupLabel> {
+  const taken = new Set(listed.map(({ label }) => label))
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const label = nextLabel(context.clock.now(), 'full', taken)
+    if (!(await hasPacks(repository, { clusterId: cluster.id, label }, context))) return label
+    taken.add(label)
+  }
+  throw new OperationError(
+    'busy',
+    `choosing a label for a backup of cluster "${cluster.name}": a hundred are taken`,
+  )
+}
+
+async function hasPacks(
+  { store }: Repository,
+  { clusterId, label }: { clusterId: string; label: BackupLabel },
+  context: RunContext,
+): Promise<boolean> {
+  const packs = store.list(packPrefix(clusterId, label), context)[Symbol.asyncIterator]()
+  const { done } = await packs.next()
+  await packs.return?.()
+  return done !== true
+}
+
+const withSignals = (context: RunContext, ...signals: readonly AbortSignal[]): RunContext => ({
+  ...context,
+  signal: AbortSignal.any([context.signal, ...signals]),
+})

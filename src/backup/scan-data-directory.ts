@@ -1,0 +1,262 @@
+import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs'
+import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { findUnloggedRelations, isWithoutWal, parseRelationFileName } from '../postgres/page-layout.ts'
+import type { TablespaceRecord } from '../repository/manifest-head.ts'
+import { isEmptied, isExcluded } from './exclusions.ts'
+import { printable } from './printable.ts'
+import { OwnerTable } from './owner-table.ts'
+import {
+  fromBytePath,
+  joinBytePath,
+  toBytePath,
+  type BytePath,
+  type Scan,
+  type ScannedDirectory,
+  type ScannedFile,
+  type ScannedLink,
+} from './scan.ts'
+
+/** What to do about symbolic links in the data directory that are not tablespaces (R15). */
+export type LinkPolicy = 'error' | 'follow' | 'as-link'
+
+export interface ScanRequest {
+  readonly dataDirectory: string
+  /** Name of the folder that a tablespace keeps for this version: `PG_18_202506291`. */
+  readonly tablespaceVersionFolder: string
+  /** The server's tablespaces but pg_default and pg_global. */
+  readonly tablespaces: readonly { readonly oid: number; readonly name: string }[]
+  readonly links: LinkPolicy
+}
+
+const tablespaceFolder = 'pg_tblspc'
+/** A link that leads here more often than this leads in circles. */
+const deepestNesting = 64
+
+/**
+ * Lists everything that a backup takes, in the state it is in now: call it after the backup began. What vanishes while
+ * it looks is left out; anything that cannot be read is an error (R7).
+ */
+export async function scanDataDirectory(request: ScanRequest, context: RunContext): Promise<Scan> {
+  return new Scanner(request, context).scan()
+}
+
+interface Folder {
+  readonly root: number
+  readonly path: BytePath
+  /** Where it is on this machine. */
+  readonly place: BytePath
+  readonly depth: number
+}
+
+class Scanner {
+  readonly #request: ScanRequest
+  readonly #context: RunContext
+  readonly #owners = new OwnerTable()
+  readonly #directories: ScannedDirectory[] = []
+  readonly #files: ScannedFile[] = []
+  readonly #links: ScannedLink[] = []
+  readonly #tablespaces: TablespaceRecord[] = []
+  readonly #rootPaths = new Map<number, BytePath>()
+  /** Places of tablespaces that lie inside the data directory: not to be taken twice (R14). */
+  readonly #tablespacePlaces = new Set<BytePath>()
+
+  constructor(request: ScanRequest, context: RunContext) {
+    this.#request = request
+    this.#context = context
+  }
+
+  async scan(): Promise<Scan> {
+    const dataDirectory = toBytePath(Buffer.from(realpathSync(this.#request.dataDirectory)))
+    this.#rootPaths.set(0, dataDirectory)
+    this.#findTablespaces(dataDirectory)
+    for (const root of this.#rootPaths.keys()) await this.#scanRoot(root)
+    return {
+      directories: this.#directories,
+      files: this.#files,
+      links: this.#links,
+      tablespaces: this.#tablespaces,
+      rootPaths: this.#rootPaths,
+      owners: this.#owners.names,
+      totalBytes: this.#files.reduce((sum, file) => sum + file.sizeBytes, 0),
+    }
+  }
+
+  /** A tablespace is a link in pg_tblspc; one that is a directory there (15 and later) is part of the data directory. */
+  #findTablespaces(dataDirectory: BytePath): void {
+    for (const { oid, name } of this.#request.tablespaces) {
+      const link = `${dataDirectory}/${tablespaceFolder}/${oid}`
+      const stats = lookAt(link)
+      if (stats === undefined) continue // dropped since the server was asked
+      if (!stats.isSymbolicLink()) {
+        this.#tablespaces.push({ oid, name, location: undefined })
+        continue
+      }
+      const place = toBytePath(realpathSync(fromBytePath(link), { encoding: 'buffer' }))
+      this.#tablespaces.push({ oid, name, location: fromBytePath(place).toString() })
+      this.#rootPaths.set(oid, place)
+      this.#tablespacePlaces.add(place)
+    }
+  }
+
+  async #scanRoot(root: number): Promise<void> {
+    const place = this.#rootPaths.get(root) ?? ''
+    const stats = lookAt(place)
+    if (stats === undefined) throw unreadable(place, 'it is not there')
+    this.#addDirectory({ root, path: '', place, depth: 0 }, stats)
+    const folders: Folder[] = [{ root, path: '', place, depth: 0 }]
+    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+      this.#context.signal.throwIfAborted()
+      folders.push(...this.#scanFolder(folder))
+      await new Promise(setImmediate) // a million files must not keep the lease from beating
+    }
+  }
+
+  #scanFolder(folder: Folder): readonly Folder[] {
+    const names = this.#namesIn(folder)
+    const unlogged = findUnloggedRelations(names)
+    const inner: Folder[] = []
+    for (const name of names) {
+      const path = joinBytePath(folder.path, name)
+      const relation = parseRelationFileName(name)
+      const isLeftOut =
+        (folder.root === 0 && isExcluded(path)) ||
+        isExcluded(name) ||
+        (relation !== undefined && isInDatabaseFolder(folder) && isWithoutWal(relation, unlogged))
+      if (isLeftOut) continue
+      const found = this.#scanEntry({
+        ...folder,
+        path,
+        place: `${folder.place}/${name}`,
+        depth: folder.depth + 1,
+      })
+      if (found !== undefined) inner.push(found)
+    }
+    return inner
+  }
+
+  #namesIn(folder: Folder): readonly BytePath[] {
+    if (folder.root !== 0 && folder.path === '') return [this.#request.tablespaceVersionFolder]
+    try {
+      return readdirSync(fromBytePath(folder.place), { encoding: 'buffer' }).map(toBytePath)
+    } catch (cause) {
+      if (isGone(cause)) return []
+      throw unreadable(folder.place, 'it cannot be listed', cause)
+    }
+  }
+
+  /** Records what is at this place; gives the folder that is to be scanned in turn. */
+  #scanEntry(entry: Folder): Folder | undefined {
+    const stats = lookAt(entry.place)
+    if (stats === undefined) return undefined
+    if (stats.isSymbolicLink()) return this.#scanLink(entry, stats)
+    if (stats.isDirectory()) {
+      if (entry.depth > deepestNesting)
+        throw unreadable(entry.place, `it is nested deeper than ${deepestNesting} folders`)
+      if (entry.root === 0 && this.#tablespacePlaces.has(entry.place)) return undefined
+      this.#addDirectory(entry, stats)
+      return entry
+    }
+    if (stats.isFile()) {
+      this.#addFile(entry, stats)
+      return undefined
+    }
+    this.#context.report({
+      kind: 'warning',
+      message: `left out ${printableBytePath(entry.place)}: it is neither a file nor a directory`,
+    })
+    return undefined
+  }
+
+  #scanLink(entry: Folder, link: Stats): Folder | undefined {
+    if (entry.root === 0 && entry.path.startsWith(`${tablespaceFolder}/`)) return undefined
+    const followed = followLink(entry.place)
+    if (entry.root === 0 && isEmptied(entry.path)) {
+      // pg_wal on another disk is common; its content is not taken, a restore makes a directory of it.
+      if (followed !== undefined) this.#addDirectory(entry, followed)
+      return followed === undefined ? undefined : entry
+    }
+    switch (this.#request.links) {
+      case 'as-link': {
+        const target = toBytePath(readlinkSync(fromBytePath(entry.place), { encoding: 'buffer' }))
+        this.#links.push({ root: entry.root, path: entry.path, owner: this.#owners.indexOf(link), target })
+        return undefined
+      }
+      case 'follow':
+        return this.#follow(entry, followed)
+      case 'error':
+        throw new OperationError(
+          'link-refused',
+          `backing up ${printableBytePath(entry.place)}: it is a symbolic link`,
+          {
+            hint: 'Set "links" of the cluster to "follow" to back up what it leads to, or to "as-link" to keep only the link.',
+          },
+        )
+    }
+  }
+
+  #follow(entry: Folder, stats: Stats | undefined): Folder | undefined {
+    if (stats === undefined) throw unreadable(entry.place, 'it is a link that leads nowhere')
+    if (stats.isFile()) this.#addFile(entry, stats, true)
+    if (!stats.isDirectory()) return undefined
+    if (entry.depth > deepestNesting) throw unreadable(entry.place, 'its links lead in circles')
+    this.#addDirectory(entry, stats)
+    return entry
+  }
+
+  #addDirectory({ root, path }: Folder, stats: Stats): void {
+    this.#directories.push({ root, path, mode: stats.mode & 0o7777, owner: this.#owners.indexOf(stats) })
+  }
+
+  #addFile({ root, path }: Folder, stats: Stats, isFollowed = false): void {
+    this.#files.push({
+      root,
+      path,
+      mode: stats.mode & 0o7777,
+      owner: this.#owners.indexOf(stats),
+      sizeBytes: stats.size,
+      modifiedAtMs: stats.mtimeMs,
+      isFollowed,
+    })
+  }
+}
+
+const databaseFolder = /^(?:base\/\d+|global|pg_tblspc\/\d+\/[^/]+\/\d+)$/
+
+/** Digits are a relation only where relations are: pg_xact has such names too. */
+function isInDatabaseFolder({ root, path }: Folder): boolean {
+  return root === 0 ? databaseFolder.test(path) : /^[^/]+\/\d+$/.test(path)
+}
+
+function lookAt(place: BytePath): Stats | undefined {
+  try {
+    return lstatSync(fromBytePath(place))
+  } catch (cause) {
+    if (isGone(cause)) return undefined
+    throw unreadable(place, 'it cannot be looked at', cause)
+  }
+}
+
+function followLink(place: BytePath): Stats | undefined {
+  try {
+    return statSync(fromBytePath(place))
+  } catch (cause) {
+    if (isGone(cause)) return undefined
+    throw unreadable(place, 'the link cannot be followed', cause)
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}
+
+function unreadable(place: BytePath, why: string, cause?: unknown): OperationError {
+  return new OperationError('file-unreadable', `backing up ${printableBytePath(place)}: ${why}`, {
+    cause,
+    hint: 'The backup must be able to read everything in the data directory; run it as the user that owns it.',
+  })
+}
+
+function printableBytePath(place: BytePath): string {
+  return printable(fromBytePath(place))
+}

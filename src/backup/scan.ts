@@ -1,0 +1,50 @@
+import type { TablespaceRecord } from '../repository/manifest-head.ts'
+
+/**
+ * A path of bytes held as Latin-1 text: one character a byte, so that any name survives, text functions work on it, and
+ * the order of texts is the order of bytes.
+ */
+export type BytePath = string
+
+export const toBytePath = (bytes: Uint8Array): BytePath => Buffer.from(bytes).toString('latin1')
+export const fromBytePath = (path: BytePath): Buffer => Buffer.from(path, 'latin1')
+export const joinBytePath = (folder: BytePath, name: BytePath): BytePath =>
+  folder === '' ? name : `${folder}/${name}`
+
+interface ScannedEntry {
+  /** 0: the data directory; else the OID of a tablespace. */
+  readonly root: number
+  /** Relative to the root. */
+  readonly path: BytePath
+  /** Index into `Scan.owners`. */
+  readonly owner: number
+}
+
+export interface ScannedDirectory extends ScannedEntry {
+  readonly mode: number
+}
+
+export interface ScannedFile extends ScannedEntry {
+  readonly mode: number
+  /** When it was looked at. Growth after that is for the WAL (R8). */
+  readonly sizeBytes: number
+  readonly modifiedAtMs: number
+  /** It is a symbolic link that the policy follows. */
+  readonly isFollowed: boolean
+}
+
+export interface ScannedLink extends ScannedEntry {
+  readonly target: BytePath
+}
+
+/** What is to be backed up, looked at after the backup began (R5). */
+export interface Scan {
+  readonly directories: readonly ScannedDirectory[]
+  readonly files: readonly ScannedFile[]
+  readonly links: readonly ScannedLink[]
+  readonly tablespaces: readonly TablespaceRecord[]
+  /** Where each root is on this machine. */
+  readonly rootPaths: ReadonlyMap<number, BytePath>
+  readonly owners: readonly string[]
+  readonly totalBytes: number
+}

@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import { packKey } from '../repository/object-keys.ts'
+import { hashCountOf, hashedBlockSize, type Piece } from '../repository/pack-index.ts'
+import { largestUnitBytes, packBufferBytes, PackWriter } from '../repository/pack-writer.ts'
+import type {
+  BuiltPack,
+  CopyRequest,
+  CopyResponse,
+  CopyWorkerSetup,
+  StoredRun,
+  SuspectPage,
+} from './copy-protocol.ts'
+import type { Slice } from './copy-task.ts'
+import { fromBytePath } from './scan.ts'
+import { printable } from './printable.ts'
+
+interface PendingRun {
+  readonly file: number
+  readonly piece: Piece
+  readonly unitOffset: number
+}
+
+interface Answer {
+  readonly runs: StoredRun[]
+  readonly suspects: SuspectPage[]
+  readonly shortened: { file: number; sizeBytes: number }[]
+  readonly vanished: number[]
+  readonly built: BuiltPack[]
+  packNumber: number
+  usedPackNumber: boolean
+}
+
+const zeros = Buffer.alloc(largestUnitBytes)
+
+/**
+ * The work of one copy worker: reads slices into one unit's worth of memory, checks and hashes the pages where they
+ * lie, and appends the unit to the pack that is being built. Small files share a unit. Nothing here waits: the worker
+ * has nothing else to do.
+ */
+export class SliceCopier {
+  readonly #setup: CopyWorkerSetup
+  readonly #kernel: PageKernel
+  #pending: PendingRun[] = []
+  #filled = 0
+  #pack: { writer: PackWriter; number: number } | undefined
+  #buffer: 0 | 1 = 0
+
+  constructor(setup: CopyWorkerSetup) {
+    this.#setup = setup
+    this.#kernel = createPageKernel({ inputBytes: largestUnitBytes, seed: setup.blockHashSeed })
+    assert.ok(setup.buffers.every((buffer) => buffer.byteLength >= packBufferBytes))
+  }
+
+  answer(request: CopyRequest): CopyResponse {
+    const answer: Answer = {
+      runs: [],
+      suspects: [],
+      shortened: [],
+      vanished: [],
+      built: [],
+      packNumber: request.kind === 'copy' ? request.packNumber : 0,
+      usedPackNumber: false,
+    }
+    switch (request.kind) {
+      case 'copy':
+        for (const slice of request.task.slices) this.#copySlice(slice, answer)
+        this.#closeUnit(answer)
+        break
+      case 'finish':
+        if (this.#pack !== undefined) this.#closePack(answer)
+    }
+    const { packNumber: _asked, ...response } = answer
+    return { ...response, openPackBytes: this.#pack?.writer.sizeBytes ?? 0 }
+  }
+
+  #copySlice(slice: Slice, answer: Answer): void {
+    if (slice.content !== undefined) {
+      this.#takeContent(slice, slice.content, answer)
+      return
+    }
+    const place = Buffer.concat([
+      fromBytePath(this.#setup.rootPaths.get(slice.root) ?? ''),
+      fromBytePath(`/${slice.path}`),
+    ])
+    const fd = openForReading(place, slice.isFollowed)
+    if (fd === undefined) {
+      answer.vanished.push(slice.file)
+      return
+    }
+    try {
+      this.#readSlice(fd, slice, answer)
+    } catch (cause) {
+      if (cause instanceof OperationError) throw cause
+      throw new OperationError('file-unreadable', `backing up ${printable(place)}: reading it failed`, {
+        cause,
+      })
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  #readSlice(fd: number, slice: Slice, answer: Answer): void {
+    for (let done = 0; done < slice.length;) {
+      const wanted = Math.min(slice.length - done, largestUnitBytes)
+      if (wanted > largestUnitBytes - this.#filled) this.#closeUnit(answer)
+      const target = this.#kernel.input.subarray(this.#filled, this.#filled + wanted)
+      const length = readFully(fd, target, slice.offset + done)
+      if (length > 0) this.#takeRun({ ...slice, offset: slice.offset + done, length }, answer)
+      if (length < wanted) {
+        // The file was truncated meanwhile: its true length is stored (R8), the WAL tells the rest.
+        answer.shortened.push({ file: slice.file, sizeBytes: slice.offset + done + length })
+        return
+      }
+      done += wanted
+    }
+  }
+
+  #takeContent(slice: Slice, content: Uint8Array, answer: Answer): void {
+    if (content.length > largestUnitBytes - this.#filled) this.#closeUnit(answer)
+    this.#kernel.input.set(content, this.#filled)
+    this.#takeRun({ ...slice, offset: 0, length: content.length }, answer)
+  }
+
+  /** Takes what was just read behind the filled part of the input. */
+  #takeRun(slice: Slice, answer: Answer): void {
+    const { file, offset, length } = slice
+    const bytes = this.#kernel.input.subarray(this.#filled, this.#filled + length)
+    if (zeros.subarray(0, length).equals(bytes)) {
+      answer.runs.push({ file, offset, length, packNumber: 0, unit: 0, unitOffset: 0 })
+      return
+    }
+    const blockHashes = new BigUint64Array(hashCountOf(length))
+    this.#kernel.hashBlocks({ offset: this.#filled, length }, blockHashes)
+    if (slice.firstBlock !== undefined) this.#checkPages(slice, blockHashes, answer)
+    const piece = { root: slice.root, path: fromBytePath(slice.path), offset, length, blockHashes }
+    this.#pending.push({ file, piece, unitOffset: this.#filled })
+    this.#filled += length
+  }
+
+  #checkPages({ file, offset, length, firstBlock = 0 }: Slice, hashes: BigUint64Array, answer: Answer): void {
+    const firstInFile = offset / hashedBlockSize
+    const bad = this.#kernel.checkPages({ offset: this.#filled, length }, firstBlock + firstInFile)
+    for (const index of bad)
+      answer.suspects.push({ file, block: firstInFile + index, hash: hashes[index] ?? 0n })
+  }
+
+  #closeUnit(answer: Answer): void {
+    if (this.#pending.length === 0) return
+    const { writer, number } = (this.#pack ??= this.#openPack(answer))
+    const pieces = this.#pending.map(({ piece }) => piece)
+    const unit = writer.addUnit(this.#kernel.input.subarray(0, this.#filled), pieces)
+    for (const { file, piece, unitOffset } of this.#pending) {
+      answer.runs.push({
+        file,
+        offset: piece.offset,
+        length: piece.length,
+        packNumber: number,
+        unit,
+        unitOffset,
+      })
+    }
+    this.#pending = []
+    this.#filled = 0
+    if (writer.isFull) this.#closePack(answer)
+  }
+
+  #openPack(answer: Answer): { writer: PackWriter; number: number } {
+    const { clusterId, label, keys, compressionLevel, buffers } = this.#setup
+    assert.ok(!answer.usedPackNumber, 'a task fills at most one pack and begins at most one')
+    answer.usedPackNumber = true
+    const number = answer.packNumber
+    const key = packKey(clusterId, { label, number })
+    const buffer = new Uint8Array(buffers[this.#buffer])
+    return { writer: new PackWriter({ buffer, keys, key, compressionLevel }), number }
+  }
+
+  #closePack(answer: Answer): void {
+    assert.ok(this.#pack)
+    const { sizeBytes, indexTag } = this.#pack.writer.finish()
+    answer.built.push({ packNumber: this.#pack.number, buffer: this.#buffer, sizeBytes, indexTag })
+    this.#pack = undefined
+    this.#buffer = this.#buffer === 0 ? 1 : 0
+  }
+}
+
+/** The file descriptor, or undefined when the file is gone. A FIFO or link put there meanwhile is not followed (R16). */
+function openForReading(place: Buffer, isFollowed: boolean): number | undefined {
+  const noFollow = isFollowed ? 0 : constants.O_NOFOLLOW
+  try {
+    return openSync(place, constants.O_RDONLY | constants.O_NONBLOCK | noFollow)
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
+    throw new OperationError('file-unreadable', `backing up ${printable(place)}: it cannot be opened`, {
+      cause,
+      hint: 'The backup must be able to read everything in the data directory; run it as the user that owns it.',
+    })
+  }
+}
+
+/** Reads until the target is full or the file ends; gives how much there was. */
+function readFully(fd: number, target: Uint8Array, position: number): number {
+  let done = 0
+  while (done < target.length) {
+    const count = readSync(fd, target, done, target.length - done, position + done)
+    if (count === 0) break
+    done += count
+  }
+  return done
+}
