@@ -11,6 +11,6 @@ export function freshSalt(): Uint8Array {
 }
 
 /** A name that nothing else has: 32 hexadecimal digits. */
-export function randomName(): string {
+export function freshName(): string {
   return crypto.randomBytes(16).toString('hex')
 }
