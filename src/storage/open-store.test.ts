@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { systemClock } from '../platform/system-clock.ts'
+import { createStore, openStore, parseRepositoryLocation } from './open-store.ts'
+
+describe('parseRepositoryLocation', () => {
+  test('reads a path, and brings it into its plain form', () => {
+    for (const text of ['posix:/srv/backup', 'posix:/srv/backup/', 'posix://srv/./x/../backup//']) {
+      assert.deepEqual(parseRepositoryLocation(text), { kind: 'posix', path: '/srv/backup' })
+    }
+    assert.deepEqual(parseRepositoryLocation('posix:/a:b'), { kind: 'posix', path: '/a:b' })
+  })
+
+  for (const [text, message] of [
+    ['/srv/backup', /found no kind/],
+    ['', /found no kind/],
+    ['posix:', /absolute path, found ""/],
+    ['posix:srv/backup', /absolute path, found "srv\/backup"/],
+    ['posix:/', /found the root directory/],
+    ['posix:/a\0b', /found a NUL character/],
+    ['ftp:host', /found "ftp"/],
+    ['s3:bucket/prefix', /found "s3", which is not supported by this version/],
+    ['sftp:user:secret@host/path', /found "sftp", which is not supported/],
+    ['azure:container', /found "azure", which is not supported/],
+    ['gcs:bucket', /found "gcs", which is not supported/],
+  ] as const) {
+    test(`refuses ${JSON.stringify(text)}`, () => {
+      const refusal = { code: 'config-invalid', message }
+
+      assert.throws(() => parseRepositoryLocation(text), refusal)
+    })
+  }
+
+  test('does not repeat a secret', () => {
+    assert.throws(
+      () => parseRepositoryLocation('sftp:user:secret@host/path'),
+      (error) => error instanceof Error && !error.message.includes('secret'),
+    )
+  })
+})
+
+describe('openStore', () => {
+  test('opens what createStore created, and nothing else', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-open-'))
+    await using cleanup = new AsyncDisposableStack()
+    cleanup.defer(() => rm(folder, { recursive: true }))
+    const location = parseRepositoryLocation(`posix:${folder}/store`)
+    const context = { clock: systemClock, signal: new AbortController().signal }
+
+    await assert.rejects(openStore(location, { access: 'write' }, context), { code: 'store-unreachable' })
+    await using created = await createStore(location, { access: 'write' }, context)
+    await created.putIfAbsent('a', Uint8Array.of(1))
+
+    await using opened = await openStore(location, { access: 'read' }, context)
+    assert.deepEqual(await opened.get('a'), Uint8Array.of(1))
+  })
+})

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { describe, test } from 'node:test'
+import { isOperationError } from '../../domain/operation-error.ts'
+import { systemClock } from '../../platform/system-clock.ts'
+import type { ObjectStore } from '../object-store.ts'
+import { createPosixStore } from './posix-store.ts'
+
+describe('a posix store on a full disk (S1)', () => {
+  test('says so, and stores all or nothing', async () => {
+    await using disk = await makeDisk('size=8m')
+    const { store } = disk
+
+    const stored = await fill(store, 3_000_000)
+
+    assert.equal(stored.length, 2)
+    assert.deepEqual(await keysOf(store), stored)
+    for (const key of stored) assert.equal((await store.get(key))?.length, 3_000_000)
+    assert.deepEqual(await readdir(join(disk.path, '.tmp')), [])
+    assert.equal(await store.putIfAbsent('small', new Uint8Array(1000)), 'created')
+  })
+
+  test('deletes, and can then store again', async () => {
+    await using disk = await makeDisk('size=8m')
+    const { store } = disk
+    const stored = await fill(store, 1_000_000)
+    await fill(store, 4096, 'rest')
+
+    await store.delete(stored.slice(0, 1))
+
+    assert.equal(await store.putIfAbsent('again', new Uint8Array(900_000)), 'created')
+  })
+
+  test('says so too when it is out of inodes', async () => {
+    await using disk = await makeDisk('size=8m,nr_inodes=20')
+    const { store } = disk
+
+    const stored = await fill(store, 1)
+
+    assert.ok(stored.length > 5)
+    await assert.rejects(store.putIfAbsent('some/new/folder/object', new Uint8Array(1)), { code: 'no-space' })
+    await store.delete(stored)
+    assert.deepEqual(await keysOf(store), [])
+  })
+})
+
+describe('a posix store on a disk that changes', () => {
+  test('refuses to write when it became read-only, and still reads (S8)', async () => {
+    await using disk = await makeDisk('size=8m')
+    await disk.store.putIfAbsent('a/b', new Uint8Array(10))
+    mount('-o', 'remount,ro', disk.path)
+
+    await assert.rejects(disk.store.putIfAbsent('a/c', new Uint8Array(10)), {
+      code: 'store-failed',
+      message: `storing object "a/c" of "posix:${disk.path}": read-only file system (EROFS)`,
+    })
+    await assert.rejects(disk.store.delete(['a/b']), { code: 'store-failed' })
+
+    assert.deepEqual(await keysOf(disk.store), ['a/b'])
+  })
+
+  test('is unreachable, not empty, while it is not mounted, and holds no unmounting up', async () => {
+    await using disk = await makeDisk('size=8m')
+    await disk.store.putIfAbsent('a/b', new Uint8Array(10))
+    execFileSync('/bin/umount', [disk.path])
+
+    await assert.rejects(disk.store.get('a/b'), { code: 'store-unreachable' })
+    await assert.rejects(disk.store.head('a/b'), { code: 'store-unreachable' })
+    await assert.rejects(disk.store.putIfAbsent('a/c', new Uint8Array(10)), { code: 'store-unreachable' })
+    await assert.rejects(keysOf(disk.store), { code: 'store-unreachable' })
+
+    assert.deepEqual(await readdir(disk.path), [])
+  })
+
+  test('refuses to spread over two file systems', async () => {
+    await using disk = await makeDisk('size=8m')
+    await disk.store.putIfAbsent('wal/a', new Uint8Array(10))
+    await using second = await mountTmpfs(join(disk.path, 'wal'), 'size=1m')
+
+    await assert.rejects(disk.store.putIfAbsent('wal/b', new Uint8Array(10)), {
+      code: 'store-failed',
+      hint: /one file system/,
+    })
+
+    assert.deepEqual(await readdir(second.path), [])
+  })
+})
+
+const context = { clock: systemClock, signal: new AbortController().signal }
+
+interface Disk extends AsyncDisposable {
+  readonly path: string
+  readonly store: ObjectStore
+}
+
+/** A store on a file system of its own. */
+async function makeDisk(options: string): Promise<Disk> {
+  await using opened = new AsyncDisposableStack()
+  const path = await mkdtemp(join(tmpdir(), 'holdfast-disk-'))
+  opened.defer(() => rm(path, { recursive: true }))
+  opened.use(await mountTmpfs(path, options))
+  const store = opened.use(await createPosixStore(path, { access: 'write' }, context))
+  const owned = opened.move()
+  return { path, store, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+async function mountTmpfs(
+  path: string,
+  options: string,
+): Promise<AsyncDisposable & { readonly path: string }> {
+  assert.equal(process.getuid?.(), 0, 'this test mounts small file systems, so it has to run as root')
+  mount('-t', 'tmpfs', '-o', options, 'tmpfs', path)
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      // The test may have unmounted it itself.
+      const [top, above] = await Promise.all([stat(path), stat(dirname(path))])
+      if (top.dev !== above.dev) execFileSync('/bin/umount', [path])
+    },
+  }
+}
+
+function mount(...args: readonly string[]): void {
+  execFileSync('/bin/mount', args)
+}
+
+/** Stores objects until the disk is full; gives the keys of those that were stored. */
+async function fill(store: ObjectStore, sizeBytes: number, prefix = 'fill'): Promise<string[]> {
+  const stored: string[] = []
+  for (;;) {
+    const key = `${prefix}/${String(stored.length).padStart(5, '0')}`
+    try {
+      await store.putIfAbsent(key, new Uint8Array(sizeBytes))
+      stored.push(key)
+    } catch (error) {
+      if (!isOperationError(error, 'no-space')) throw error
+      return stored
+    }
+  }
+}
+
+async function keysOf(store: ObjectStore): Promise<string[]> {
+  const keys: string[] = []
+  for await (const { key } of store.list('')) keys.push(key)
+  return keys
+}
