@@ -18,7 +18,6 @@ interface Measurement {
 const chunk = tableContent()
 const kernel = createPageKernel({ inputBytes: chunkBytes, seed: 1n })
 kernel.input.set(chunk)
-const wholeChunk = { offset: 0, length: chunkBytes }
 const hashes = new BigUint64Array(chunkBytes / 8192)
 const sealed = identity('aes-256-gcm')
 const plain = identity('none')
