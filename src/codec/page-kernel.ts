@@ -12,7 +12,7 @@ interface PageKernelOptions {
 }
 
 /** A part of a kernel's input. Need not be aligned: small files share the input. */
-export interface InputSpan {
+interface InputSpan {
   readonly offset: number
   readonly length: number
 }
