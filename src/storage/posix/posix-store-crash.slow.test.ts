@@ -59,7 +59,9 @@ async function checkAndEmpty(path: string): Promise<void> {
   await using store = await openPosixStore(path, { access: 'write' }, context)
   const listed = new Set<string>()
   for await (const { key } of store.list('')) {
-    assert.deepEqual(await store.get(key), contentOf(key))
+    const found = await store.get(key)
+    // Not deepEqual: describing how megabytes differ takes minutes.
+    assert.ok(found && Buffer.from(found.buffer).equals(contentOf(key)), `object "${key}" is not complete`)
     listed.add(key)
   }
   const confirmed = (await readFile(`${path}.confirmed`, 'utf8')).split('\n').slice(0, -1)
