@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { findUnixUser, parsePasswd } from './unix-user.ts'
+import { findUnixUser, parseGroups, parsePasswd } from './unix-user.ts'
 
 const passwd = `root:x:0:0:root:/root:/bin/bash
 # a comment:x:1:1::/:
@@ -25,6 +25,15 @@ describe('parsePasswd', () => {
         parsePasswd(text)
       }),
     )
+  })
+})
+
+describe('parseGroups', () => {
+  test('reads the groups with their members and passes over what is not one', () => {
+    assert.deepEqual(parseGroups('root:x:0:\nssl-cert:x:103:postgres, me\n#x:x:1:a\n+:::\nshort:x\n'), [
+      { gid: 0, members: [''] },
+      { gid: 103, members: ['postgres', 'me'] },
+    ])
   })
 })
 

@@ -1,0 +1,17 @@
+import type { Command } from 'commander'
+import type { CommandEnvironment } from './command-environment.ts'
+
+/** Adds one command, with its options and its action, to the program. */
+export type RegisterCommand = (program: Command, environment: CommandEnvironment) => void
+
+/**
+ * Every command and the file it is in: a line each, in the order of the help. Only the file of the command that runs is
+ * loaded, so a command pays at its start for nothing but itself.
+ */
+export const commandTable: ReadonlyMap<string, () => Promise<RegisterCommand>> = new Map([
+  ['archive-push', async () => (await import('./commands/archive-push.ts')).registerArchivePush],
+  ['archive-get', async () => (await import('./commands/archive-get.ts')).registerArchiveGet],
+  ['config', async () => (await import('./commands/config.ts')).registerConfig],
+  ['completion', async () => (await import('./commands/completion.ts')).registerCompletion],
+  ['version', async () => (await import('./commands/version.ts')).registerVersion],
+])

@@ -1,0 +1,25 @@
+import { homedir } from 'node:os'
+import { processEnvironment } from '../platform/environment.ts'
+import { systemClock } from '../platform/system-clock.ts'
+import { runCommandLine } from './command-line.ts'
+import { listenForInterruption } from './interruption.ts'
+
+/** Runs the command line in this process: its environment, its streams, its signals. Gives the exit code. */
+export async function runProcess(argv: readonly string[]): Promise<number> {
+  using interruption = listenForInterruption(argv)
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe)
+  const variables = processEnvironment()
+  return await runCommandLine(argv, {
+    variables,
+    home: variables['HOME'] === undefined || variables['HOME'] === '' ? undefined : homedir(),
+    stdout: process.stdout,
+    stderr: process.stderr,
+    signal: interruption.signal,
+    clock: systemClock,
+  })
+}
+
+/** Who reads along may stop reading, as `head` does: the work goes on and its exit code still says how it went. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+}
