@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { createScratch } from '../../test/support/scratch.ts'
 import { supportedMajors } from '../../test/support/server-binaries.ts'
@@ -6,7 +8,8 @@ import { startServer, type TestServer } from '../../test/support/postgres-server
 import { waitUntil } from '../../test/support/wait.ts'
 import { formatLsn } from '../domain/lsn.ts'
 import { isOperationError } from '../domain/operation-error.ts'
-import type { RunContext } from '../domain/run-context.ts'
+import type { Clock, RunContext } from '../domain/run-context.ts'
+import { sendSignal } from '../platform/child-process.ts'
 import { systemClock } from '../platform/system-clock.ts'
 import { startBackup } from './backup-session.ts'
 import { parseConninfo, type Conninfo } from './conninfo.ts'
@@ -30,7 +33,7 @@ for (const major of supportedMajors) {
 }
 
 describe('startBackup', () => {
-  test('says what to grant to a role that may not take backups, on both spellings (RULES 4.6)', async () => {
+  test('says what to grant to a role that may not take backups, on both spellings (R2)', async () => {
     await using scratch = await createScratch('grant')
     for (const [major, granted] of [
       [14, ['pg_start_backup(text, boolean, boolean)', 'pg_stop_backup(boolean, boolean)']],
@@ -68,6 +71,54 @@ describe('startBackup', () => {
     await waitUntil('the server to drop the session', () => backends(server, 0))
   })
 })
+
+describe('the keepalive of a backup session', () => {
+  test('notices that a standby was promoted (R58)', async () => {
+    await using scratch = await createScratch('promoted')
+    await using server = await startServer({ major: 15, scratch })
+    await server.stop()
+    await writeFile(join(server.dataDirectory, 'standby.signal'), '')
+    await server.start()
+    await using backup = await startBackup(conninfoOf(server), request, { ...context(), clock: hastyClock() })
+    assert.equal(backup.started.isInRecovery, true)
+
+    await server.query('select pg_promote()')
+
+    await waitUntil('the promotion to be noticed', () => backup.lost.aborted)
+    assert.match(String(backup.lost.reason), /the standby was promoted during the backup/)
+  })
+
+  test('cuts a session that does not answer any more', async () => {
+    await using scratch = await createScratch('silent')
+    await using server = await startServer({ major: 18, scratch })
+    await using backup = await startBackup(conninfoOf(server), request, { ...context(), clock: hastyClock() })
+    const [row] = await server.query<{ pid: number }>(
+      "select pid from pg_stat_activity where application_name = 'holdfast'",
+    )
+    assert.ok(row)
+
+    sendSignal(row.pid, 'SIGSTOP')
+
+    try {
+      await waitUntil('the silence to be noticed', () => backup.lost.aborted)
+      assert.match(String(backup.lost.reason), /did not answer for 30 s/)
+    } finally {
+      sendSignal(row.pid, 'SIGCONT')
+    }
+  })
+})
+
+/** The keepalive pauses and waits for its answer in turns: a short pause, then a patience that a live server meets. */
+function hastyClock(): Clock {
+  let sleepCount = 0
+  return {
+    ...systemClock,
+    sleep: (_ms, signal) => {
+      sleepCount += 1
+      return systemClock.sleep(sleepCount % 2 === 1 ? 20 : 1000, signal)
+    },
+  }
+}
 
 async function givesLabelAndMap(server: TestServer, location: string): Promise<void> {
   await using backup = await startBackup(conninfoOf(server), request, context())

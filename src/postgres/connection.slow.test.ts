@@ -15,7 +15,7 @@ import { parseConninfo, type Conninfo } from './conninfo.ts'
 import { readRecoveryStatus } from './recovery-status.ts'
 
 describe('a session', () => {
-  test('gives text, an empty search_path and no time limits, whatever the role was given (4.5 SQL)', async () => {
+  test('gives text, an empty search_path and no time limits, whatever the role was given', async () => {
     await using scratch = await createScratch('session')
     await using server = await startServer({ major: 17, scratch })
     await server.query(`create role careless superuser login`)
