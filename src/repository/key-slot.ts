@@ -64,8 +64,9 @@ export async function openKeySlot(
   unlocker: Unlocker,
   { headerBytes, key }: { headerBytes: Uint8Array; key: string },
 ): Promise<Uint8Array | undefined> {
-  const reading = `reading the key slot "${key}"`
-  const reader = new BinaryReader(bytes, reading)
+  const description = `the key slot "${key}"`
+  const reading = `reading ${description}`
+  const reader = new BinaryReader(bytes, description)
   const isSlot = equalBytes(reader.bytes(repositoryMagic.length), repositoryMagic)
   refuseNewerFormat(reader.u8(), reading)
   const kind = reader.u8() === slotKind && isSlot ? kinds[reader.u8()] : undefined

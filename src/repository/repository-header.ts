@@ -41,8 +41,9 @@ export function encodeRepositoryHeader(header: RepositoryHeader): Uint8Array {
  * later format, and `damaged` when they were one once.
  */
 export function decodeRepositoryHeader(bytes: Uint8Array, location: string): RepositoryHeader {
-  const reading = `reading the header of the repository "${location}"`
-  const reader = new BinaryReader(bytes, reading)
+  const description = `the header of the repository "${location}"`
+  const reading = `reading ${description}`
+  const reader = new BinaryReader(bytes, description)
   if (
     bytes.length < repositoryMagic.length + 1 ||
     !equalBytes(reader.bytes(repositoryMagic.length), repositoryMagic)

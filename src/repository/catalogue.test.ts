@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { parseBackupLabel } from '../domain/backup-label.ts'
+import { parseLsn } from '../domain/lsn.ts'
+import { isOperationError } from '../domain/operation-error.ts'
+import { parseTargetTime } from '../domain/target-time.ts'
+import { toTimelineId } from '../domain/timeline.ts'
+import { FaultyStore } from '../../test/support/faulty-store.ts'
+import { testContext, testRepository } from '../../test/support/repository.ts'
+import type { BackupEntry } from './backup-entry.ts'
+import { changeCatalogue, readCatalogue } from './catalogue.ts'
+import { catalogKey } from './object-keys.ts'
+
+const context = testContext()
+const clusterId = '00000000000000aa'
+const allowed = (): Promise<void> => Promise.resolve()
+
+function backup(label: string): BackupEntry {
+  return {
+    label: parseBackupLabel(label),
+    type: 'full',
+    major: 18,
+    timeline: toTimelineId(1),
+    startLsn: parseLsn('0/2000028'),
+    stopLsn: parseLsn('FF/2000100'),
+    startedAt: parseTargetTime('2026-02-20T15:30:00.000001Z'),
+    stoppedAt: parseTargetTime('2026-02-20T15:31:00Z'),
+    fileCount: 3,
+    restoredBytes: 2 ** 52,
+    storedBytes: 10,
+    damagedPageCount: 0,
+    manifestDigest: 'ab'.repeat(16),
+  }
+}
+
+const publish = (label: string) =>
+  ({ clusterId, change: { kind: 'publish', backup: backup(label) }, confirm: allowed }) as const
+
+describe('the catalogue', () => {
+  test('is empty before anything was listed', async () => {
+    const repository = await testRepository(context)
+
+    assert.deepEqual(await readCatalogue(repository, clusterId, context), {
+      number: 0,
+      digest: '',
+      backups: [],
+    })
+  })
+
+  test('lists what was published, in order, without what was removed', async () => {
+    const repository = await testRepository(context)
+    await changeCatalogue(repository, publish('20260220-153000F'), context)
+    await changeCatalogue(repository, publish('20260221-153000F'), context)
+    const change = { kind: 'remove', label: parseBackupLabel('20260220-153000F') } as const
+    const changed = await changeCatalogue(repository, { clusterId, change, confirm: allowed }, context)
+
+    const read = await readCatalogue(repository, clusterId, context)
+    assert.deepEqual(read, changed)
+    assert.deepEqual(read.backups, [backup('20260221-153000F')])
+    assert.equal(read.number, 3)
+  })
+
+  test('keeps every change of racing writers', async () => {
+    const repository = await testRepository(context)
+    const labels = Array.from({ length: 8 }, (_, index) => `2026022${index}-153000F`)
+    await Promise.all(labels.map((label) => changeCatalogue(repository, publish(label), context)))
+
+    const { backups } = await readCatalogue(repository, clusterId, context)
+    assert.deepEqual(backups.map(({ label }) => label).toSorted(), labels)
+  })
+
+  test('finds the newest entry behind a listing that lags', async () => {
+    const repository = await testRepository(context)
+    await changeCatalogue(repository, publish('20260220-153000F'), context)
+    await changeCatalogue(repository, publish('20260221-153000F'), context)
+    const hidden = [catalogKey(clusterId, 2)]
+    const store = new FaultyStore(repository.store, [{ kind: 'stale-list', hidden }])
+
+    assert.equal((await readCatalogue({ ...repository, store }, clusterId, context)).number, 2)
+  })
+
+  test('writes nothing when the writer may not publish any more', async () => {
+    const repository = await testRepository(context)
+    const lost = new Error('lease lost')
+    const request = { ...publish('20260220-153000F'), confirm: () => Promise.reject(lost) }
+
+    await assert.rejects(changeCatalogue(repository, request, context), lost)
+    assert.equal((await readCatalogue(repository, clusterId, context)).number, 0)
+  })
+
+  test('never falls back to an older entry when the newest is damaged or another one', async () => {
+    const repository = await testRepository(context)
+    await changeCatalogue(repository, publish('20260220-153000F'), context)
+    await changeCatalogue(repository, publish('20260221-153000F'), context)
+    const newest = catalogKey(clusterId, 2)
+    const faults = [
+      { kind: 'flip-bit', bitIndex: 500, at: { operation: 'get', subject: newest } },
+      { kind: 'short-read', keepBytes: 40, at: { operation: 'get', subject: newest } },
+      { kind: 'wrong-object', key: catalogKey(clusterId, 1), at: { operation: 'get', subject: newest } },
+    ] as const
+    for (const fault of faults) {
+      const store = new FaultyStore(repository.store, [fault])
+      await assert.rejects(readCatalogue({ ...repository, store }, clusterId, context), (error) =>
+        isOperationError(error, 'damaged'),
+      )
+    }
+  })
+})

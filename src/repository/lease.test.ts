@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { isOperationError } from '../domain/operation-error.ts'
+import type { Clock } from '../domain/run-context.ts'
+import { readProcessIdentity, type ProcessIdentity } from '../platform/process-identity.ts'
+import { FaultyStore } from '../../test/support/faulty-store.ts'
+import { testContext, testRepository } from '../../test/support/repository.ts'
+import { acquireLease, type LeaseRequest } from './lease.ts'
+import { leasePrefix } from './object-keys.ts'
+import type { Repository } from './open-repository.ts'
+
+/** A clock that stands still until it is moved. */
+class ManualClock implements Clock {
+  #wall = 1_800_000_000_000
+  #monotonic = 0
+  #sleepers: { until: number; wake: () => void }[] = []
+
+  now(): number {
+    return this.#wall
+  }
+
+  monotonic(): number {
+    return this.#monotonic
+  }
+
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true })
+      this.#sleepers.push({ until: this.#monotonic + ms, wake: resolve })
+    })
+  }
+
+  /** Lets time pass; `suspended`: only by the wall, as while the machine sleeps. */
+  async advance(ms: number, { isSuspended = false } = {}): Promise<void> {
+    this.#wall += ms
+    if (!isSuspended) this.#monotonic += ms
+    const due = this.#sleepers.filter(({ until }) => until <= this.#monotonic)
+    this.#sleepers = this.#sleepers.filter(({ until }) => until > this.#monotonic)
+    for (const { wake } of due) wake()
+    for (let turn = 0; turn < 50; turn += 1) await new Promise(setImmediate)
+  }
+}
+
+const self = readProcessIdentity()
+const elsewhere: ProcessIdentity = { ...self, host: 'other-host', pid: 1 }
+const request = (holder: ProcessIdentity = self): LeaseRequest => ({
+  clusterId: '00000000000000aa',
+  scope: 'backup',
+  purpose: 'backup of cluster "main"',
+  holder,
+})
+const isLost = (error: unknown): boolean => isOperationError(error, 'lease-lost')
+const isBusy = (error: unknown): boolean => isOperationError(error, 'busy')
+
+async function keysOf({ store }: Repository): Promise<readonly string[]> {
+  const keys: string[] = []
+  for await (const { key } of store.list(leasePrefix('00000000000000aa', 'backup'))) keys.push(key)
+  return keys
+}
+
+describe('a lease', () => {
+  test('is held by one, released, and taken by the next with a higher token', async () => {
+    const context = testContext({ clock: new ManualClock() })
+    const repository = await testRepository(context)
+    const first = await acquireLease(repository, request(), context)
+
+    await assert.rejects(acquireLease(repository, request(), context), isBusy)
+    await first.confirm()
+    await first[Symbol.asyncDispose]()
+    await using second = await acquireLease(repository, request(), context)
+    assert.ok(second.token > first.token)
+  })
+
+  test('goes to exactly one of many that ask at once', async () => {
+    const context = testContext({ clock: new ManualClock() })
+    const repository = await testRepository(context)
+    const results = await Promise.allSettled(
+      Array.from({ length: 10 }, () => acquireLease(repository, request(), context)),
+    )
+
+    const winners = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+    assert.equal(winners.length, 1)
+    for (const result of results) if (result.status === 'rejected') assert.ok(isBusy(result.reason))
+    await winners[0]?.[Symbol.asyncDispose]()
+  })
+
+  test('is taken over at once from a process of this machine that is dead', async () => {
+    const context = testContext({ clock: new ManualClock() })
+    const repository = await testRepository(context)
+    const dead = { ...self, pid: 2 ** 22 + 1 }
+    const holder = await acquireLease(repository, request(dead), context)
+    await using taker = await acquireLease(repository, request(), context)
+
+    assert.ok(taker.token > holder.token)
+    await assert.rejects(holder.confirm(), isLost)
+    assert.ok(holder.lost.aborted)
+    await holder[Symbol.asyncDispose]()
+    await taker.confirm()
+  })
+
+  test('of another host is respected while it beats, and passed over when it has been silent', async () => {
+    const clock = new ManualClock()
+    const context = testContext({ clock })
+    const repository = await testRepository(context)
+    await using holder = await acquireLease(repository, request(elsewhere), context)
+    for (let beat = 0; beat < 20; beat += 1) await clock.advance(20_000)
+
+    await assert.rejects(acquireLease(repository, request(), context), isBusy)
+    assert.equal((await keysOf(repository)).length, 2, 'the claim and the newest beat')
+    await clock.advance(181_000, { isSuspended: true })
+    await using taker = await acquireLease(repository, request(), context)
+    assert.equal(taker.token, 2)
+    assert.equal(holder.token, 1)
+  })
+
+  test('is lost by a holder that slept, before it changes anything', async () => {
+    const clock = new ManualClock()
+    const context = testContext({ clock })
+    const repository = await testRepository(context)
+    await using holder = await acquireLease(repository, request(), context)
+    await clock.advance(61_000, { isSuspended: true })
+
+    await assert.rejects(holder.confirm(), isLost)
+  })
+
+  test('is lost when it cannot be renewed, before its lifetime ends', async () => {
+    const clock = new ManualClock()
+    const context = testContext({ clock })
+    const repository = await testRepository(context)
+    const error = new Error('store is down')
+    const at = { operation: 'putIfAbsent', subject: '.0000000' } as const
+    const store = new FaultyStore(repository.store)
+    await using holder = await acquireLease({ ...repository, store }, request(), context)
+    store.plan({ kind: 'fail', error, when: 'before', at })
+    await clock.advance(20_000)
+    assert.equal(holder.lost.aborted, false)
+    await clock.advance(20_000)
+
+    assert.equal(holder.lost.aborted, true)
+  })
+})
