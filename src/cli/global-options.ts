@@ -2,7 +2,7 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 
 /** How much of the story is told on standard error: each level tells what the ones before it tell. */
-export const logLevels = ['error', 'warning', 'info', 'debug'] as const
+const logLevels = ['error', 'warning', 'info', 'debug'] as const
 export type LogLevel = (typeof logLevels)[number]
 
 /** The options that every command has. They may stand before or after the command's name. */

@@ -41,7 +41,7 @@ export function decideUser({ isRoot, runAs, dataDirectoryOwner, socketOwner }: U
   return { kind: 'undecided' }
 }
 
-export interface ClusterPlaces {
+interface ClusterPlaces {
   readonly runAs?: string | undefined
   readonly dataDirectory?: string | undefined
   /** The server's socket, such as `/run/postgresql/.s.PGSQL.5432`. */
@@ -83,7 +83,7 @@ export async function becomeClusterOwner({
 }
 
 /** Makes this process the user for good: its groups, its home, its file modes. Root alone may do this. */
-export function becomeUser(user: UnixUser): void {
+function becomeUser(user: UnixUser): void {
   assert(process.setgroups && process.setgid && process.setuid, 'users can only be changed on Unix')
   process.setgroups([user.gid, ...supplementaryGroups(user.name)])
   process.setgid(user.gid)

@@ -1,5 +1,4 @@
-import { homedir } from 'node:os'
-import { processEnvironment } from '../platform/environment.ts'
+import { homeDirectory, processEnvironment } from '../platform/environment.ts'
 import { systemClock } from '../platform/system-clock.ts'
 import { runCommandLine } from './command-line.ts'
 import { listenForInterruption } from './interruption.ts'
@@ -8,10 +7,9 @@ import { listenForInterruption } from './interruption.ts'
 export async function runProcess(argv: readonly string[]): Promise<number> {
   using interruption = listenForInterruption(argv)
   for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe)
-  const variables = processEnvironment()
   return await runCommandLine(argv, {
-    variables,
-    home: variables['HOME'] === undefined || variables['HOME'] === '' ? undefined : homedir(),
+    variables: processEnvironment(),
+    home: homeDirectory(),
     stdout: process.stdout,
     stderr: process.stderr,
     signal: interruption.signal,

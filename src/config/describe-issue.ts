@@ -24,7 +24,7 @@ export function describeIssue(
 }
 
 /** `repos.local.location`, `clusters.main.repos[0]`. */
-export function formatPath(path: SettingPath): string {
+function formatPath(path: SettingPath): string {
   return path
     .map((segment) => (typeof segment === 'number' ? `[${segment}]` : `.${printable(segment)}`))
     .join('')

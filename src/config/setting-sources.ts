@@ -6,7 +6,7 @@ import { section, valueAt } from './setting-tree.ts'
 import type { SettingTree } from './setting-tree.ts'
 
 /** Where a value came from. */
-export type SettingSource =
+type SettingSource =
   | { readonly kind: 'file'; readonly place: string }
   | { readonly kind: 'environment'; readonly variable: string }
   | { readonly kind: 'default' }

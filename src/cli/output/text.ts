@@ -8,7 +8,7 @@ export interface OutputStream {
   readonly columns?: number | undefined
 }
 
-export type Emphasis = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
+type Emphasis = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
 
 /** Emphasises text where that is wanted; elsewhere gives it back as it is. */
 export type Style = (emphasis: Emphasis, text: string) => string
