@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
@@ -183,6 +183,19 @@ describe('holdfast', () => {
     assert.equal(status, 0)
     for (const name of ['config', 'completion', 'version'])
       assert.match(stdout, new RegExp(`^ {2}${name}`, 'm'))
+  })
+
+  test('keeps compiled code in a home of its user only', () => {
+    const shared = join(folder, 'shared')
+    mkdirSync(shared)
+    chmodSync(shared, 0o777)
+
+    for (const home of [shared, join(folder, 'missing')]) {
+      assert.equal(holdfast(['version'], { HOME: home }).status, 0)
+      assert.equal(existsSync(join(home, '.cache')), false)
+    }
+    assert.equal(holdfast(['version'], { HOME: folder }).status, 0)
+    assert.equal(existsSync(join(folder, '.cache/holdfast')), true)
   })
 
   test('ends quietly when nobody reads its answer', async () => {
