@@ -1,9 +1,9 @@
 import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { isExcludedFromBackup } from '../postgres/backup-exclusions.ts'
 import { findUnloggedRelations, isWithoutWal, parseRelationFileName } from '../postgres/page-layout.ts'
 import type { TablespaceRecord } from '../repository/manifest-head.ts'
-import { isEmptied, isExcluded } from './exclusions.ts'
 import { printable } from './printable.ts'
 import { OwnerTable } from './owner-table.ts'
 import {
@@ -120,8 +120,7 @@ class Scanner {
       const path = joinBytePath(folder.path, name)
       const relation = parseRelationFileName(name)
       const isLeftOut =
-        (folder.root === 0 && isExcluded(path)) ||
-        isExcluded(name) ||
+        isExcludedFromBackup(inDataDirectory(folder.root, path)) ||
         (relation !== undefined && isInDatabaseFolder(folder) && isWithoutWal(relation, unlogged))
       if (isLeftOut) continue
       const found = this.#scanEntry({
@@ -171,7 +170,7 @@ class Scanner {
   #scanLink(entry: Folder, link: Stats): Folder | undefined {
     if (entry.root === 0 && entry.path.startsWith(`${tablespaceFolder}/`)) return undefined
     const followed = followLink(entry.place)
-    if (entry.root === 0 && isEmptied(entry.path)) {
+    if (entry.root === 0 && isExcludedFromBackup(`${entry.path}/content`)) {
       // pg_wal on another disk is common; its content is not taken, a restore makes a directory of it.
       if (followed !== undefined) this.#addDirectory(entry, followed)
       return followed === undefined ? undefined : entry
@@ -221,11 +220,16 @@ class Scanner {
   }
 }
 
+/** Where the server sees it: tablespaces below pg_tblspc. */
+function inDataDirectory(root: number, path: BytePath): BytePath {
+  return root === 0 ? path : joinBytePath(`${tablespaceFolder}/${root}`, path)
+}
+
 const databaseFolder = /^(?:base\/\d+|global|pg_tblspc\/\d+\/[^/]+\/\d+)$/
 
 /** Digits are a relation only where relations are: pg_xact has such names too. */
 function isInDatabaseFolder({ root, path }: Folder): boolean {
-  return root === 0 ? databaseFolder.test(path) : /^[^/]+\/\d+$/.test(path)
+  return databaseFolder.test(inDataDirectory(root, path))
 }
 
 function lookAt(place: BytePath): Stats | undefined {
