@@ -1,0 +1,120 @@
+import { parseArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { TimelineHistory } from '../domain/timeline-history.ts'
+import { describePlace, type ArchivePlace } from './archive-place.ts'
+import { listContents } from './archived-contents.ts'
+import { checkArchivedFile, largestTextBytes } from './check-archived-file.ts'
+import { readWalObject, type WalContent } from './read-wal-object.ts'
+import { ambiguous, historyForCheck, readHistoryContent } from './timeline-histories.ts'
+import type { WalObject } from './wal-object-key.ts'
+
+/** `absent` is proven: the repository was reached and has nothing under this name. */
+export type Fetched = { readonly kind: 'found'; readonly bytes: Uint8Array } | { readonly kind: 'absent' }
+
+/** Contents of one name that are looked at to find the one that fits. Each may be held in memory. */
+const mostCompared = 4
+
+/**
+ * One archived file, verified: its seal, the digest in its name, and that it may stand under that name in this cluster.
+ * Whatever cannot be verified is thrown, never "absent": `damaged`, `target-ambiguous`, or what the store said. Holds
+ * the whole file in memory; `openArchivedFile` does not.
+ */
+export async function fetchSegment(
+  request: { readonly name: string },
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<Fetched> {
+  const content = await openArchivedFile(parseArchiveFileName(request.name), place, context)
+  if (content === undefined) return { kind: 'absent' }
+  const chunks: Uint8Array[] = []
+  for await (const bytes of content.chunks) chunks.push(bytes)
+  return { kind: 'found', bytes: Buffer.concat(chunks) }
+}
+
+/**
+ * Begins to read an archived file; undefined when it is proven absent. The beginning is checked against the name before
+ * the first byte is given; the rest is proven when the last chunk was read without an error.
+ */
+export async function openArchivedFile(
+  name: ArchiveFileName,
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<WalContent | undefined> {
+  const digests = await listContents(name, place, context)
+  if (digests.length > mostCompared) throw ambiguous(name, place, digests)
+  const history =
+    name.kind === 'segment' && digests.length > 0
+      ? await historyForCheck(place, name.timeline, context)
+      : undefined
+  const opened: (WalContent & { digest: string })[] = []
+  const refusals: OperationError[] = []
+  for (const digest of digests) {
+    const content = await openContent({ name, digest, part: 0 }, place, context)
+    const checked = await checkBeginning(content, { name, place, history })
+    if (checked instanceof OperationError) refusals.push(checked)
+    else opened.push({ ...checked, digest })
+  }
+  if (opened.length > 1)
+    throw ambiguous(
+      name,
+      place,
+      opened.map(({ digest }) => digest),
+    )
+  if (opened[0] === undefined && refusals[0] !== undefined) throw refusals[0]
+  return opened[0]
+}
+
+async function openContent(object: WalObject, place: ArchivePlace, context: RunContext): Promise<WalContent> {
+  if (object.name.kind === 'history') {
+    const bytes = await readHistoryContent(place, object, context)
+    return { sizeBytes: bytes.length, chunks: single(bytes) }
+  }
+  const content = await readWalObject(place, object, context)
+  if (content !== undefined) return content
+  throw new OperationError(
+    'damaged',
+    `fetching ${object.name.name} of ${describePlace(place)}: it was listed and is missing`,
+  )
+}
+
+interface Check {
+  readonly name: ArchiveFileName
+  readonly place: ArchivePlace
+  readonly history: TimelineHistory | undefined
+}
+
+/** Reads the first chunk, which holds the first WAL page or the whole of a text, and puts it back. */
+async function checkBeginning(
+  content: WalContent,
+  { name, place, history }: Check,
+): Promise<WalContent | OperationError> {
+  const iterator = content.chunks[Symbol.asyncIterator]()
+  const first = await iterator.next()
+  const bytes = first.done === true ? new Uint8Array() : first.value
+  const isWholeText = content.sizeBytes > largestTextBytes || bytes.length === content.sizeBytes
+  const verdict =
+    name.kind === 'segment' || name.kind === 'partial' || isWholeText
+      ? checkArchivedFile(name, { bytes, sizeBytes: content.sizeBytes }, { ...place, history })
+      : ({ kind: 'invalid', reason: 'is in pieces' } as const)
+  if (verdict.kind === 'valid') return { sizeBytes: content.sizeBytes, chunks: rejoined(bytes, iterator) }
+  return new OperationError(
+    'damaged',
+    `fetching ${name.name} of ${describePlace(place)}: what is archived under this name ${verdict.reason}`,
+    {
+      hint: 'It must not be replayed. Look for another copy of it: in another repository, or in pg_wal of a server of this cluster.',
+    },
+  )
+}
+
+async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+  yield await Promise.resolve(bytes)
+}
+
+async function* rejoined(
+  first: Uint8Array,
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
+  yield first
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
+}

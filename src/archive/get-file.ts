@@ -1,0 +1,87 @@
+import { parseArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
+import { isOperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { ArchivePlace } from './archive-place.ts'
+import { openArchivedFile } from './fetch-segment.ts'
+import { writeContent } from './write-content.ts'
+
+export interface GetRequest {
+  /** What PostgreSQL asks for. A `.partial` never stands in for a whole segment. */
+  readonly name: string
+  readonly destination: string
+}
+
+export type GetAnswer = { readonly kind: 'found' } | { readonly kind: 'absent' }
+
+/**
+ * How long a failing repository is tried again, and the time after which no answer is given any more: PostgreSQL probes
+ * several times in a row and hangs in each of them, also when it is to be promoted (M3).
+ */
+const retryForMs = 8_000
+const answerWithinMs = 15_000
+const retryPauseMs = 500
+
+/**
+ * Fetches one file out of whichever repository has it intact. 'found': it is at its destination, complete, verified and
+ * synced. 'absent': every repository was reached and none has it. Everything else is thrown: the caller must tell
+ * PostgreSQL that it does not know (M1, R39).
+ */
+export async function getFile(
+  request: GetRequest,
+  { repositories }: { readonly repositories: readonly ArchivePlace[] },
+  context: RunContext,
+): Promise<GetAnswer> {
+  const name = parseArchiveFileName(request.name)
+  const startedAt = context.clock.monotonic()
+  for (;;) {
+    try {
+      return await getOnce({ name, destination: request.destination }, repositories, context)
+    } catch (error) {
+      const isWorthwhile = isOperationError(error) && error.isRetryable && !context.signal.aborted
+      if (!isWorthwhile || context.clock.monotonic() - startedAt > retryForMs) throw error
+      await context.clock.sleep(retryPauseMs, context.signal)
+    }
+  }
+}
+
+interface Wanted {
+  readonly name: ArchiveFileName
+  readonly destination: string
+}
+
+async function getOnce(
+  wanted: Wanted,
+  places: readonly ArchivePlace[],
+  context: RunContext,
+): Promise<GetAnswer> {
+  const failures: unknown[] = []
+  for (const place of places) {
+    try {
+      if (await getFrom(wanted, place, context)) return { kind: 'found' }
+    } catch (error) {
+      if (context.signal.aborted) throw error
+      failures.push(error)
+    }
+  }
+  if (failures.length === 0 && places.length > 0) return { kind: 'absent' }
+  // One copy says "absent" and another could not be read: that is not a proof.
+  for (const failure of failures.slice(1)) {
+    const message = failure instanceof Error ? failure.message : String(failure)
+    context.report({ kind: 'warning', message: `another repository failed too: ${message}` })
+  }
+  throw failures[0]
+}
+
+async function getFrom(
+  { name, destination }: Wanted,
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<boolean> {
+  // A deadline for the answer, none for the bytes: a large segment may take its time as long as it comes.
+  const deadline = AbortSignal.timeout(answerWithinMs)
+  const signal = AbortSignal.any([context.signal, deadline])
+  const content = await openArchivedFile(name, place, { ...context, signal })
+  if (content === undefined) return false
+  await writeContent(content, destination, context)
+  return true
+}

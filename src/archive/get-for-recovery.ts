@@ -1,0 +1,65 @@
+import { basename, dirname } from 'node:path'
+import { parseArchiveFileName } from '../domain/archive-file-name.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { ArchivePlace } from './archive-place.ts'
+import { getFile, type GetAnswer, type GetRequest } from './get-file.ts'
+import { removeLeftovers } from './write-content.ts'
+import { PrefetchFolder } from './prefetch-folder.ts'
+
+export interface GetForRecoveryTools {
+  readonly repositories: readonly ArchivePlace[]
+  /** Starts a prefetcher that outlives us. Undefined: nothing is fetched ahead. */
+  readonly startPrefetcher:
+    | ((request: { readonly walFolder: string; readonly after: string }) => Promise<void>)
+    | undefined
+}
+
+/** How long a segment that the prefetcher is fetching at this moment is waited for. */
+const inProgressForMs = 5000
+const inProgressPauseMs = 5
+
+/**
+ * Answers PostgreSQL as `getFile` does, and sees to it that the segments after this one are fetched ahead of its asking.
+ * That the second thing fails never changes the answer.
+ */
+export async function getForRecovery(
+  request: GetRequest,
+  tools: GetForRecoveryTools,
+  context: RunContext,
+): Promise<GetAnswer> {
+  const name = parseArchiveFileName(request.name)
+  const walFolder = dirname(request.destination)
+  if (name.kind !== 'segment' || tools.startPrefetcher === undefined || basename(walFolder) !== 'pg_wal') {
+    return getFile(request, tools, context)
+  }
+  await removeLeftovers(request.destination)
+  const folder = new PrefetchFolder(walFolder)
+  if (await takeFetched(folder, request, context)) return { kind: 'found' }
+  const answer = await getFile(request, tools, context)
+  if (answer.kind === 'absent') return answer
+  try {
+    if (!(await folder.isInRecovery())) return answer
+    await folder.create()
+    await folder.tellAsked(name.name)
+    if (!(await folder.hasOwner())) await tools.startPrefetcher({ walFolder, after: name.name })
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    context.report({ kind: 'warning', message: `nothing is fetched ahead of recovery: ${message}` })
+  }
+  return answer
+}
+
+/** True when the prefetcher had it, or has finished it meanwhile. */
+async function takeFetched(
+  folder: PrefetchFolder,
+  { name, destination }: GetRequest,
+  context: RunContext,
+): Promise<boolean> {
+  const until = context.clock.monotonic() + inProgressForMs
+  while (await folder.isInProgress(name)) {
+    if (context.clock.monotonic() > until || !(await folder.hasOwner())) return false
+    await context.clock.sleep(inProgressPauseMs, context.signal)
+  }
+  // It was renamed before its temporary name went away, so it is here now if it was ever finished.
+  return folder.take(name, destination)
+}

@@ -1,0 +1,156 @@
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { classifyArchiveFileName } from '../domain/archive-file-name.ts'
+import { isWalSegmentName, type WalSegmentName } from '../domain/wal-segment.ts'
+import { sendSignal } from '../platform/child-process.ts'
+import { hasSystemCode } from '../platform/durable-file.ts'
+import { isProvablyDead, readProcessIdentity, type ProcessIdentity } from '../platform/process-identity.ts'
+import { prefetchFolder } from './archive-command.ts'
+import { temporaryPrefix } from './write-content.ts'
+
+/** Names that begin with a dot are ours; every other one is a segment, verified, synced and complete. */
+const ownerFile = '.owner'
+const askedFile = '.asked'
+
+/** `pg_wal/holdfast-prefetch` of one server: what archive-get and the prefetcher, two processes, tell each other. */
+export class PrefetchFolder {
+  readonly path: string
+  readonly #walFolder: string
+
+  constructor(walFolder: string) {
+    this.#walFolder = walFolder
+    this.path = join(walFolder, prefetchFolder)
+  }
+
+  /** Whether a server runs here and reads an archive. Only for one is it worth to fetch ahead. */
+  async isInRecovery(): Promise<boolean> {
+    const dataDirectory = dirname(this.#walFolder)
+    const [recovery, standby] = await Promise.all([
+      isThere(join(dataDirectory, 'recovery.signal')),
+      isThere(join(dataDirectory, 'standby.signal')),
+    ])
+    if (!recovery && !standby) return false
+    const lockFile = await readIfThere(join(dataDirectory, 'postmaster.pid'))
+    const pid = Number.parseInt(lockFile ?? '', 10)
+    return pid > 1 && sendSignal(pid, 0)
+  }
+
+  /** Whether a prefetcher lives that looks after this folder. */
+  async hasOwner(): Promise<boolean> {
+    const owner = parseOwner(await readIfThere(join(this.path, ownerFile)))
+    return owner !== undefined && !isProvablyDead(owner, readProcessIdentity())
+  }
+
+  /** Makes this process the owner, of an empty folder. False when another one lives. */
+  async claim(): Promise<boolean> {
+    await mkdir(this.path, { recursive: true, mode: 0o700 })
+    if (await this.hasOwner()) return false
+    for (const entry of await readdir(this.path)) {
+      if (entry !== askedFile && !entry.endsWith('.log')) await rm(join(this.path, entry), { force: true })
+    }
+    try {
+      await writeFile(join(this.path, ownerFile), JSON.stringify(readProcessIdentity()), {
+        flag: 'wx',
+        mode: 0o600,
+      })
+      return true
+    } catch (error) {
+      if (hasSystemCode(error, 'EEXIST')) return false
+      throw error
+    }
+  }
+
+  async create(): Promise<void> {
+    await mkdir(this.path, { recursive: true, mode: 0o700 })
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.path, { recursive: true, force: true })
+  }
+
+  /** The segments that wait to be taken. */
+  async waiting(): Promise<readonly WalSegmentName[]> {
+    const entries = await readdir(this.path)
+    return entries.filter((entry) => isWalSegmentName(entry))
+  }
+
+  async discard(name: WalSegmentName): Promise<void> {
+    await rm(join(this.path, name), { force: true })
+  }
+
+  /** Whether it is being fetched at this moment. */
+  async isInProgress(name: string): Promise<boolean> {
+    try {
+      const entries = await readdir(this.path)
+      return entries.some((entry) => entry.startsWith(temporaryPrefix(name)))
+    } catch (error) {
+      if (hasSystemCode(error, 'ENOENT')) return false
+      throw error
+    }
+  }
+
+  /** Gives a fetched segment its place. False when it is not here. */
+  async take(name: string, destination: string): Promise<boolean> {
+    try {
+      await rename(join(this.path, name), destination)
+      return true
+    } catch (error) {
+      if (hasSystemCode(error, 'ENOENT')) return false
+      throw error
+    }
+  }
+
+  /** Tells the prefetcher which segment PostgreSQL had to be given the slow way. */
+  async tellAsked(name: WalSegmentName): Promise<void> {
+    const unfinished = join(this.path, `.asked-${process.pid}`)
+    await writeFile(unfinished, name, { mode: 0o600 })
+    await rename(unfinished, join(this.path, askedFile))
+  }
+
+  async readAsked(): Promise<WalSegmentName | undefined> {
+    const asked = classifyArchiveFileName((await readIfThere(join(this.path, askedFile))) ?? '')
+    return asked?.kind === 'segment' ? asked.name : undefined
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if (hasSystemCode(error, 'ENOENT')) return false
+    throw error
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (hasSystemCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+/** Undefined for a file that a crash left half written: its writer is dead. */
+function parseOwner(text: string | undefined): ProcessIdentity | undefined {
+  try {
+    const value: unknown = JSON.parse(text ?? '')
+    return isIdentity(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isIdentity(value: unknown): value is ProcessIdentity {
+  const expected = {
+    host: 'string',
+    bootId: 'string',
+    pidNamespace: 'string',
+    pid: 'number',
+    startTicks: 'string',
+  }
+  if (typeof value !== 'object' || value === null) return false
+  const fields = new Map(Object.entries(value))
+  return Object.entries(expected).every(([name, type]) => typeof fields.get(name) === type)
+}

@@ -1,0 +1,73 @@
+import { readdir } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { classifyArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { acknowledge, tidyAcknowledgements } from './acknowledgements.ts'
+import { pushFile, type PushTools } from './push-file.ts'
+
+/** How many files that PostgreSQL has not asked for yet are pushed in one run, and for how long it goes on. */
+const mostFiles = 64
+const goOnForMs = 10_000
+const parallelPushes = 2
+
+/**
+ * After the file at `path` was archived: pushes those that wait behind it in pg_wal and acknowledges each one, so that
+ * the archive_command has its answer without starting us. Never throws for a file: PostgreSQL asks for it in its turn
+ * and is told then. Gives how many were pushed.
+ */
+export async function pushAhead(path: string, tools: PushTools, context: RunContext): Promise<number> {
+  const walFolder = dirname(path)
+  const ready = await listReady(walFolder)
+  const names = new Set(ready.map(({ name }) => name))
+  const acknowledged = await tidyAcknowledgements(
+    walFolder,
+    (name) => names.has(name) && name !== basename(path),
+  )
+  const waiting = ready
+    .filter(({ name }) => name !== basename(path) && !acknowledged.has(name))
+    .toSorted(byArchivingOrder)
+    .slice(0, mostFiles)
+  const until = context.clock.monotonic() + goOnForMs
+  const isDone = (): boolean => context.signal.aborted || context.clock.monotonic() > until
+  let pushedCount = 0
+  const queue = waiting.values()
+  const pushNext = async (): Promise<void> => {
+    for (const { name } of queue) {
+      if (isDone() || !(await pushAndAcknowledge(join(walFolder, name), tools, context))) return
+      pushedCount += 1
+    }
+  }
+  await Promise.all(Array.from({ length: parallelPushes }, pushNext))
+  return pushedCount
+}
+
+async function pushAndAcknowledge(path: string, tools: PushTools, context: RunContext): Promise<boolean> {
+  try {
+    const { modifiedAtNs } = await pushFile({ path }, tools, context)
+    // Dying here loses the acknowledgement: the file is pushed again and found archived.
+    await acknowledge(dirname(path), { fileName: basename(path), modifiedAtNs })
+    return true
+  } catch (error) {
+    // PostgreSQL has not been told that this file is archived and will ask for it: its own run gives the error.
+    context.report({
+      kind: 'note',
+      message: `pushing ahead stops at "${path}": ${error instanceof Error ? error.message : String(error)}`,
+    })
+    return false
+  }
+}
+
+async function listReady(walFolder: string): Promise<ArchiveFileName[]> {
+  const suffix = '.ready'
+  const entries = await readdir(join(walFolder, 'archive_status'))
+  return entries
+    .filter((entry) => entry.endsWith(suffix))
+    .map((entry) => classifyArchiveFileName(entry.slice(0, -suffix.length)))
+    .filter((name) => name !== undefined)
+}
+
+/** As pgarch_readyXlog in postmaster/pgarch.c has it: histories first, then the oldest name. */
+function byArchivingOrder(one: ArchiveFileName, other: ArchiveFileName): number {
+  const histories = Number(other.kind === 'history') - Number(one.kind === 'history')
+  return histories === 0 ? Number(one.name > other.name) - Number(one.name < other.name) : histories
+}

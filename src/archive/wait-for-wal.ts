@@ -1,0 +1,81 @@
+import type { Lsn } from '../domain/lsn.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import { parseArchiveFileName } from '../domain/archive-file-name.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { formatTimelineHex, type TimelineId } from '../domain/timeline.ts'
+import { segmentRange } from '../domain/wal-segment.ts'
+import { describePlace, type ArchivePlace } from './archive-place.ts'
+import { openArchivedFile } from './fetch-segment.ts'
+import { readTimelineHistory } from './timeline-histories.ts'
+
+export interface WalWait {
+  readonly timeline: TimelineId
+  /** The segments that hold the bytes from here up to, but not including, `toLsn` (M13). */
+  readonly fromLsn: Lsn
+  readonly toLsn: Lsn
+  readonly timeoutMs: number
+  /** Asked when the time is up: what the server knows of its archiving, for the error message. */
+  readonly askServer?: () => Promise<string | undefined>
+}
+
+/** The pause between two looks grows to this. */
+const longestPauseMs = 1000
+const shortestPauseMs = 50
+
+/**
+ * Waits until every repository holds all of this WAL and, beyond timeline 1, the history of the timeline; each segment
+ * is read back and verified (R18). Throws `archive-timeout` with the segment that is missing.
+ */
+export async function waitForWal(
+  request: WalWait,
+  { repositories }: { readonly repositories: readonly ArchivePlace[] },
+  context: RunContext,
+): Promise<void> {
+  const deadline = context.clock.monotonic() + request.timeoutMs
+  for (const place of repositories) {
+    await waitFor(`${formatTimelineHex(request.timeline)}.history`, { request, place, deadline }, context)
+    const range = { from: request.fromLsn, to: request.toLsn }
+    for (const name of segmentRange(request.timeline, range, place.cluster.walSegmentSize)) {
+      await waitFor(name, { request, place, deadline }, context)
+    }
+  }
+}
+
+interface Wait {
+  readonly request: WalWait
+  readonly place: ArchivePlace
+  readonly deadline: number
+}
+
+async function waitFor(
+  fileName: string,
+  { request, place, deadline }: Wait,
+  context: RunContext,
+): Promise<void> {
+  let pauseMs = shortestPauseMs
+  while (!(await isArchived(fileName, place, context))) {
+    if (context.clock.monotonic() > deadline) throw await timedOut(fileName, request, place)
+    await context.clock.sleep(pauseMs, context.signal)
+    pauseMs = Math.min(pauseMs * 2, longestPauseMs)
+  }
+}
+
+/** Reads it to the end, which is what verifies it. */
+async function isArchived(fileName: string, place: ArchivePlace, context: RunContext): Promise<boolean> {
+  const name = parseArchiveFileName(fileName)
+  if (name.kind === 'history') return (await readTimelineHistory(place, name.timeline, context)) !== undefined
+  const content = await openArchivedFile(name, place, context)
+  if (content === undefined) return false
+  for await (const _ of content.chunks) context.signal.throwIfAborted()
+  return true
+}
+
+async function timedOut(fileName: string, request: WalWait, place: ArchivePlace): Promise<OperationError> {
+  const status = await request.askServer?.()
+  const told = status === undefined ? '' : `; ${status}`
+  return new OperationError(
+    'archive-timeout',
+    `waiting for WAL of ${describePlace(place)}: expected ${fileName} within ${request.timeoutMs} ms, it was not archived${told}`,
+    { hint: 'Look into the log of the server for what its archive_command says, and run "holdfast check".' },
+  )
+}

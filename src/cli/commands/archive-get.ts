@@ -1,0 +1,105 @@
+import { join, resolve } from 'node:path'
+import { Option } from 'commander'
+import type { Command } from 'commander'
+import { prefetchFolder } from '../../archive/archive-command.ts'
+import type { OpenedPlaces } from '../../app/open-archive-places.ts'
+import type { Configuration } from '../../config/configuration-schema.ts'
+import { classifyArchiveFileName } from '../../domain/archive-file-name.ts'
+import type { CommandEnvironment } from '../command-environment.ts'
+
+/** What PostgreSQL takes for "this file does not exist", in recovery the end of the WAL (RULES M1). */
+const absentExitCode = 1
+
+interface GetOptions {
+  readonly mode: 'recovery' | 'standby'
+  readonly prefetch?: true
+}
+
+/**
+ * `archive-get NAME PATH`, which PostgreSQL runs as its restore_command. Exit code 0: the file is there, verified; 1: it
+ * is proven absent. Everything that fails leaves through `failureExitCode`, which knows what PostgreSQL makes of it.
+ */
+export function registerArchiveGet(program: Command, environment: CommandEnvironment): void {
+  program
+    .command('archive-get')
+    .description('fetch one archived WAL file; for restore_command, with %f and %p')
+    .argument('<name>', 'the name of the file')
+    .argument('<path>', 'where to put it')
+    .addOption(
+      new Option('--mode <mode>', 'what runs this: a server that recovers, or a standby')
+        .choices(['recovery', 'standby'])
+        .default('recovery'),
+    )
+    .addOption(new Option('--prefetch', 'fetch what comes after NAME, for pg_wal at PATH').hideHelp())
+    .action((name: string, path: string, { prefetch }: GetOptions) =>
+      prefetch === true ? fetchAhead(name, path, environment) : get(name, path, environment),
+    )
+}
+
+async function get(name: string, path: string, environment: CommandEnvironment): Promise<void> {
+  const [{ configuration }, { getForRecovery }] = await Promise.all([
+    environment.loadConfiguration(),
+    import('../../archive/get-for-recovery.ts'),
+  ])
+  await using places = await openPlaces(configuration, environment)
+  const startPrefetcher = configuration.archive.prefetch > 0 ? prefetcherOf(environment) : undefined
+  const tools = { repositories: places.repositories, startPrefetcher }
+  const request = { name, destination: path }
+  const answer = await getForRecovery(request, tools, environment.context)
+  if (answer.kind === 'found') return
+  // Absent wherever we could look. A repository that could not be opened may have it: that is not a proof (R39).
+  if (places.failures.length > 0) throw places.failures[0]
+  environment.exitWith(absentExitCode)
+}
+
+/** Throws when no repository can be opened. */
+async function openPlaces(
+  configuration: Configuration,
+  environment: CommandEnvironment,
+): Promise<OpenedPlaces> {
+  const { openArchivePlaces } = await import('../../app/open-archive-places.ts')
+  const selection = { configuration, clusterName: environment.options.cluster }
+  const places = await openArchivePlaces(selection, environment.context)
+  if (places.repositories.length > 0) return places
+  await places[Symbol.asyncDispose]()
+  throw places.failures[0]
+}
+
+type StartPrefetcher = (request: { readonly walFolder: string; readonly after: string }) => Promise<void>
+
+/** Starts this program again, detached: PostgreSQL waits for us, not for it. */
+function prefetcherOf({ options, surroundings }: CommandEnvironment): StartPrefetcher {
+  return async ({ walFolder, after }) => {
+    const { spawnDetached } = await import('../../platform/child-process.ts')
+    const [, program] = process.argv
+    if (program === undefined) return
+    const selection = [
+      ...(options.config === undefined ? [] : ['--config', options.config]),
+      ...(options.cluster === undefined ? [] : ['--cluster', options.cluster]),
+    ]
+    const variables = Object.entries(surroundings.variables).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined,
+    )
+    await spawnDetached(
+      process.execPath,
+      [program, ...selection, 'archive-get', '--prefetch', after, resolve(walFolder)],
+      {
+        logFile: join(walFolder, prefetchFolder, '.log'),
+        cwd: process.cwd(),
+        env: Object.fromEntries(variables),
+      },
+    )
+  }
+}
+
+async function fetchAhead(name: string, walFolder: string, environment: CommandEnvironment): Promise<void> {
+  const after = classifyArchiveFileName(name)
+  if (after?.kind !== 'segment') return
+  const [{ configuration }, { runPrefetch }] = await Promise.all([
+    environment.loadConfiguration(),
+    import('../../archive/run-prefetch.ts'),
+  ])
+  await using places = await openPlaces(configuration, environment)
+  const mostSegments = configuration.archive.prefetch
+  await runPrefetch({ walFolder, after: after.name, mostSegments }, places, environment.context)
+}
