@@ -83,6 +83,11 @@ function decodePiece(reader: BinaryReader): Piece {
   const path = reader.bytes(reader.varint())
   const offset = reader.varint()
   const length = reader.varint()
-  const blockHashes = new BigUint64Array(reader.bytes(hashCountOf(length) * 8).slice().buffer)
-  return { root, path, offset, length, blockHashes }
+  return { root, path, offset, length, blockHashes: decodeHashes(reader.bytes(hashCountOf(length) * 8)) }
+}
+
+/** A copy, because the index need not lie where 64-bit numbers may. Not by `slice`: a Buffer's gives a view. */
+function decodeHashes(bytes: Uint8Array): BigUint64Array {
+  const copy = new Uint8Array(bytes)
+  return new BigUint64Array(copy.buffer)
 }
