@@ -50,7 +50,7 @@ export class FileCopier implements AsyncDisposable {
     this.#repository = repository
     this.#options = options
     this.#context = context
-    this.#rate = new RateLimit(options.maxRate, context)
+    this.#rate = new RateLimit(options.maxRate, context.clock)
     this.copied = new CopiedFiles(options.label)
     const count = options.workers ?? availableParallelism()
     this.#lanes = Array.from({ length: count }, () => openLane(repository, scan, options))
@@ -58,15 +58,24 @@ export class FileCopier implements AsyncDisposable {
 
   /** Runs the tasks on all workers. `report` is told of every task's bytes. When one fails, all stop. */
   async run(tasks: Iterator<CopyTask>, report: (bytes: number) => void): Promise<void> {
-    await allOrNone(
-      this.#lanes.map(async (lane) => {
-        for (let next = tasks.next(); next.done !== true; next = tasks.next()) {
-          await this.#rate.take(next.value.bytes)
-          await this.#copy(lane, next.value)
-          report(next.value.bytes)
-        }
-      }),
-    )
+    const failing = new AbortController()
+    const signal = AbortSignal.any([this.#context.signal, failing.signal])
+    const runLane = async (lane: Lane): Promise<void> => {
+      for (let next = tasks.next(); next.done !== true; next = tasks.next()) {
+        await this.#rate.take(next.value.bytes, signal)
+        await this.#copy(lane, next.value, signal)
+        report(next.value.bytes)
+      }
+    }
+    const work = this.#lanes.map(async (lane) => {
+      try {
+        await runLane(lane)
+      } catch (error) {
+        failing.abort(error) // the other lanes end with this very error
+        throw error
+      }
+    })
+    await allOrNone(work)
   }
 
   /** Finishes and stores the packs that are still being built. Nothing can be copied after that. */
@@ -83,11 +92,11 @@ export class FileCopier implements AsyncDisposable {
     await Promise.all(this.#lanes.map((lane) => lane.pool[Symbol.asyncDispose]()))
   }
 
-  async #copy(lane: Lane, task: CopyTask): Promise<void> {
+  async #copy(lane: Lane, task: CopyTask, signal: AbortSignal): Promise<void> {
     // The worker may need its other buffer during this task: wait until the pack in it is stored.
     if (lane.openPackBytes > roomForTask) await lane.storing
     lane.packNumber ??= this.#packNumber += 1
-    const response = await lane.pool.run({ kind: 'copy', task, packNumber: lane.packNumber }, this.#context)
+    const response = await lane.pool.run({ kind: 'copy', task, packNumber: lane.packNumber }, { signal })
     if (response.usedPackNumber) lane.packNumber = undefined
     this.#take(lane, response)
   }
@@ -140,7 +149,7 @@ function openLane(repository: Repository, scan: Scan, options: CopyOptions): Lan
   return { pool, buffers, packNumber: undefined, openPackBytes: 0, storing: Promise.resolve() }
 }
 
-/** Waits for all, so that nothing runs on behind an error; then throws the first one. */
+/** Waits for all, so that nothing runs on behind an error; then throws the first lane's. */
 async function allOrNone(work: readonly Promise<void>[]): Promise<void> {
   const results = await Promise.allSettled(work)
   for (const result of results) if (result.status === 'rejected') throw result.reason

@@ -1,24 +1,24 @@
-import type { RunContext } from '../domain/run-context.ts'
+import type { Clock } from '../domain/run-context.ts'
 
 /** Keeps an average rate: takes what is asked for at once and lets the next one wait for it. */
 export class RateLimit {
   readonly #bytesPerSecond: number | undefined
-  readonly #context: RunContext
+  readonly #clock: Clock
   #freeAt: number
 
-  constructor(bytesPerSecond: number | undefined, context: RunContext) {
+  constructor(bytesPerSecond: number | undefined, clock: Clock) {
     this.#bytesPerSecond = bytesPerSecond
-    this.#context = context
-    this.#freeAt = context.clock.monotonic()
+    this.#clock = clock
+    this.#freeAt = clock.monotonic()
   }
 
   /** Resolves when `bytes` more may be read. */
-  async take(bytes: number): Promise<void> {
-    this.#context.signal.throwIfAborted()
+  async take(bytes: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
     if (this.#bytesPerSecond === undefined) return
-    const now = this.#context.clock.monotonic()
+    const now = this.#clock.monotonic()
     const startsAt = Math.max(now, this.#freeAt)
     this.#freeAt = startsAt + (bytes / this.#bytesPerSecond) * 1000
-    if (startsAt > now) await this.#context.clock.sleep(startsAt - now, this.#context.signal)
+    if (startsAt > now) await this.#clock.sleep(startsAt - now, signal)
   }
 }
