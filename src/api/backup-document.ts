@@ -1,0 +1,54 @@
+import type { JsonDocument } from './json-document.ts'
+
+/** One listed backup, in `info` and as the answer of `backup`. */
+export interface BackupListing {
+  readonly label: string
+  readonly type: 'full' | 'incr'
+  readonly postgresMajor: number
+  readonly timeline: number
+  readonly startLsn: string
+  readonly stopLsn: string
+  readonly startedAt: string
+  readonly stoppedAt: string
+  readonly fileCount: number
+  /** What a restore writes, without WAL. */
+  readonly restoredBytes: number
+  /** What this backup added to the repository. */
+  readonly storedBytes: number
+  readonly damagedPageCount: number
+}
+
+/** A file of a backup in which pages had wrong checksums. */
+export interface DamagedFileListing {
+  /** OID of the tablespace; 0 for the data directory. */
+  readonly tablespace: number
+  /** Relative to the data directory, or to the tablespace. */
+  readonly path: string
+  /** Numbers of the blocks in this file. */
+  readonly blocks: readonly number[]
+}
+
+/** The answer of `backup`. */
+export interface BackupDocument extends JsonDocument {
+  readonly cluster: string
+  readonly repo: string
+  readonly location: string
+  readonly backup: BackupListing
+  readonly durationMs: number
+  readonly damagedFiles: readonly DamagedFileListing[]
+}
+
+/** The answer of `backup --dry-run`. */
+export interface BackupPlanDocument extends JsonDocument {
+  readonly cluster: string
+  readonly repo: string
+  readonly location: string
+  readonly type: 'full'
+  readonly dataDirectory: string
+  readonly serverVersion: string
+  readonly fileCount: number
+  readonly totalBytes: number
+  readonly tablespaceCount: number
+  /** Free in the file system of the repository. */
+  readonly freeBytes: number
+}

@@ -1,0 +1,137 @@
+import { statfs } from 'node:fs/promises'
+import { prepareServer } from '../backup/prepare-server.ts'
+import { runBackup, type BackupRequest } from '../backup/run-backup.ts'
+import { scanDataDirectory } from '../backup/scan-data-directory.ts'
+import type { Configuration } from '../config/configuration-schema.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { Environment } from '../platform/environment.ts'
+import type { BackupEntry } from '../repository/backup-entry.ts'
+import { readManifestEntries, readManifestHead } from '../repository/manifest-reader.ts'
+import { parseRepositoryLocation } from '../storage/open-store.ts'
+import { clusterConnection } from './cluster-connection.ts'
+import {
+  openCluster,
+  type ClusterRepository,
+  type ClusterSelection,
+  type OpenedCluster,
+} from './open-cluster.ts'
+
+export interface TakeBackupRequest extends ClusterSelection {
+  readonly variables: Environment
+  /** Undefined: as the configuration says. */
+  readonly workers: number | undefined
+  /** Bytes read per second; undefined: as the configuration says. */
+  readonly maxRate: number | undefined
+}
+
+/** A file that went into a backup with pages whose checksums are wrong. */
+export interface DamagedFile {
+  /** 0: the data directory; else the OID of a tablespace. */
+  readonly root: number
+  readonly path: string
+  /** In the file, ascending. */
+  readonly blocks: readonly number[]
+}
+
+export interface TakenBackup {
+  readonly cluster: string
+  readonly repo: string
+  readonly location: string
+  readonly backup: BackupEntry
+  readonly damagedFiles: readonly DamagedFile[]
+  readonly durationMs: number
+}
+
+/** Takes a full backup into the first of the cluster's repositories, or the one that is named. */
+export async function takeBackup(request: TakeBackupRequest, context: RunContext): Promise<TakenBackup> {
+  const startedAt = context.clock.monotonic()
+  await using opened = await openCluster(request, context)
+  const [target] = opened.repositories
+  const backup = await runBackup(backupRequest(opened, request), target, context)
+  const damagedFiles = backup.damagedPageCount === 0 ? [] : await findDamagedFiles(target, backup, context)
+  const durationMs = context.clock.monotonic() - startedAt
+  return { ...namesOf(opened, target), backup, damagedFiles, durationMs }
+}
+
+/** What a backup would do now. */
+export interface BackupPlan {
+  readonly cluster: string
+  readonly repo: string
+  readonly location: string
+  readonly dataDirectory: string
+  readonly serverVersion: string
+  readonly fileCount: number
+  readonly totalBytes: number
+  readonly tablespaceCount: number
+  /** What the file system of the repository has left for us. */
+  readonly freeBytes: number
+}
+
+/** Checks everything that a backup checks before it begins, and measures; changes nothing. */
+export async function planBackup(request: TakeBackupRequest, context: RunContext): Promise<BackupPlan> {
+  await using opened = await openCluster(request, context)
+  const [target] = opened.repositories
+  const { dataDirectory, links, conninfo } = backupRequest(opened, request)
+  const facts = await prepareServer({ conninfo, dataDirectory }, target, context)
+  const scan = await scanDataDirectory(
+    {
+      dataDirectory: facts.dataDirectory,
+      tablespaceVersionFolder: `PG_${facts.version.major}_${facts.catalogVersion}`,
+      tablespaces: facts.tablespaces,
+      links,
+    },
+    context,
+  )
+  return {
+    ...namesOf(opened, target),
+    dataDirectory: facts.dataDirectory,
+    serverVersion: `${facts.version.major}.${facts.version.minor}`,
+    fileCount: scan.files.length,
+    totalBytes: scan.totalBytes,
+    tablespaceCount: scan.tablespaces.length,
+    freeBytes: await freeBytesAt(target),
+  }
+}
+
+function backupRequest(
+  { settings }: OpenedCluster,
+  { configuration, variables, workers, maxRate }: TakeBackupRequest,
+): BackupRequest {
+  const { backup } = configuration satisfies Configuration
+  return {
+    conninfo: clusterConnection(settings, variables),
+    dataDirectory: settings.dataDirectory,
+    links: settings.links,
+    isCheckpointFast: backup.fastCheckpoint,
+    workers: workers ?? backup.workers,
+    compressionLevel: backup.compressionLevel,
+    maxRate: maxRate ?? backup.maxRate,
+    archiveTimeoutMs: backup.archiveTimeout,
+  }
+}
+
+function namesOf(
+  { settings }: OpenedCluster,
+  { name, repository }: ClusterRepository,
+): Pick<TakenBackup, 'cluster' | 'repo' | 'location'> {
+  return { cluster: settings.name, repo: name, location: repository.store.location }
+}
+
+async function findDamagedFiles(
+  { repository, cluster }: ClusterRepository,
+  { label, manifestDigest }: BackupEntry,
+  context: RunContext,
+): Promise<readonly DamagedFile[]> {
+  const head = await readManifestHead(repository, { clusterId: cluster.id, label, manifestDigest }, context)
+  const damaged: DamagedFile[] = []
+  for await (const entry of readManifestEntries(repository, { clusterId: cluster.id, head }, context)) {
+    if (entry.kind !== 'file' || entry.damagedBlocks.length === 0) continue
+    damaged.push({ root: entry.root, path: Buffer.from(entry.path).toString(), blocks: entry.damagedBlocks })
+  }
+  return damaged
+}
+
+async function freeBytesAt({ repository }: ClusterRepository): Promise<number> {
+  const { bavail, bsize } = await statfs(parseRepositoryLocation(repository.store.location).path)
+  return bavail * bsize
+}

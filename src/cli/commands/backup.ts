@@ -1,0 +1,139 @@
+import { InvalidArgumentError, Option } from 'commander'
+import type { Command } from 'commander'
+import type { BackupDocument, BackupPlanDocument } from '../../api/backup-document.ts'
+import type { BackupPlan, DamagedFile, TakenBackup, TakeBackupRequest } from '../../app/take-backup.ts'
+import { formatByteSize, parseByteSize } from '../../domain/byte-size.ts'
+import { formatDuration } from '../../domain/duration.ts'
+import { formatLsn } from '../../domain/lsn.ts'
+import { isOperationError, OperationError, operationErrors } from '../../domain/operation-error.ts'
+import { loadAsOwner } from '../become-owner.ts'
+import type { CommandEnvironment } from '../command-environment.ts'
+import { printable } from '../output/text.ts'
+import type { Style } from '../output/text.ts'
+
+interface BackupOptions {
+  readonly type?: 'full' | 'incr'
+  readonly maxRate?: number
+  readonly workers?: number
+  readonly dryRun?: true
+}
+
+/** `backup`: takes one, or with `--dry-run` says what it would take. */
+export function registerBackup(program: Command, environment: CommandEnvironment): void {
+  program
+    .command('backup')
+    .description('take a backup')
+    .addOption(
+      new Option('--type <type>', 'what to take; this version takes full ones').choices(['full', 'incr']),
+    )
+    .option('--max-rate <size>', 'read at most this much in a second, such as 50MB', readSize)
+    .option('--workers <count>', 'how many workers compress and encrypt', readCount)
+    .option('--dry-run', 'check everything and print the plan; take nothing')
+    .action((options: BackupOptions) => run(options, environment))
+}
+
+async function run(options: BackupOptions, environment: CommandEnvironment): Promise<void> {
+  if (options.type === 'incr') throw incrementalsAreNotThere()
+  const { configuration } = await loadAsOwner(environment)
+  const { takeBackup, planBackup } = await import('../../app/take-backup.ts')
+  const { cluster: clusterName, repo: repoName } = environment.options
+  const { workers, maxRate, dryRun } = options
+  const { variables } = environment.surroundings
+  const request: TakeBackupRequest = { configuration, clusterName, repoName, variables, workers, maxRate }
+  if (dryRun === true) {
+    const plan = await planBackup(request, environment.context)
+    environment.answer({ document: planDocument(plan), text: () => planText(plan) })
+    return
+  }
+  const { listBackup, listDamagedFile } = await import('../../app/list-backup.ts')
+  const taken = await takeBackup(request, environment.context)
+  const { cluster, repo, location, durationMs } = taken
+  const document: BackupDocument = {
+    version: 1,
+    cluster,
+    repo,
+    location,
+    backup: listBackup(taken.backup),
+    durationMs: Math.round(durationMs),
+    damagedFiles: taken.damagedFiles.map(listDamagedFile),
+  }
+  environment.answer({ document, text: (style) => takenText(taken, style) })
+  if (taken.backup.damagedPageCount > 0) environment.exitWith(operationErrors['pages-damaged'].exitCode)
+}
+
+function incrementalsAreNotThere(): OperationError {
+  return new OperationError('usage', 'choosing the type of a backup: expected "full", found "incr"', {
+    hint: 'This version takes full backups only; leave "--type" out.',
+  })
+}
+
+function planDocument(plan: BackupPlan): BackupPlanDocument {
+  return { version: 1, type: 'full', ...plan }
+}
+
+function planText(plan: BackupPlan): string {
+  const tablespaces = plan.tablespaceCount === 0 ? '' : ` and ${plan.tablespaceCount} tablespaces`
+  const lines = [
+    `would take a full backup of cluster "${plan.cluster}" (PostgreSQL ${plan.serverVersion})`,
+    `from:   ${printable(plan.dataDirectory)}${tablespaces}: ${formatByteSize(plan.totalBytes)} in ${plan.fileCount} files`,
+    `to:     repo "${plan.repo}", ${plan.location}, ${formatByteSize(plan.freeBytes)} free`,
+  ]
+  return toText(lines)
+}
+
+function takenText({ backup, durationMs, repo, location, damagedFiles }: TakenBackup, style: Style): string {
+  const ratio = backup.storedBytes > 0 ? (backup.restoredBytes / backup.storedBytes).toFixed(1) : '-'
+  const rate = formatByteSize(Math.round((backup.restoredBytes / Math.max(durationMs, 1)) * 1000))
+  const isClean = backup.damagedPageCount === 0
+  const lines = [
+    isClean
+      ? style('green', `backup ${backup.label} is complete`)
+      : style('red', `backup ${backup.label} is complete with page errors`),
+    `cluster size: ${formatByteSize(backup.restoredBytes)} in ${backup.fileCount} files`,
+    `stored:       ${formatByteSize(backup.storedBytes)} (${ratio} to 1) in repo "${repo}", ${location}`,
+    `took:         ${formatDuration(durationMs)} (${rate}/s)`,
+    `WAL:          ${formatLsn(backup.startLsn)} to ${formatLsn(backup.stopLsn)} on timeline ${backup.timeline}, archived`,
+    ...(isClean ? [] : damageLines(backup.damagedPageCount, damagedFiles)),
+  ]
+  return toText(lines)
+}
+
+/** A cluster may be damaged all over: the document has everything, people are told enough to begin. */
+const mostFilesTold = 20
+
+function damageLines(pageCount: number, files: readonly DamagedFile[]): readonly string[] {
+  const more = files.length - mostFilesTold
+  return [
+    `${pageCount} pages have wrong checksums in the cluster itself; they were copied as they are:`,
+    ...files.slice(0, mostFilesTold).map(describeDamage),
+    ...(more > 0 ? [`  and ${more} more files`] : []),
+    'Keep an older backup, and find out about the disk before anything else.',
+  ]
+}
+
+function describeDamage({ root, path, blocks }: DamagedFile): string {
+  const place = printable(root === 0 ? path : `tablespace ${root}: ${path}`)
+  const shown = blocks.slice(0, mostFilesTold).join(', ')
+  const more = blocks.length > mostFilesTold ? ` and ${blocks.length - mostFilesTold} more` : ''
+  return `  ${place}: block ${shown}${more}`
+}
+
+function toText(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join('')
+}
+
+function readSize(text: string): number {
+  try {
+    const bytes = parseByteSize(text)
+    if (bytes > 0) return bytes
+  } catch (error) {
+    if (!isOperationError(error, 'usage')) throw error
+  }
+  throw new InvalidArgumentError('Expected a size such as 50MB.')
+}
+
+function readCount(text: string): number {
+  const count = /^\d{1,2}$/.test(text) ? Number(text) : 0
+  if (count >= 1 && count <= 64) return count
+  throw new InvalidArgumentError('Expected a whole number from 1 to 64.')
+}

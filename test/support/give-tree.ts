@@ -1,0 +1,15 @@
+import { lchown, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isRoot } from './server-user.ts'
+import type { ServerUser } from './server-user.ts'
+
+/** Gives a folder and all that is in it, hidden files too, to the user that runs the servers. */
+export async function giveTree(folder: string, { uid, gid }: ServerUser): Promise<void> {
+  if (!isRoot()) return
+  await lchown(folder, uid, gid)
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) await giveTree(path, { name: '', uid, gid })
+    else await lchown(path, uid, gid)
+  }
+}

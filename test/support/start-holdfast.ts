@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import type { HoldfastResult } from './holdfast.ts'
+
+export interface RunningHoldfast {
+  kill(signal: NodeJS.Signals): void
+  /** Resolves when it has ended, however it did. */
+  readonly ended: Promise<HoldfastResult>
+}
+
+const executable = join(import.meta.dirname, '..', '..', 'bin', 'holdfast')
+
+/** Starts the tool and lets it run, so that a test can do something to it meanwhile. `runHoldfast` waits for it. */
+export function startHoldfast(
+  args: readonly string[],
+  { config, env = {} }: { readonly config: string; readonly env?: Readonly<Record<string, string>> },
+): RunningHoldfast {
+  const child = spawn(process.execPath, [executable, ...args], {
+    cwd: tmpdir(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
+      HOME: tmpdir(),
+      LC_ALL: 'C.UTF-8',
+      HOLDFAST_CONFIG: config,
+      ...env,
+    },
+  })
+  const collect = async (): Promise<HoldfastResult> => {
+    const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
+    return { args, code: child.exitCode, signal: child.signalCode, stdout, stderr }
+  }
+  return {
+    kill: (signal) => {
+      child.kill(signal)
+    },
+    ended: collect(),
+  }
+}
