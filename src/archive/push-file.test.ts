@@ -32,24 +32,6 @@ describe('pushFile', () => {
     assert.ok(fetched.kind === 'found' && content.equals(fetched.bytes))
   })
 
-  test('stores a segment of 64 MiB in parts that come back byte for byte (R21)', async () => {
-    await using folder = await temporaryFolder()
-    const place = await createPlace({ segmentMiB: 64 })
-    const content = buildSegment(third, { segmentMiB: 64 })
-
-    await push(folder.path, third, { content, places: [place] })
-    const again = await push(folder.path, third, { content, places: [place] })
-
-    const keys = await walKeys(place)
-    assert.deepEqual(
-      keys.map((key) => key.slice(-3)),
-      ['.00', '.01', '.02', '.03', '.04'],
-    )
-    assert.equal(again.existedCount, 1)
-    const fetched = await fetchSegment({ name: third }, place, recordingContext())
-    assert.ok(fetched.kind === 'found' && content.equals(fetched.bytes))
-  })
-
   test('is idempotent, also when twenty of them race (R23)', async () => {
     await using folder = await temporaryFolder()
     const place = await createPlace()
@@ -61,27 +43,6 @@ describe('pushFile', () => {
     assert.equal(first.existedCount, 0)
     assert.deepEqual(new Set(others.map(({ existedCount }) => existedCount)), new Set([1]))
     assert.equal((await walKeys(place)).length, 1)
-  })
-
-  test('completes a file of parts whose ".00" was never written (R23)', async () => {
-    await using folder = await temporaryFolder()
-    const store = new FaultyStore(new MemoryStore('parts', systemClock))
-    const place = await createPlace({ store, segmentMiB: 64 })
-    const request = { content: buildSegment(third, { segmentMiB: 64 }), places: [place] }
-    store.plan({
-      kind: 'fail',
-      when: 'before',
-      error: unreachable(),
-      at: { operation: 'putIfAbsent', call: 4 },
-    })
-
-    await assert.rejects(push(folder.path, third, request), isUnreachable)
-    const before = await fetchSegment({ name: third }, place, recordingContext())
-    await push(folder.path, third, request)
-    const after = await fetchSegment({ name: third }, place, recordingContext())
-
-    assert.equal(before.kind, 'absent')
-    assert.ok(after.kind === 'found' && request.content.equals(after.bytes))
   })
 
   test('stores another content of the same name beside the first, and warns (R23, M11)', async () => {

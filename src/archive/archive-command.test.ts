@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import {
+  buildSegment,
+  createPlace,
+  recordingContext,
+  temporaryFolder,
+} from '../../test/support/archive-fixture.ts'
+import { runProcess } from '../platform/child-process.ts'
+import { acknowledge, acknowledgementFolder, tidyAcknowledgements } from './acknowledgements.ts'
+import { renderArchiveCommand, renderRestoreCommand } from './archive-command.ts'
+import { pushAhead } from './push-ahead.ts'
+import { shellQuote } from './shell-quote.ts'
+
+const third = '000000010000000000000003'
+const fourth = '000000010000000000000004'
+
+describe('shellQuote', () => {
+  test('makes one word of anything', async () => {
+    const text = 'it\'s "a" $HOME `x` \\ %p\n*;&|<> end'
+    const { stdout } = await runProcess('/bin/sh', ['-c', `printf %s ${shellQuote(text)}`])
+
+    assert.equal(stdout.toString(), text)
+  })
+})
+
+describe('renderArchiveCommand', () => {
+  test('answers from an acknowledgement once, and starts the program after that (R27)', async () => {
+    await using folder = await temporaryFolder()
+    const run = await prepare(folder.path, 'exit 3')
+    await acknowledge(join(folder.path, 'pg_wal'), {
+      fileName: third,
+      modifiedAtNs: await modifiedAt(folder.path),
+    })
+
+    assert.equal(await run(), 0)
+    assert.equal(await run(), 3)
+  })
+
+  test('does not take an acknowledgement for a file that was written to since (R27)', async () => {
+    await using folder = await temporaryFolder()
+    const run = await prepare(folder.path, 'exit 3')
+    await acknowledge(join(folder.path, 'pg_wal'), {
+      fileName: third,
+      modifiedAtNs: await modifiedAt(folder.path),
+    })
+    const later = Date.now() / 1000 + 1
+    await utimes(join(folder.path, 'pg_wal', third), later, later)
+
+    assert.equal(await run(), 3)
+  })
+
+  for (const [what, program] of [
+    ['was killed', 'kill -9 $$'],
+    ['is above 125', 'exit 126'],
+  ] as const) {
+    test(`exits 1 when the program ${what} (M12)`, async () => {
+      await using folder = await temporaryFolder()
+
+      assert.equal(await (await prepare(folder.path, program))(), 1)
+    })
+  }
+})
+
+describe('renderRestoreCommand', () => {
+  test('moves a segment that was fetched ahead into place without the program, and asks it otherwise', async () => {
+    await using folder = await temporaryFolder()
+    await prepare(folder.path, 'exit 130')
+    const prefetched = join(folder.path, 'pg_wal', 'holdfast-prefetch')
+    await mkdir(prefetched)
+    await writeFile(join(prefetched, third), 'x')
+    const command = renderRestoreCommand({ ...partsIn(folder.path), mode: 'recovery' })
+    const run = shellIn(folder.path, command, 'pg_wal/RECOVERYXLOG')
+
+    assert.equal(await run(), 0)
+    assert.equal((await stat(join(folder.path, 'pg_wal', 'RECOVERYXLOG'))).size, 1)
+    assert.equal(await run(), 130)
+  })
+})
+
+describe('pushAhead', () => {
+  test('pushes and acknowledges what waits, but not the file that was asked for (R27)', async () => {
+    await using folder = await temporaryFolder()
+    const walFolder = await waitingFiles(folder.path, [third, fourth])
+    const place = await createPlace()
+
+    const count = await pushAhead(join(walFolder, third), { repositories: [place] }, recordingContext())
+
+    assert.equal(count, 1)
+    assert.deepEqual(await readdir(join(walFolder, acknowledgementFolder)), [fourth])
+  })
+
+  test('acknowledges nothing that cannot be archived, and goes on being silent about it (R27)', async () => {
+    await using folder = await temporaryFolder()
+    const walFolder = await waitingFiles(folder.path, [third, fourth])
+    await writeFile(join(walFolder, fourth), 'no WAL')
+    const context = recordingContext()
+
+    const count = await pushAhead(join(walFolder, third), { repositories: [await createPlace()] }, context)
+
+    assert.equal(count, 0)
+    assert.deepEqual(
+      context.events.map(({ kind }) => kind),
+      ['note'],
+    )
+  })
+})
+
+describe('tidyAcknowledgements', () => {
+  test('removes those of files that do not wait any more or have changed', async () => {
+    await using folder = await temporaryFolder()
+    const walFolder = await waitingFiles(folder.path, [third, fourth])
+    await acknowledge(walFolder, { fileName: third, modifiedAtNs: 0n })
+    await acknowledge(walFolder, {
+      fileName: fourth,
+      modifiedAtNs: BigInt(Date.now()) * 1_000_000n + 10n ** 9n,
+    })
+
+    const kept = await tidyAcknowledgements(walFolder, () => true)
+    const none = await tidyAcknowledgements(walFolder, () => false)
+
+    assert.deepEqual([[...kept], [...none]], [[fourth], []])
+    assert.deepEqual(await readdir(join(walFolder, acknowledgementFolder)), [])
+  })
+})
+
+/** A data directory with one segment and a program that does as it is told; runs the command as PostgreSQL does. */
+async function prepare(folder: string, program: string): Promise<() => Promise<number | undefined>> {
+  await mkdir(join(folder, 'pg_wal'))
+  await writeFile(join(folder, 'pg_wal', third), 'x')
+  await writeFile(partsIn(folder).nodePath, `#!/bin/sh\n${program}\n`, { mode: 0o700 })
+  return shellIn(folder, renderArchiveCommand(partsIn(folder)), `pg_wal/${third}`)
+}
+
+function shellIn(folder: string, command: string, path: string): () => Promise<number | undefined> {
+  const replaced = command.replaceAll(
+    /%([%fp])/g,
+    (_, what: string) => ({ '%': '%', f: third, p: path })[what] ?? '',
+  )
+  return async () => (await runProcess('/bin/sh', ['-c', replaced], { cwd: folder })).exitCode
+}
+
+function partsIn(folder: string): Parameters<typeof renderArchiveCommand>[0] {
+  return {
+    nodePath: join(folder, 'it\'s "a" $HOME 100%p node'),
+    programPath: '/x/holdfast',
+    configFile: '/x/%f.yaml',
+    cluster: 'main',
+  }
+}
+
+async function modifiedAt(folder: string): Promise<bigint> {
+  return (await stat(join(folder, 'pg_wal', third), { bigint: true })).mtimeNs
+}
+
+async function waitingFiles(folder: string, names: readonly string[]): Promise<string> {
+  await mkdir(join(folder, 'archive_status'))
+  for (const name of names) {
+    await writeFile(join(folder, name), buildSegment(name))
+    await writeFile(join(folder, 'archive_status', `${name}.ready`), '')
+  }
+  return folder
+}
