@@ -117,8 +117,16 @@ export function assertSameCluster(
 
 function decodeClusterRecord(payload: Uint8Array, key: string): ClusterRecord {
   const reader = RecordReader.decode(payload, `cluster record "${key}"`)
+  const id = reader.string('id')
+  // The id begins the keys of everything that belongs to the cluster: it must not lead anywhere else.
+  if (!key.startsWith(`${clusterRecordPrefix}${id}/`)) {
+    throw new OperationError(
+      'damaged',
+      `reading cluster record "${key}": it says that it is the record of another cluster`,
+    )
+  }
   return {
-    id: reader.string('id'),
+    id,
     name: reader.string('name'),
     systemIdentifier: reader.parsed('systemIdentifier', parseSystemIdentifier),
     lineage: reader.string('lineage'),

@@ -27,6 +27,8 @@ const framesEndOf = (units: readonly Unit[]): number =>
 /** The beginning of an index of one unit with one piece, up to the length of its path. */
 const begun = (): BinaryWriter => new BinaryWriter().varint(1).varint(100).varint(1).varint(0)
 
+const decode = (payload: Uint8Array) => (): unknown => decodePackIndex(payload, { ...place, framesEnd: 332 })
+
 describe('the index of a pack', () => {
   test('reads back as it was written', () => {
     fc.assert(
@@ -70,9 +72,6 @@ describe('the index of a pack', () => {
       ],
     }
     const encoded = encodePackIndex([unit])
-    const decode = (payload: Uint8Array) => (): unknown =>
-      decodePackIndex(payload, { ...place, framesEnd: 332 })
-
     assert.doesNotThrow(decode(encoded))
     for (let length = 0; length < encoded.length; length += 1) {
       assert.throws(decode(encoded.subarray(0, length)), { code: 'damaged' }, `${length} bytes`)

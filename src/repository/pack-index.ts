@@ -29,6 +29,10 @@ export const hashedBlockSize = 8192
 
 export const hashCountOf = (length: number): number => Math.ceil(length / hashedBlockSize)
 
+/** How many bytes pieces are that stand one after the other. */
+export const piecesLength = (pieces: readonly Piece[]): number =>
+  pieces.reduce((sum, { length }) => sum + length, 0)
+
 /** The payload of a pack's last frame; docs/formats/pack.md describes it. */
 export function encodePackIndex(units: readonly Unit[]): Uint8Array {
   const writer = new BinaryWriter()

@@ -1,7 +1,7 @@
 import { unpackPayload } from '../codec/compression.ts'
 import { ObjectOpener, sealedHeaderBytes, type SealingKeys } from '../codec/sealed-object.ts'
 import { OperationError } from '../domain/operation-error.ts'
-import { decodePackIndex, type Unit } from './pack-index.ts'
+import { decodePackIndex, piecesLength, type Unit } from './pack-index.ts'
 import { largestUnitBytes, packTrailerBytes, packTrailerMagic } from './pack-writer.ts'
 
 const largestIndexBytes = 64 * 1024 * 1024
@@ -49,7 +49,13 @@ export class PackReader {
       throw new OperationError('damaged', `reading pack "${this.#opener.key}": it has no unit ${number}`)
     const frame = this.#bytes.subarray(unit.frameOffset, unit.frameOffset + unit.frameLength)
     const payload = this.#opener.openFrame(frame, number, false)
-    return unpackPayload(payload, largestUnitBytes, `unit ${number} of pack "${this.#opener.key}"`)
+    const raw = unpackPayload(payload, largestUnitBytes, `unit ${number} of pack "${this.#opener.key}"`)
+    const expected = piecesLength(unit.pieces)
+    if (raw.length === expected) return raw
+    throw new OperationError(
+      'damaged',
+      `reading pack "${this.#opener.key}": unit ${number} has ${raw.length} bytes, its pieces have ${expected}`,
+    )
   }
 }
 

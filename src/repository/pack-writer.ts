@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { packPayload } from '../codec/compression.ts'
 import { createObjectSealer, type ObjectSealer, type SealingKeys } from '../codec/sealed-object.ts'
-import { encodePackIndex, type Piece, type Unit } from './pack-index.ts'
+import { encodePackIndex, piecesLength, type Piece, type Unit } from './pack-index.ts'
 
 /** A unit holds at most this much: what a worker reads, compresses and seals at once. */
 export const largestUnitBytes = 1024 * 1024
@@ -65,7 +65,7 @@ export class PackWriter {
 
   /** Compresses and seals `raw`, which is the pieces' bytes one after the other. Gives the unit's number. */
   addUnit(raw: Uint8Array, pieces: readonly Piece[]): number {
-    assert.ok(!this.isFull && raw.length <= largestUnitBytes)
+    assert.ok(!this.isFull && raw.length <= largestUnitBytes && raw.length === piecesLength(pieces))
     const frameOffset = this.#used
     this.#appendFrame(raw, false)
     this.#units.push({ frameOffset, frameLength: this.#used - frameOffset, pieces })

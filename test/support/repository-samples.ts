@@ -127,13 +127,16 @@ const anyFile = fc
     damagedBlocks: fc.uniqueArray(fc.nat(131_071), { maxLength: 4 }),
     extents: fc.array(anyExtent, { maxLength: 6 }),
   })
-  .map(({ extents, damagedBlocks, ...rest }): FileEntry => ({
+  .map((file): FileEntry => fileOf(file))
+
+function fileOf(file: Omit<FileEntry, 'kind' | 'sizeBytes'>): FileEntry {
+  return {
     kind: 'file',
-    ...rest,
-    damagedBlocks: damagedBlocks.toSorted((one, other) => one - other),
-    extents,
-    sizeBytes: extents.reduce((sum, { length }) => sum + length, 0),
-  }))
+    ...file,
+    damagedBlocks: file.damagedBlocks.toSorted((one, other) => one - other),
+    sizeBytes: file.extents.reduce((sum, { length }) => sum + length, 0),
+  }
+}
 
 export const anyEntry: fc.Arbitrary<ManifestEntry> = fc.oneof(
   { weight: 3, arbitrary: anyFile },
@@ -164,12 +167,14 @@ export const anyPiece: fc.Arbitrary<Piece> = fc
     length: fc.oneof(fc.nat(20_000), fc.constantFrom(8191, 8192, 8193)),
     hashSeed: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
   })
-  .map(({ hashSeed, ...piece }) => ({
-    ...piece,
-    blockHashes: BigUint64Array.from({ length: hashCountOf(piece.length) }, (_, index) =>
-      BigInt.asUintN(64, hashSeed + BigInt(index) * 0x9e37_79b9_7f4a_7c15n),
-    ),
-  }))
+  .map((piece): Piece => pieceOf(piece))
+
+function pieceOf({ hashSeed, ...place }: Omit<Piece, 'blockHashes'> & { hashSeed: bigint }): Piece {
+  const hashOf = (index: number): bigint =>
+    BigInt.asUintN(64, hashSeed + BigInt(index) * 0x9e37_79b9_7f4a_7c15n)
+  const count = hashCountOf(place.length)
+  return { ...place, blockHashes: BigUint64Array.from({ length: count }, (_, index) => hashOf(index)) }
+}
 
 export const anyUnit: fc.Arbitrary<SampleUnit> = fc
   .tuple(fc.array(anyPiece, { minLength: 1, maxLength: 4 }), fc.nat(255))
@@ -245,4 +250,24 @@ export async function collect<Value>(values: AsyncIterable<Value>): Promise<Valu
   const collected: Value[] = []
   for await (const value of values) collected.push(value)
   return collected
+}
+
+/** Bytes as hexadecimal text, anywhere in a value: whether they are a Buffer's does not matter. */
+export function comparable(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
+  if (Array.isArray(value)) return value.map(comparable)
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, comparable(member)]))
+}
+
+/** The same repository for somebody who can write to its store but has no key: what it writes is not sealed. */
+export function withoutSealing(repository: Repository): Repository {
+  const { repositoryId } = repository.keys.sealing
+  const sealing = {
+    repositoryId,
+    method: 'none',
+    epochs: new Map<number, Uint8Array>(),
+    currentEpoch: 0,
+  } as const
+  return { ...repository, method: 'none', keys: { ...repository.keys, sealing } }
 }
