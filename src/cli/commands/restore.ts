@@ -1,0 +1,199 @@
+import { existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Option } from 'commander'
+import type { Command } from 'commander'
+import type { ClusterConfiguration } from '../../config/select-configured.ts'
+import { parseBackupLabel } from '../../domain/backup-label.ts'
+import { OperationError } from '../../domain/operation-error.ts'
+import { quote } from '../../domain/quote.ts'
+import { parseRecoveryTarget } from '../../domain/recovery-target.ts'
+import {
+  splitTablespaceMapping,
+  type RestoreRequest,
+  type TablespaceMapping,
+} from '../../restore/restore-request.ts'
+import type { PreparedRestore, RestoreTools } from '../../restore/run-restore.ts'
+import type { CommandEnvironment } from '../command-environment.ts'
+
+interface RestoreOptions {
+  readonly targetDir: string
+  readonly backup?: string
+  readonly delta?: true
+  readonly tablespaceMap: readonly TablespaceMapping[]
+  readonly filesOnly?: true
+  readonly continueLineage?: true
+  readonly dryRun?: true
+  readonly confirm?: string
+  readonly targetTime?: string
+  readonly targetLsn?: string
+  readonly targetXid?: string
+  readonly targetName?: string
+  readonly targetImmediate?: true
+  readonly targetTimeline?: string
+  readonly targetExclusive?: true
+  readonly targetAction?: string
+}
+
+/** `restore`: plans, refuses early, restores the files, recovers to the target, checks what was reached. */
+export function registerRestore(program: Command, environment: CommandEnvironment): void {
+  program
+    .command('restore')
+    .description('restore a backup and recover it to any moment')
+    .requiredOption('--target-dir <dir>', 'the data directory to restore into')
+    .option('--backup <label>', 'the backup to begin with; default: the newest that fits the target')
+    .option('--target-time <time>', 'recover to this moment: a date, a time and an offset or a zone')
+    .option('--target-lsn <lsn>', 'recover to this position in the WAL')
+    .option('--target-xid <xid>', 'recover to the end of this transaction')
+    .option('--target-name <name>', 'recover to this restore point')
+    .option('--target-immediate', 'recover to the end of the backup')
+    .option(
+      '--target-timeline <timeline>',
+      'a number, "current" or "latest"; default: the only one that leads on',
+    )
+    .option('--target-exclusive', 'stop right before the target')
+    .option('--target-action <action>', 'what to do there: promote, pause or shutdown (default: promote)')
+    .option('--delta', 'bring a copy of the same cluster in the directory to the state of the backup')
+    .option(
+      '--tablespace-map <name=dir>',
+      'where a tablespace goes, by name or OID; may be repeated',
+      addMapping,
+      [],
+    )
+    .option('--files-only', 'restore the files and leave recovery to you')
+    .option('--continue-lineage', 'let the restored cluster archive as the cluster that it was restored from')
+    .addOption(new Option('--dry-run', 'print the plan and change nothing'))
+    .option('--confirm <name>', 'the name of the cluster, to overwrite a copy of it')
+    .action((options: RestoreOptions) => restore(options, environment))
+}
+
+async function restore(options: RestoreOptions, environment: CommandEnvironment): Promise<void> {
+  const request = toRequest(options)
+  const { configuration, file } = await environment.loadConfiguration()
+  const [{ selectCluster }, { becomeClusterOwner }] = await Promise.all([
+    import('../../config/select-configured.ts'),
+    import('../run-as.ts'),
+  ])
+  const settings = selectCluster(configuration, environment.options.cluster)
+  await becomeClusterOwner({ runAs: settings.runAs, dataDirectory: ownedDirectory(request, settings) })
+  const [{ openCluster }, { prepareRestore, runRestore }, output] = await Promise.all([
+    import('../../app/open-cluster.ts'),
+    import('../../restore/run-restore.ts'),
+    import('../output/restore.ts'),
+  ])
+  const selection = { configuration, clusterName: settings.name, repoName: environment.options.repo }
+  await using opened = await openCluster(selection, environment.context)
+  const [place] = opened.repositories
+  const tools: RestoreTools = {
+    place,
+    workers: configuration.restore.workers,
+    restoreCommand: await restoreCommandFor(settings.name, file),
+    binaries: {
+      searchPath: environment.surroundings.variables['PATH'] ?? '',
+      ...(settings.binDirectory !== undefined && { configured: settings.binDirectory }),
+    },
+    roles: await rolesOf(settings),
+    forbidden: {
+      repository: place.repository.store.location.replace(/^posix:/, ''),
+      home: environment.surroundings.home,
+    },
+  }
+  const prepared = await prepareRestore(request, tools, environment.context)
+  if (options.dryRun === true) {
+    environment.answer(output.planAnswer(prepared.plan))
+    return
+  }
+  await confirm(prepared, { expected: settings.name, given: options.confirm }, environment)
+  environment.answer(output.resultAnswer(await runRestore(prepared, tools, environment.context)))
+}
+
+function toRequest(options: RestoreOptions): RestoreRequest {
+  return {
+    targetDirectory: resolve(options.targetDir),
+    backup: options.backup === undefined ? undefined : parseBackupLabel(options.backup),
+    target: parseRecoveryTarget(options),
+    isDelta: options.delta === true,
+    tablespaceMap: options.tablespaceMap,
+    isFilesOnly: options.filesOnly === true,
+    continuesLineage: options.continueLineage === true,
+  }
+}
+
+function addMapping(text: string, earlier: readonly TablespaceMapping[]): readonly TablespaceMapping[] {
+  const mapping = splitTablespaceMapping(text)
+  if (mapping !== undefined) return [...earlier, mapping]
+  throw new OperationError(
+    'usage',
+    `reading --tablespace-map: expected NAME=DIR with an absolute directory, found ${quote(text)}`,
+    {
+      hint: 'Write the name or the OID of the tablespace, "=", and where it goes.',
+    },
+  )
+}
+
+/** Whose files the restored ones shall be: the target's owner, the cluster's, or whoever owns the place above the target. */
+function ownedDirectory(
+  { targetDirectory }: RestoreRequest,
+  { dataDirectory }: ClusterConfiguration,
+): string {
+  for (const candidate of [targetDirectory, dataDirectory])
+    if (candidate !== undefined && existsSync(candidate)) return candidate
+  let above = dirname(targetDirectory)
+  while (!existsSync(above)) above = dirname(above)
+  return above
+}
+
+async function restoreCommandFor(cluster: string, configFile: string | undefined): Promise<string> {
+  const { renderRestoreCommand } = await import('../../archive/archive-command.ts')
+  if (configFile === undefined) {
+    throw new OperationError(
+      'config-missing',
+      'restoring: expected a configuration file, found only environment variables',
+      {
+        hint: 'Write one: the server that recovers reads the archive by it.',
+      },
+    )
+  }
+  const programPath = fileURLToPath(new URL('../../../bin/holdfast', import.meta.url))
+  return renderRestoreCommand({
+    nodePath: process.execPath,
+    programPath,
+    configFile: resolve(configFile),
+    cluster,
+    mode: 'recovery',
+  })
+}
+
+/** Roles that may exist in the restored cluster, the likeliest first. */
+async function rolesOf({ connection }: ClusterConfiguration): Promise<readonly string[]> {
+  const { parseConninfo } = await import('../../postgres/conninfo.ts')
+  return [...new Set([parseConninfo(connection, { user: 'postgres' }).user, 'postgres'])]
+}
+
+/** Overwriting a cluster needs its name, typed on a terminal or given as an option. */
+async function confirm(
+  { plan }: PreparedRestore,
+  { expected, given }: { expected: string; given: string | undefined },
+  environment: CommandEnvironment,
+): Promise<void> {
+  const { requireConfirmation } = await import('../../restore/run-restore.ts')
+  const isAsked =
+    given === undefined && process.stdin.isTTY && plan.places.some(({ state }) => state === 'occupied')
+  const typed = isAsked ? await ask(plan.request.targetDirectory, environment) : given
+  requireConfirmation(plan, { expected, given: typed })
+}
+
+async function ask(directory: string, { surroundings }: CommandEnvironment): Promise<string | undefined> {
+  const { createInterface } = await import('node:readline/promises')
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return await terminal.question(
+      `Everything in ${quote(directory)} may be overwritten. Type the name of the cluster to go on: `,
+      {
+        signal: surroundings.signal,
+      },
+    )
+  } finally {
+    terminal.close()
+  }
+}

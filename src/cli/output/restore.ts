@@ -1,0 +1,184 @@
+import { formatByteSize } from '../../domain/byte-size.ts'
+import { formatDuration } from '../../domain/duration.ts'
+import { formatLsn } from '../../domain/lsn.ts'
+import { describeRecoveryTarget } from '../../domain/recovery-target.ts'
+import { formatInstant, parseTargetTime } from '../../domain/target-time.ts'
+import type { JsonDocument } from '../../api/json-document.ts'
+import type { RestorePlan } from '../../restore/plan-restore.ts'
+import { stopSettings } from '../../restore/recovery-stop.ts'
+import type { RestoreResult } from '../../restore/run-restore.ts'
+import type { Answer } from '../command-environment.ts'
+import { printable } from './text.ts'
+
+interface PlanDocument extends JsonDocument {
+  readonly dryRun: boolean
+  readonly targetDirectory: string
+  readonly backup: string
+  readonly target: string
+  /** As PostgreSQL is told; times in UTC. */
+  readonly stop: Readonly<Record<string, string>>
+  readonly timeline: number
+  readonly wal: {
+    readonly first: string
+    readonly last: string
+    readonly segmentCount: number
+    readonly endLsn: string
+    readonly lastCommitAt: string | null
+  }
+  readonly places: readonly {
+    readonly tablespace: string | null
+    readonly directory: string
+    readonly state: string
+  }[]
+  readonly delta: boolean
+  readonly filesOnly: boolean
+  readonly restoredBytes: number
+  readonly warnings: readonly string[]
+}
+
+interface ResultDocument extends PlanDocument {
+  readonly reached: {
+    readonly lsn: string
+    readonly commitTime: string | null
+    readonly timeline: number
+    readonly promoted: boolean
+  } | null
+  readonly comparedBytes: number
+  readonly writtenBytes: number
+  readonly filesMs: number
+  readonly recoveryMs: number
+}
+
+/** What `restore --dry-run` prints. */
+export function planAnswer(plan: RestorePlan): Answer {
+  return { document: planDocument(plan, true), text: () => planText(plan) }
+}
+
+/** What `restore` prints when it is done. */
+export function resultAnswer(result: RestoreResult): Answer {
+  return { document: resultDocument(result), text: () => resultText(result) }
+}
+
+function planDocument(plan: RestorePlan, isDryRun: boolean): PlanDocument {
+  const { request, backup, wal } = plan
+  return {
+    version: 1,
+    dryRun: isDryRun,
+    targetDirectory: request.targetDirectory,
+    backup: backup.label,
+    target: describeRecoveryTarget(request.target),
+    stop: stopSettings(plan.stop),
+    timeline: plan.timeline,
+    wal: {
+      first: wal.first,
+      last: wal.last,
+      segmentCount: wal.count,
+      endLsn: formatLsn(wal.endLsn),
+      lastCommitAt: wal.lastCommitAt === undefined ? null : formatInstant(wal.lastCommitAt),
+    },
+    places: plan.places.map(({ root, name, path, state }) => ({
+      tablespace: root === 0 ? null : name,
+      directory: path,
+      state,
+    })),
+    delta: plan.isDelta,
+    filesOnly: request.isFilesOnly,
+    restoredBytes: backup.restoredBytes,
+    warnings: plan.warnings,
+  }
+}
+
+function resultDocument(result: RestoreResult): ResultDocument {
+  const { reached } = result
+  return {
+    ...planDocument(result.plan, false),
+    reached:
+      reached === undefined
+        ? null
+        : {
+            lsn: formatLsn(reached.lsn),
+            commitTime:
+              reached.commitTime === undefined ? null : formatInstant(parseTargetTime(reached.commitTime)),
+            timeline: reached.timeline,
+            promoted: reached.isPromoted,
+          },
+    comparedBytes: result.comparedBytes,
+    writtenBytes: result.writtenBytes,
+    filesMs: Math.round(result.filesMs),
+    recoveryMs: Math.round(result.recoveryMs),
+  }
+}
+
+function planText(plan: RestorePlan): string {
+  const { backup, request, wal } = plan
+  const lines = [
+    [
+      'backup',
+      `${backup.label}, ended ${formatInstant(backup.stoppedAt)} at LSN ${formatLsn(backup.stopLsn)}`,
+    ],
+    ['target', `${describeRecoveryTarget(request.target)}, timeline ${plan.timeline}`],
+    [
+      'stop',
+      Object.entries(stopSettings(plan.stop))
+        .map(([name, value]) => `${name} = ${value}`)
+        .join(', '),
+    ],
+    ['wal', `${wal.first} to ${wal.last} (${wal.count} segments), up to LSN ${formatLsn(wal.endLsn)}`],
+    ...plan.places.map(({ root, name, path, state }) => [
+      root === 0 ? 'directory' : `tablespace ${name}`,
+      `${path} (${describeState(state)})`,
+    ]),
+    ['size', formatByteSize(backup.restoredBytes)],
+    [
+      'recovery',
+      request.isFilesOnly ? 'left to you' : 'on a private socket, checked, then the server is stopped',
+    ],
+    ...plan.warnings.map((warning) => ['warning', warning]),
+  ]
+  const width = Math.max(...lines.map(([title = '']) => title.length))
+  return lines.map(([title = '', value = '']) => `${title.padEnd(width)}  ${oneLine(value)}\n`).join('')
+}
+
+function resultText(result: RestoreResult): string {
+  const { plan, reached } = result
+  const directory = oneLine(plan.request.targetDirectory)
+  const written = `${formatByteSize(result.writtenBytes)} written`
+  const compared = plan.isDelta ? `, ${formatByteSize(result.comparedBytes)} compared` : ''
+  const files = `restored backup ${plan.backup.label} into ${directory}: ${written}${compared} in ${formatDuration(result.filesMs)}\n`
+  if (reached === undefined) return `${files}${filesOnlyText(plan)}`
+  const commit =
+    reached.commitTime === undefined
+      ? ''
+      : `, last commit ${formatInstant(parseTargetTime(reached.commitTime))}`
+  const replayed = `reached LSN ${formatLsn(reached.lsn)}${commit}, timeline ${reached.timeline}, in ${formatDuration(result.recoveryMs)}\n`
+  const state = reached.isPromoted
+    ? `The cluster was promoted and stopped: start it as usual, for example "pg_ctl start -D ${directory}".\n`
+    : 'The cluster was stopped in recovery and not promoted: it stops at the target again when you start it.\n'
+  return `${files}${replayed}${state}${lineageText(plan)}`
+}
+
+function filesOnlyText({ request }: RestorePlan): string {
+  return [
+    `Recovery is left to you: start the server, for example "pg_ctl start -D ${oneLine(request.targetDirectory)}".`,
+    `It recovers ${describeRecoveryTarget(request.target)}. Never remove recovery.signal or backup_label by hand.`,
+    '',
+  ].join('\n')
+}
+
+function lineageText({ request }: RestorePlan): string {
+  if (request.continuesLineage) return ''
+  return 'It archives nothing. When it replaces the original: ALTER SYSTEM RESET archive_mode, and restart.\n'
+}
+
+function describeState(state: RestorePlan['places'][number]['state']): string {
+  switch (state) {
+    case 'vacant':
+      return 'empty'
+    case 'interrupted':
+      return 'an unfinished restore, will be completed'
+    case 'occupied':
+      return 'a copy of the cluster, will be overwritten'
+  }
+}
+
+const oneLine = (text: string): string => printable(text).replaceAll('\n', String.raw`\u{a}`)

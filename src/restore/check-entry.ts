@@ -1,0 +1,96 @@
+import { OperationError } from '../domain/operation-error.ts'
+import type { ManifestEntry } from '../repository/manifest-entry.ts'
+
+/**
+ * A path of bytes held as Latin-1 text: one character a byte, so that any name survives and text functions work on it.
+ */
+export type BytePath = string
+
+export const toBytePath = (bytes: Uint8Array): BytePath => Buffer.from(bytes).toString('latin1')
+export const fromBytePath = (path: BytePath): Buffer => Buffer.from(path, 'latin1')
+/** For messages. */
+export const showPath = (path: BytePath): string => JSON.stringify(fromBytePath(path).toString('utf8'))
+
+export const joinBytePath = (folder: BytePath, name: BytePath): BytePath =>
+  name === '' ? folder : `${folder}/${name}`
+
+export const controlFilePath: BytePath = 'global/pg_control'
+export const autoConfPath: BytePath = 'postgresql.auto.conf'
+
+/** Recovery's own files: a manifest that has one of them is not the work of a backup. */
+const reserved: ReadonlySet<BytePath> = new Set([
+  'backup_label',
+  'tablespace_map',
+  'recovery.signal',
+  'standby.signal',
+  'postmaster.pid',
+])
+
+const longestPathBytes = 3072
+const longestNameBytes = 255
+
+/**
+ * Checks entries one after the other, in the manifest's order, before anything is written: a manifest is data from
+ * somewhere else, however well it is sealed. Every path stays below its root, below a directory that was entered before
+ * it, and so never below a link (RULES 4.4).
+ */
+export class EntryChecker {
+  readonly #roots: ReadonlySet<number>
+  /** Directories of the root that entries come from now; entries are ordered by root. */
+  #directories = new Set<BytePath>()
+  #root = -1
+
+  /** `roots`: 0 and the OIDs of the tablespaces that have a place of their own. */
+  constructor(roots: ReadonlySet<number>) {
+    this.#roots = roots
+  }
+
+  /** Gives the entry's path. Throws `path-unsafe`. */
+  check(entry: ManifestEntry): BytePath {
+    const path = toBytePath(entry.path)
+    if (entry.root !== this.#root) {
+      if (!this.#roots.has(entry.root))
+        throw unsafe(path, `it belongs to tablespace ${entry.root}, which the backup does not have`)
+      this.#directories = new Set()
+      this.#root = entry.root
+    }
+    const problem = problemOf(entry, path) ?? this.#placeProblem(entry, path)
+    if (problem !== undefined) throw unsafe(path, problem)
+    if (entry.kind === 'directory') this.#directories.add(path)
+    return path
+  }
+
+  #placeProblem(entry: ManifestEntry, path: BytePath): string | undefined {
+    if (path === '') return entry.kind === 'directory' ? undefined : 'the root is not a directory'
+    const parent = path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : ''
+    return this.#directories.has(parent) ? undefined : 'it is not below a directory of the backup'
+  }
+}
+
+function problemOf({ root, kind }: ManifestEntry, path: BytePath): string | undefined {
+  if (path === '') return undefined
+  const problem = spellingProblem(path)
+  if (problem !== undefined || root !== 0) return problem
+  if (reserved.has(path)) return 'a backup never holds this file'
+  return kind === 'link' && /^(?:pg_tblspc|global)\b/.test(path)
+    ? 'a backup never holds a link there'
+    : undefined
+}
+
+function spellingProblem(path: BytePath): string | undefined {
+  if (path.length > longestPathBytes) return `its path has ${path.length} bytes`
+  if (path.includes('\0')) return 'its path has a zero byte'
+  const names = path.split('/')
+  if (names.some((name) => name === '' || name === '.' || name === '..')) return 'its path leads elsewhere'
+  return names.some((name) => name.length > longestNameBytes) ? 'a name in its path is too long' : undefined
+}
+
+function unsafe(path: BytePath, problem: string): OperationError {
+  return new OperationError(
+    'path-unsafe',
+    `reading the backup's manifest: its entry ${showPath(path)} is refused: ${problem}`,
+    {
+      hint: 'Nothing was written. The backup was not made by this tool, or was tampered with: restore from another one.',
+    },
+  )
+}

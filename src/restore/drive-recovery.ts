@@ -1,0 +1,277 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { prefetchFolder } from '../archive/archive-command.ts'
+import type { Lsn } from '../domain/lsn.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { TimelineId } from '../domain/timeline.ts'
+import { sendSignal } from '../platform/child-process.ts'
+import { replaceDurably } from '../platform/durable-file.ts'
+import type { ServerBinaries } from '../postgres/binaries.ts'
+import { connect, type PostgresSession } from '../postgres/connection.ts'
+import { readControlFile, type ControlFile } from '../postgres/control-file.ts'
+import { readRecoveryStatus, type RecoveryStatus } from '../postgres/recovery-status.ts'
+import { fatalLinesOf } from '../postgres/server-log.ts'
+import { startPrivateServer, type PrivateServer } from '../postgres/server-process.ts'
+import { controlFilePath } from './check-entry.ts'
+import { lookAt } from './check-path.ts'
+import { checkReached, stopLineOf } from './check-reached.ts'
+import { recoveryLog } from './restore-marker.ts'
+import { insufficientSettings, recoveryServerSettings } from './recovery-server-settings.ts'
+import type { RestorePlan } from './plan-restore.ts'
+
+export interface DriveRequest {
+  readonly plan: RestorePlan
+  readonly binaries: ServerBinaries
+  /** Roles to connect as, in this order: the first that exists is taken. */
+  readonly roles: readonly string[]
+}
+
+/** What recovery has come to. */
+export interface Reached {
+  readonly lsn: Lsn
+  /** Of the last commit that was replayed, as the server prints it. */
+  readonly commitTime: string | undefined
+  /** The new one after a promotion; the recovered one otherwise. */
+  readonly timeline: TimelineId
+  readonly isPromoted: boolean
+}
+
+const pollIntervalMs = 100
+/** A server that found a setting too low is started again with a higher one, for each of the five settings. */
+const mostStarts = 6
+
+/**
+ * Recovers a restored directory to the planned stop with a server of our own that nobody else can reach, checks what was
+ * reached, and only then lets it promote (R40, R43, M7). The server is stopped cleanly in the end. When anything is not as
+ * planned the directory stays unpromoted, with the server's log in it.
+ */
+export async function driveRecovery(request: DriveRequest, context: RunContext): Promise<Reached> {
+  const dataDirectory = request.plan.request.targetDirectory
+  await using cleanup = new AsyncDisposableStack()
+  const socketDirectory = await makeSocketDirectory()
+  cleanup.defer(() => rm(socketDirectory, { recursive: true, force: true }))
+  const raised: Record<string, string> = {}
+  for (let start = 1; ; start += 1) {
+    const outcome = await recoverOnce({ ...request, socketDirectory, raised }, context)
+    if (outcome.kind === 'reached') return outcome.reached
+    if (start === mostStarts) throw failed(dataDirectory, 'settings are too low for the recovered cluster')
+    Object.assign(raised, outcome.settings)
+  }
+}
+
+interface Attempt extends DriveRequest {
+  readonly socketDirectory: string
+  readonly raised: Readonly<Record<string, string>>
+}
+
+type Outcome =
+  | { readonly kind: 'reached'; readonly reached: Reached }
+  /** The WAL says that the server of that time had higher settings. */
+  | { readonly kind: 'too-low'; readonly settings: Readonly<Record<string, string>> }
+
+async function recoverOnce(attempt: Attempt, context: RunContext): Promise<Outcome> {
+  const { plan, binaries, socketDirectory, raised } = attempt
+  const dataDirectory = plan.request.targetDirectory
+  const { control } = await readControlFile(join(dataDirectory, controlFilePath), context)
+  const settings = {
+    ...recoveryServerSettings(control, plan, binaries.major),
+    ...raised,
+    ...(await missingConfiguration(attempt)),
+  }
+  await rm(join(dataDirectory, recoveryLog), { force: true })
+  await using server = await startPrivateServer(
+    {
+      binDirectory: binaries.binDirectory,
+      dataDirectory,
+      socketDirectory,
+      settings,
+      logFile: join(dataDirectory, recoveryLog),
+    },
+    context,
+  )
+  const stopped = await waitForStop(server, attempt, context)
+  if (stopped.kind === 'too-low') {
+    await server.stop('fast', context)
+    return stopped
+  }
+  const reached = await finish(server, { attempt, status: stopped.status }, context)
+  return { kind: 'reached', reached }
+}
+
+/** What a server that recovers has come to. */
+type Stopped =
+  | Extract<Outcome, { kind: 'too-low' }>
+  | { readonly kind: 'stopped'; readonly status: RecoveryStatus }
+
+/** Waits until the server has paused at its target, or has promoted itself there, and checks that it is the planned one. */
+async function waitForStop(server: PrivateServer, attempt: Attempt, context: RunContext): Promise<Stopped> {
+  for (;;) {
+    context.signal.throwIfAborted()
+    const isAlive = server.isAlive()
+    const status = isAlive ? await readStatus(server, attempt.roles, context) : undefined
+    if (status !== undefined) reportProgress(attempt.plan, status, context)
+    if (!isAlive || status?.isInRecovery === false || status?.pauseState === 'paused') {
+      return judge(attempt.plan, { status, log: await server.readLog() })
+    }
+    await context.clock.sleep(pollIntervalMs, context.signal)
+  }
+}
+
+/** `status` is undefined when the server has ended. */
+function judge(
+  { stop, request }: RestorePlan,
+  { status, log }: { status: RecoveryStatus | undefined; log: string },
+): Stopped {
+  const line = stopLineOf(log)
+  const settings = line === undefined ? insufficientSettings(log) : undefined
+  if (settings !== undefined) return { kind: 'too-low', settings }
+  if (status === undefined) throw endedEarly(request.targetDirectory, log)
+  const problem = checkReached(stop, { status, line })
+  if (problem === undefined) return { kind: 'stopped', status }
+  throw failed(request.targetDirectory, problem)
+}
+
+/** Undefined while the server does not let anybody in yet. */
+async function readStatus(
+  server: PrivateServer,
+  roles: readonly string[],
+  context: RunContext,
+): Promise<RecoveryStatus | undefined> {
+  try {
+    await using session = await connectAsAny(server, roles, context)
+    return await readRecoveryStatus(session)
+  } catch (error) {
+    context.signal.throwIfAborted()
+    // It is starting, or promoting, or going down; whether it lives is asked next.
+    if (isOperationError(error, 'server-unreachable') || isOperationError(error, 'server-failed'))
+      return undefined
+    throw error
+  }
+}
+
+async function connectAsAny(
+  server: PrivateServer,
+  roles: readonly string[],
+  context: RunContext,
+): Promise<PostgresSession> {
+  let failure: unknown
+  for (const user of roles) {
+    try {
+      return await connect({ ...server.conninfo, user, dbname: 'template1' }, context)
+    } catch (error) {
+      if (isOperationError(error, 'server-unreachable')) throw error
+      failure = error
+    }
+  }
+  throw failure
+}
+
+function reportProgress(
+  { backup, wal }: RestorePlan,
+  { replayLsn }: RecoveryStatus,
+  { report }: RunContext,
+): void {
+  if (replayLsn === undefined) return
+  const done = Math.max(0, Number(replayLsn - backup.startLsn))
+  report({
+    kind: 'progress',
+    phase: 'replaying',
+    done,
+    total: Math.max(done, Number(wal.endLsn - backup.startLsn)),
+    unit: 'bytes',
+  })
+}
+
+async function finish(
+  server: PrivateServer,
+  { attempt, status }: { attempt: Attempt; status: RecoveryStatus },
+  context: RunContext,
+): Promise<Reached> {
+  const { plan, roles } = attempt
+  const dataDirectory = plan.request.targetDirectory
+  const isPromoting = plan.request.target.action === 'promote'
+  if (!status.isInRecovery && !isPromoting)
+    throw failed(dataDirectory, 'the server promoted although it was not to')
+  if (status.isInRecovery && isPromoting) {
+    await askForPromotion(server, dataDirectory)
+    await waitForPromotion(server, roles, context)
+  }
+  await server.stop('fast', context)
+  const { control } = await readControlFile(join(dataDirectory, controlFilePath), context)
+  const problem = shutdownProblem(control, { plan, isPromoting })
+  if (problem !== undefined) throw failed(dataDirectory, problem)
+  await rm(join(dataDirectory, 'pg_wal', prefetchFolder), { recursive: true, force: true })
+  await rm(join(dataDirectory, recoveryLog), { force: true })
+  return {
+    lsn: status.replayLsn ?? plan.stop.atLeast,
+    commitTime: status.replayedCommitTime,
+    timeline: control.timeline,
+    isPromoted: isPromoting,
+  }
+}
+
+/** As "pg_ctl promote" does it: no role is needed that may call pg_promote (bin/pg_ctl/pg_ctl.c). */
+async function askForPromotion(server: PrivateServer, dataDirectory: string): Promise<void> {
+  await replaceDurably(join(dataDirectory, 'promote'), new Uint8Array(), 0o600)
+  sendSignal(server.pid, 'SIGUSR1')
+}
+
+async function waitForPromotion(
+  server: PrivateServer,
+  roles: readonly string[],
+  context: RunContext,
+): Promise<void> {
+  for (;;) {
+    if (!server.isAlive()) throw endedEarly('the data directory', await server.readLog())
+    const status = await readStatus(server, roles, context)
+    if (status?.isInRecovery === false) return
+    await context.clock.sleep(pollIntervalMs, context.signal)
+  }
+}
+
+function shutdownProblem(
+  control: ControlFile,
+  { plan, isPromoting }: { plan: RestorePlan; isPromoting: boolean },
+): string | undefined {
+  const state = isPromoting ? 'shut down' : 'shut down in recovery'
+  if (control.state !== state) return `expected the cluster to be "${state}", found "${control.state}"`
+  if (isPromoting && control.timeline <= plan.timeline) {
+    return `expected a timeline after ${plan.timeline}, found ${control.timeline}`
+  }
+  return undefined
+}
+
+/** Files that the backup does not have because they are elsewhere on the server, as on Debian: minimal ones of ours. */
+async function missingConfiguration({ plan, socketDirectory }: Attempt): Promise<Record<string, string>> {
+  if ((await lookAt(join(plan.request.targetDirectory, 'postgresql.conf'))) !== undefined) return {}
+  const path = join(socketDirectory, 'postgresql.conf')
+  await writeFile(path, '', { mode: 0o600 })
+  return { config_file: path }
+}
+
+/** The path of a Unix socket is short, so the usual place is taken when the configured one is long. */
+async function makeSocketDirectory(): Promise<string> {
+  const parent = tmpdir().length < 60 ? tmpdir() : '/tmp'
+  const path = await mkdtemp(join(parent, 'holdfast-'))
+  await chmod(path, 0o700)
+  return path
+}
+
+function endedEarly(dataDirectory: string, log: string): OperationError {
+  const reasons = fatalLinesOf(log)
+  const why =
+    reasons.length === 0 ? `its log ends "${log.trimEnd().split('\n').at(-1) ?? ''}"` : reasons.join('; ')
+  if (!/recovery ended before configured recovery target was reached/.test(log))
+    return failed(dataDirectory, `the server ended: ${why}`)
+  return new OperationError('target-unreachable', `recovering "${dataDirectory}": ${why}`, {
+    hint: 'Nothing was promoted. Choose another target, or leave it out to get everything that is archived.',
+  })
+}
+
+function failed(dataDirectory: string, why: string): OperationError {
+  return new OperationError('recovery-failed', `recovering "${dataDirectory}": ${why}`, {
+    hint: `Nothing was promoted by us; read "${recoveryLog}" in that directory, then run the same command again.`,
+  })
+}

@@ -1,0 +1,116 @@
+import { readArchiveInventory } from '../archive/archive-inventory.ts'
+import type { ArchivePlace } from '../archive/archive-place.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { readCatalogue } from '../repository/catalogue.ts'
+import type { ManifestHead } from '../repository/manifest-head.ts'
+import { readManifestHead } from '../repository/manifest-reader.ts'
+import { packKey, packPrefix } from '../repository/object-keys.ts'
+import { fromBytePath } from './check-entry.ts'
+import type { ForbiddenPlaces } from './check-path.ts'
+import { chooseRoute } from './choose-route.ts'
+import { inspectTarget } from './inspect-target.ts'
+import type { Layout } from './layout.ts'
+import { leadsOutside } from './leads-outside.ts'
+import { locateTarget } from './locate-target.ts'
+import { measureSpace } from './measure-space.ts'
+import type { RestoreFacts } from './plan-restore.ts'
+import { readArchiveEnd } from './read-archive-end.ts'
+import { readLayout } from './read-layout.ts'
+import type { RestoreRequest } from './restore-request.ts'
+import { followWal } from './wal-route.ts'
+import { packMissing } from './write-packs.ts'
+
+/** What was found out, and what is needed to act on it. */
+export interface GatheredFacts extends RestoreFacts {
+  readonly head: ManifestHead
+  readonly layout: Layout
+}
+
+/** WAL that recovery keeps in pg_wal beside the files, at most: PostgreSQL recycles what it has replayed. */
+const mostWalBytes = 1024 * 1024 * 1024
+
+/**
+ * Finds out everything that a restore depends on: backups, timelines, WAL, every pack, every entry of the manifest, and
+ * who lives in the target. Changes nothing. Throws what already forbids the restore.
+ */
+export async function gatherRestoreFacts(
+  { request, forbidden }: { readonly request: RestoreRequest; readonly forbidden: ForbiddenPlaces },
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<GatheredFacts> {
+  const { repository, cluster } = place
+  const { target, backup: label } = request
+  const { backups } = await readCatalogue(repository, cluster.id, context)
+  const inventory = await readArchiveInventory(place, context)
+  const facts = { backups, timelines: inventory.timelines, histories: inventory.histories }
+  const conflicts = new Set(inventory.conflicts.map(({ name }) => name.name))
+  const archived = { hasSegment: inventory.hasSegment, timelines: inventory.timelines, conflicts }
+  const located =
+    target.kind === 'xid' || target.kind === 'name'
+      ? await locateTarget({ target, label, facts, archived }, place, context)
+      : undefined
+  const route = chooseRoute(
+    { target, label: located?.label ?? label, ...(located && { locatedLsn: located.lsn }) },
+    facts,
+  )
+  const walRoute = followWal(route, archived, cluster.walSegmentSize)
+  const archiveEnd =
+    walRoute.count === 0 || target.kind === 'immediate'
+      ? undefined
+      : await readArchiveEnd(
+          { route, walRoute, archived, needsCommit: target.kind === 'time' },
+          place,
+          context,
+        )
+  const { backup } = route
+  const head = await readManifestHead(repository, { clusterId: cluster.id, ...backup }, context)
+  await requirePacks(place, head, context)
+  const layout = await readLayout({ repository, cluster, head }, context)
+  const { systemIdentifier, tablespaces } = head
+  const places = await inspectTarget({ ...request, systemIdentifier, tablespaces, forbidden }, context)
+  const walBytes = Math.min(mostWalBytes, walRoute.count * cluster.walSegmentSize)
+  const space = await measureSpace(
+    places,
+    (root) => (layout.bytesOfRoot.get(root) ?? 0) + (root === 0 ? walBytes : 0),
+  )
+  const linksOutside = layout.links
+    .filter(leadsOutside)
+    .map(({ path }) => fromBytePath(path).toString('utf8'))
+  return {
+    route,
+    walRoute,
+    archiveEnd,
+    located,
+    places,
+    space,
+    head,
+    layout,
+    linksOutside,
+    hasConfiguration: hasConfiguration(layout),
+  }
+}
+
+/** Every pack must be there with its size; what is in it shows when it is read. */
+async function requirePacks(
+  { repository, cluster }: ArchivePlace,
+  head: ManifestHead,
+  context: RunContext,
+): Promise<void> {
+  const sizes = new Map<string, number>()
+  for (const label of new Set(head.packs.map((pack) => pack.label))) {
+    for await (const { key, sizeBytes } of repository.store.list(packPrefix(cluster.id, label), context))
+      sizes.set(key, sizeBytes)
+  }
+  for (const pack of head.packs) {
+    const key = packKey(cluster.id, pack)
+    if (sizes.get(key) !== pack.sizeBytes) throw packMissing(key, head.backup.label)
+  }
+}
+
+function hasConfiguration({ files }: Layout): boolean {
+  const wanted = new Set(['postgresql.conf', 'pg_hba.conf'])
+  for (let file = 0; file < files.count && wanted.size > 0; file += 1) {
+    if (files.root(file) === 0) wanted.delete(files.path(file))
+  }
+  return wanted.size === 0
+}

@@ -1,0 +1,218 @@
+import { access, constants, readdir, readFile, readlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import { quote } from '../domain/quote.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { sendSignal } from '../platform/child-process.ts'
+import { hasSystemCode } from '../platform/durable-file.ts'
+import { isPoisoned, readControlFile, type ControlFile } from '../postgres/control-file.ts'
+import type { TablespaceRecord } from '../repository/manifest-head.ts'
+import { checkPath, lookAt, nearestExisting, overlaps, type ForbiddenPlaces } from './check-path.ts'
+import { readMarker } from './restore-marker.ts'
+import type { RestoreRequest, TablespaceMapping } from './restore-request.ts'
+
+/** A directory that a restore fills. */
+export interface RestorePlace {
+  /** 0: the data directory; else the OID of a tablespace. */
+  readonly root: number
+  /** Of the tablespace; empty for the data directory. */
+  readonly name: string
+  readonly path: string
+  /**
+   * `vacant`: absent or empty. `interrupted`: a restore of this cluster was not finished here. `occupied`: this cluster, to
+   * be brought to the backup's state.
+   */
+  readonly state: 'vacant' | 'interrupted' | 'occupied'
+}
+
+export interface TargetRequest extends Pick<RestoreRequest, 'targetDirectory' | 'isDelta' | 'tablespaceMap'> {
+  readonly systemIdentifier: string
+  readonly tablespaces: readonly TablespaceRecord[]
+  readonly forbidden: ForbiddenPlaces
+}
+
+/**
+ * Looks at everything that a restore would fill, without changing anything, and refuses what could destroy something
+ * (R14, R59): `server-running`, `directory-occupied`, `path-unsafe`, `file-unwritable`.
+ */
+export async function inspectTarget(
+  request: TargetRequest,
+  context: RunContext,
+): Promise<readonly RestorePlace[]> {
+  const path = request.targetDirectory
+  await checkPath(path, 'restoring into', request.forbidden)
+  await refuseRunningServer(path)
+  const state = await inspectDataDirectory(request, context)
+  const places: RestorePlace[] = [{ root: 0, name: '', path, state }]
+  refuseUnknownMappings(request)
+  for (const tablespace of request.tablespaces) {
+    if (tablespace.location === undefined) continue
+    const place = await inspectTablespace(tablespace, request, state)
+    const other = places.find((known) => overlaps(known.path, place.path))
+    if (other !== undefined) throw overlapping(place, other)
+    places.push(place)
+  }
+  return places
+}
+
+async function inspectDataDirectory(
+  { targetDirectory, systemIdentifier, isDelta }: TargetRequest,
+  context: RunContext,
+): Promise<RestorePlace['state']> {
+  const doing = `restoring into ${quote(targetDirectory)}`
+  if ((await inspectFolder(targetDirectory, doing)) === 'vacant') return 'vacant'
+  const control = await readControlIfThere(targetDirectory, context)
+  // Once it was promoted it is somebody's database, whatever the marker says.
+  const isUnfinished = control === undefined || isPoisoned(control) || control.state.includes('recovery')
+  if (isUnfinished && (await readMarker(targetDirectory)) === systemIdentifier) return 'interrupted'
+  if (!isDelta) {
+    throw new OperationError('directory-occupied', `${doing}: it is not empty`, {
+      hint: 'Name an empty directory, or add "--delta" to bring a copy of the same cluster there to the state of the backup.',
+    })
+  }
+  if (control?.systemIdentifier === systemIdentifier) return 'occupied'
+  const found =
+    control === undefined ? 'no cluster' : `the cluster with system identifier ${control.systemIdentifier}`
+  throw new OperationError(
+    'directory-occupied',
+    `${doing}: expected the cluster with system identifier ${systemIdentifier}, found ${found}`,
+    {
+      hint: '"--delta" works on a copy of the same cluster only; name an empty directory instead.',
+    },
+  )
+}
+
+async function inspectTablespace(
+  { oid, name, location = '' }: TablespaceRecord,
+  { tablespaceMap, targetDirectory, systemIdentifier, forbidden }: TargetRequest,
+  dataState: RestorePlace['state'],
+): Promise<RestorePlace> {
+  const mapping = tablespaceMap.find((candidate) => isFor(candidate, { oid, name }))
+  const path = mapping?.directory ?? location
+  const doing = `restoring tablespace ${quote(name)} into`
+  await checkPath(path, doing, forbidden)
+  const place = { root: oid, name, path }
+  if ((await inspectFolder(path, `${doing} ${quote(path)}`)) === 'vacant')
+    return { ...place, state: 'vacant' }
+  if ((await readMarker(path)) === systemIdentifier) return { ...place, state: 'interrupted' }
+  const isItsOwn =
+    dataState === 'occupied' && (await linkTarget(join(targetDirectory, 'pg_tblspc', String(oid)))) === path
+  if (isItsOwn) return { ...place, state: 'occupied' }
+  throw new OperationError('directory-occupied', `${doing} ${quote(path)}: it is not empty`, {
+    hint: `It may belong to a server that runs: name another directory with "--tablespace-map ${name}=DIR".`,
+  })
+}
+
+/** Whether there is anything in it. Throws unless it could be filled by us. */
+async function inspectFolder(path: string, doing: string): Promise<'vacant' | 'filled'> {
+  const found = await lookAt(path)
+  if (found === undefined) {
+    await requireWritable(await nearestExisting(dirname(path)), doing)
+    return 'vacant'
+  }
+  if (!found.isDirectory()) {
+    throw new OperationError('directory-occupied', `${doing}: expected a directory, found something else`, {
+      hint: 'Name another place.',
+    })
+  }
+  if (found.uid !== process.getuid?.()) {
+    throw new OperationError(
+      'file-unwritable',
+      `${doing}: expected it to belong to the user that we run as (uid ${process.getuid?.()}), found uid ${found.uid}`,
+      {
+        hint: 'Run the command as its owner, or change the owner: PostgreSQL starts only in a directory of its own user.',
+      },
+    )
+  }
+  await requireWritable(path, doing)
+  return (await readdir(path)).length === 0 ? 'vacant' : 'filled'
+}
+
+async function requireWritable(path: string, doing: string): Promise<void> {
+  try {
+    await access(path, constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw new OperationError('file-unwritable', `${doing}: ${quote(path)} cannot be written to`, {
+      cause,
+      hint: 'Create the directory as a user who may, and give it to the user that runs PostgreSQL.',
+    })
+  }
+}
+
+/** The first line of postmaster.pid is the postmaster's process id, negative for a single-user server. */
+async function refuseRunningServer(path: string): Promise<void> {
+  const text = await readTextIfThere(join(path, 'postmaster.pid'))
+  const pid = Math.abs(Number.parseInt(text ?? '', 10))
+  if (!(pid > 0) || !sendSignal(pid, 0)) return
+  // The number may have gone to another program since a crash. A server stands in its data directory.
+  const workingDirectory = await linkTarget(`/proc/${pid}/cwd`)
+  if (workingDirectory !== undefined && workingDirectory !== path) return
+  throw new OperationError(
+    'server-running',
+    `restoring into ${quote(path)}: a server runs there as process ${pid}`,
+    {
+      hint: 'Stop it with its service manager or "pg_ctl stop", or restore into another directory.',
+    },
+  )
+}
+
+async function readControlIfThere(path: string, context: RunContext): Promise<ControlFile | undefined> {
+  const file = join(path, 'global', 'pg_control')
+  if ((await lookAt(file)) === undefined) return undefined
+  try {
+    return (await readControlFile(file, context)).control
+  } catch (error) {
+    if (isOperationError(error, 'damaged')) return undefined
+    throw error
+  }
+}
+
+function refuseUnknownMappings({ tablespaceMap, tablespaces }: TargetRequest): void {
+  const placed = tablespaces.filter(({ location }) => location !== undefined)
+  for (const [index, mapping] of tablespaceMap.entries()) {
+    const meant = placed.find((tablespace) => isFor(mapping, tablespace))
+    const isRepeated =
+      meant !== undefined && tablespaceMap.slice(0, index).some((other) => isFor(other, meant))
+    if (meant !== undefined && !isRepeated) continue
+    const known = placed.map(({ oid, name }) => `${quote(name)} (${oid})`).join(', ')
+    const found = isRepeated
+      ? 'mapped twice'
+      : `not in the backup, which has ${known === '' ? 'none' : known}`
+    throw new OperationError('usage', `mapping tablespace ${quote(mapping.tablespace)}: it is ${found}`, {
+      hint: 'Give each tablespace of the backup once, by its name or its OID.',
+    })
+  }
+}
+
+const isFor = (
+  { tablespace }: TablespaceMapping,
+  { oid, name }: Pick<TablespaceRecord, 'oid' | 'name'>,
+): boolean => tablespace === name || tablespace === String(oid)
+
+async function linkTarget(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path)
+  } catch {
+    return undefined // not there, not a link, or not ours to read: then it proves nothing
+  }
+}
+
+async function readTextIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    if (hasSystemCode(cause, 'ENOENT', 'ENOTDIR')) return undefined
+    throw new OperationError('file-unreadable', `reading ${quote(path)}: ${String(cause)}`, { cause })
+  }
+}
+
+function overlapping(place: RestorePlace, other: RestorePlace): OperationError {
+  const what = other.root === 0 ? 'the data directory' : `tablespace ${quote(other.name)}`
+  return new OperationError(
+    'path-unsafe',
+    `restoring tablespace ${quote(place.name)} into ${quote(place.path)}: it overlaps with ${what} in ${quote(other.path)}`,
+    {
+      hint: 'Give each tablespace a directory of its own with "--tablespace-map".',
+    },
+  )
+}

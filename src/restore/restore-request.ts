@@ -1,0 +1,31 @@
+import type { BackupLabel } from '../domain/backup-label.ts'
+import type { RecoveryTarget } from '../domain/recovery-target.ts'
+
+/** What an operator asks for. */
+export interface RestoreRequest {
+  /** Absolute; becomes the data directory. */
+  readonly targetDirectory: string
+  /** Undefined: the newest backup that fits the target. */
+  readonly backup: BackupLabel | undefined
+  readonly target: RecoveryTarget
+  /** Reuses what is in the target directory where its content is right. */
+  readonly isDelta: boolean
+  readonly tablespaceMap: readonly TablespaceMapping[]
+  /** Leaves recovery to the operator. */
+  readonly isFilesOnly: boolean
+  /** The restored cluster goes on archiving as the cluster that it was restored from (R49). */
+  readonly continuesLineage: boolean
+}
+
+export interface TablespaceMapping {
+  /** Its name or its OID. */
+  readonly tablespace: string
+  /** Absolute. */
+  readonly directory: string
+}
+
+/** Reads `NAME=DIR` or `OID=DIR`. */
+export function splitTablespaceMapping(text: string): TablespaceMapping | undefined {
+  const [, tablespace, directory] = /^([^=]+)=(\/[^\0]*)$/s.exec(text) ?? []
+  return tablespace === undefined || directory === undefined ? undefined : { tablespace, directory }
+}

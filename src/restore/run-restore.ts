@@ -1,0 +1,108 @@
+import type { ArchivePlace } from '../archive/archive-place.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import { parsePostgresMajor } from '../domain/postgres-version.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { findServerBinaries, type BinarySearch, type ServerBinaries } from '../postgres/binaries.ts'
+import { applyRestore, removeMarkers } from './apply-restore.ts'
+import type { ForbiddenPlaces } from './check-path.ts'
+import { driveRecovery, type Reached } from './drive-recovery.ts'
+import { gatherRestoreFacts, type GatheredFacts } from './gather-restore-facts.ts'
+import { planRestore, type RestorePlan } from './plan-restore.ts'
+import { lineageSettings } from './recovery-settings.ts'
+import type { RestoreRequest } from './restore-request.ts'
+import { writeAutoConf } from './write-recovery-files.ts'
+import type { WrittenBytes } from './write-packs.ts'
+
+export interface RestoreTools {
+  readonly place: ArchivePlace
+  /** Undefined: as many as the machine has processors. */
+  readonly workers: number | undefined
+  /** For recovery, as the server takes it: before it is quoted for a configuration file. */
+  readonly restoreCommand: string
+  readonly binaries: BinarySearch
+  /** Roles of the cluster to ask how far recovery has come. */
+  readonly roles: readonly string[]
+  readonly forbidden: ForbiddenPlaces
+}
+
+/** A restore that was planned and not begun. */
+export interface PreparedRestore {
+  readonly plan: RestorePlan
+  readonly facts: GatheredFacts
+  /** Undefined when the recovery is not ours. */
+  readonly serverBinaries: ServerBinaries | undefined
+}
+
+export interface RestoreResult extends WrittenBytes {
+  readonly plan: RestorePlan
+  /** Undefined: files only, or recovery was left paused. */
+  readonly reached: Reached | undefined
+  readonly filesMs: number
+  readonly recoveryMs: number
+}
+
+/** Finds out whether the restore is possible and how. Changes nothing; throws what stands in the way. */
+export async function prepareRestore(
+  request: RestoreRequest,
+  tools: RestoreTools,
+  context: RunContext,
+): Promise<PreparedRestore> {
+  const facts = await gatherRestoreFacts({ request, forbidden: tools.forbidden }, tools.place, context)
+  const plan = planRestore(request, facts)
+  const major = parsePostgresMajor(String(plan.backup.major))
+  const serverBinaries = request.isFilesOnly
+    ? undefined
+    : await findServerBinaries(major, tools.binaries, context.signal)
+  return { plan, facts, serverBinaries }
+}
+
+/**
+ * Does what was planned. When it fails or is killed, the target directory either cannot be started or is a cluster that
+ * has not been promoted; the same restore again completes it.
+ */
+export async function runRestore(
+  { plan, facts, serverBinaries }: PreparedRestore,
+  tools: RestoreTools,
+  context: RunContext,
+): Promise<RestoreResult> {
+  const { clock, report } = context
+  for (const message of plan.warnings) report({ kind: 'warning', message })
+  const begun = clock.monotonic()
+  report({
+    kind: 'note',
+    message: `restoring backup ${plan.backup.label} into "${plan.request.targetDirectory}"`,
+  })
+  const written = await applyRestore({ plan, facts, ...tools }, tools.place, context)
+  const filled = clock.monotonic()
+  const reached = serverBinaries && (await recover(plan, { serverBinaries, tools }, context))
+  await removeMarkers(plan)
+  return { plan, ...written, reached, filesMs: filled - begun, recoveryMs: clock.monotonic() - filled }
+}
+
+async function recover(
+  plan: RestorePlan,
+  { serverBinaries, tools }: { serverBinaries: ServerBinaries; tools: RestoreTools },
+  context: RunContext,
+): Promise<Reached> {
+  context.report({ kind: 'note', message: 'files are complete; recovering on a private socket' })
+  const reached = await driveRecovery({ plan, binaries: serverBinaries, roles: tools.roles }, context)
+  const { targetDirectory, continuesLineage } = plan.request
+  // Recovery is over: its settings would act on the next standby or recovery made of this directory (R44).
+  if (reached.isPromoted) await writeAutoConf(targetDirectory, lineageSettings(continuesLineage))
+  return reached
+}
+
+/** Proves that the operator means the cluster that will be overwritten. */
+export function requireConfirmation(
+  { places, request }: RestorePlan,
+  { expected, given }: { expected: string; given: string | undefined },
+): void {
+  if (!places.some(({ state }) => state === 'occupied') || given === expected) return
+  throw new OperationError(
+    'not-confirmed',
+    `restoring over the cluster in "${request.targetDirectory}": expected the name of the cluster as confirmation`,
+    {
+      hint: `Add "--confirm ${expected}" when everything that this directory holds now may be overwritten.`,
+    },
+  )
+}

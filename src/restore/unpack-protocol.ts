@@ -1,0 +1,34 @@
+import type { SealingKeys } from '../codec/sealed-object.ts'
+import type { BytePath } from './check-entry.ts'
+
+/** What an unpack worker is given once, when it starts. */
+export interface UnpackSetup {
+  readonly keys: SealingKeys
+  readonly blockHashSeed: bigint
+  /** Blocks that are right already are not written: they are compared by their hashes. */
+  readonly isDelta: boolean
+}
+
+/** Columns of the runs of one request. `file` is an index into its `paths`. */
+export const requestColumns = { unit: 0, unitOffset: 1, length: 2, file: 3, fileOffset: 4 } as const
+export const requestColumnCount = 5
+
+export type UnpackRequest =
+  | {
+      readonly kind: 'pack'
+      readonly key: string
+      readonly indexTag: Uint8Array
+      readonly pack: Uint8Array<ArrayBuffer>
+      /** Absolute. */
+      readonly paths: readonly BytePath[]
+      /** Rows of `requestColumns`, in the order of their units. */
+      readonly runs: Float64Array
+    }
+  /** These runs must be zeros: file, offset, length. */
+  | { readonly kind: 'zeros'; readonly paths: readonly BytePath[]; readonly runs: Float64Array }
+  | { readonly kind: 'sync'; readonly paths: readonly BytePath[] }
+
+export interface UnpackResponse {
+  readonly comparedBytes: number
+  readonly writtenBytes: number
+}

@@ -1,0 +1,236 @@
+import { availableParallelism } from 'node:os'
+import { extname } from 'node:path'
+import type { BackupLabel } from '../domain/backup-label.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { WorkerPool } from '../platform/worker-pool.ts'
+import type { ClusterRecord } from '../repository/cluster-record.ts'
+import type { ManifestHead, PackReference } from '../repository/manifest-head.ts'
+import { packKey } from '../repository/object-keys.ts'
+import type { Repository } from '../repository/open-repository.ts'
+import { controlFilePath, joinBytePath, type BytePath } from './check-entry.ts'
+import { pendingControlFile } from './restore-marker.ts'
+import { groupByPack, runColumns, type Layout } from './layout.ts'
+import {
+  requestColumnCount,
+  type UnpackRequest,
+  type UnpackResponse,
+  type UnpackSetup,
+} from './unpack-protocol.ts'
+
+export interface PackWriting {
+  readonly repository: Repository
+  readonly cluster: ClusterRecord
+  readonly head: ManifestHead
+  readonly layout: Layout
+  /** Where each root goes. */
+  readonly rootPaths: ReadonlyMap<number, BytePath>
+  readonly isDelta: boolean
+  /** Undefined: as many as the machine has processors. */
+  readonly workers: number | undefined
+}
+
+export interface WrittenBytes {
+  /** Found right by their hashes, or not. 0 without `isDelta`. */
+  readonly comparedBytes: number
+  readonly writtenBytes: number
+}
+
+const workerScript = new URL(`./unpack-worker${extname(import.meta.filename)}`, import.meta.url)
+const pathsPerSync = 256
+const zeroRunsPerRequest = 4096
+
+/**
+ * Fills the files of a restore, which exist with their sizes, and syncs them. Each pack is fetched once and in order;
+ * there are never more packs in memory than two for each worker.
+ */
+export async function writePacks(writing: PackWriting, context: RunContext): Promise<WrittenBytes> {
+  const { repository, layout, isDelta } = writing
+  const size = writing.workers ?? availableParallelism()
+  const setup: UnpackSetup = {
+    keys: repository.keys.sealing,
+    blockHashSeed: repository.keys.blockHashSeed,
+    isDelta,
+  }
+  await using pool = new WorkerPool<UnpackRequest, UnpackResponse>({
+    script: workerScript,
+    size,
+    workerData: setup,
+  })
+  const totals = { comparedBytes: 0, writtenBytes: 0 }
+  const add = ({ comparedBytes, writtenBytes }: WrittenBytes): void => {
+    totals.comparedBytes += comparedBytes
+    totals.writtenBytes += writtenBytes
+  }
+  const { signal } = context
+  await forAll({ tasks: packTasks(writing, context), width: size * 2, signal }, async (task) => {
+    add(await unpack(task, { writing, pool }, context))
+    task.finished()
+  })
+  const run = async (request: UnpackRequest): Promise<void> => add(await pool.run(request, { signal }))
+  if (isDelta) await forAll({ tasks: zeroRequests(writing), width: size, signal }, run)
+  context.report({ kind: 'note', message: `syncing ${layout.files.count} files` })
+  await forAll({ tasks: syncRequests(writing), width: size, signal }, run)
+  return totals
+}
+
+interface PackTask {
+  readonly reference: PackReference
+  readonly rows: Uint32Array
+  /** To be called when it is done: reports how far the work has come. */
+  readonly finished: () => void
+}
+
+function* packTasks({ head, layout }: PackWriting, { report }: RunContext): Generator<PackTask> {
+  let done = 0
+  for (const [index, rows] of groupByPack(layout.runs, head.packs.length).entries()) {
+    const reference = head.packs[index]
+    if (reference === undefined || rows.length === 0) continue
+    const bytes = rows.reduce((sum, row) => sum + layout.runs.get(row, runColumns.length), 0)
+    const finished = (): void => {
+      done += bytes
+      report({ kind: 'progress', phase: 'restoring', done, total: layout.packedBytes, unit: 'bytes' })
+    }
+    yield { reference, rows, finished }
+  }
+}
+
+interface Unpacking {
+  readonly writing: PackWriting
+  readonly pool: WorkerPool<UnpackRequest, UnpackResponse>
+}
+
+async function unpack(
+  { reference, rows }: PackTask,
+  { writing, pool }: Unpacking,
+  context: RunContext,
+): Promise<UnpackResponse> {
+  const { repository, cluster, head } = writing
+  const key = packKey(cluster.id, reference)
+  const pack = await repository.store.get(key, undefined, context)
+  if (pack === undefined) throw packMissing(key, head.backup.label)
+  const { paths, runs } = selectRuns(writing, rows)
+  const request: UnpackRequest = { kind: 'pack', key, indexTag: reference.indexTag, pack, paths, runs }
+  try {
+    return await pool.run(request, { ...context, transfer: [pack.buffer, runs.buffer] })
+  } catch (cause) {
+    if (!isOperationError(cause, 'damaged')) throw cause
+    throw new OperationError(
+      'damaged',
+      `restoring backup ${head.backup.label}: ${cause.message}; it holds ${describeFiles(paths)}`,
+      {
+        cause,
+        hint: 'The directory cannot be started as it is. Restore from another backup or repository, and take a new backup.',
+      },
+    )
+  }
+}
+
+export function packMissing(key: string, label: BackupLabel): OperationError {
+  return new OperationError(
+    'damaged',
+    `restoring backup ${label}: its pack "${key}" is missing or has another size`,
+    {
+      hint: 'Restore from another backup or repository, and take a new backup.',
+    },
+  )
+}
+
+/** The rows of one pack as a worker takes them: by unit, so that each is opened once. */
+function selectRuns(
+  writing: PackWriting,
+  rows: Uint32Array,
+): { paths: readonly BytePath[]; runs: Float64Array<ArrayBuffer> } {
+  const { runs, files } = writing.layout
+  const cell = (row: number, column: number): number => runs.get(row, column)
+  const ordered = rows.toSorted((one, other) => {
+    const units = cell(one, runColumns.unit) - cell(other, runColumns.unit)
+    return units === 0 ? cell(one, runColumns.unitOffset) - cell(other, runColumns.unitOffset) : units
+  })
+  const indexes = new Map<number, number>()
+  const paths: BytePath[] = []
+  const selected = new Float64Array(ordered.length * requestColumnCount)
+  for (const [at, row] of ordered.entries()) {
+    const file = cell(row, runColumns.file)
+    let index = indexes.get(file)
+    if (index === undefined) {
+      index = paths.push(placeOf(writing, { root: files.root(file), path: files.path(file) })) - 1
+      indexes.set(file, index)
+    }
+    const { unit, unitOffset, length, fileOffset } = runColumns
+    selected.set(
+      [cell(row, unit), cell(row, unitOffset), cell(row, length), index, cell(row, fileOffset)],
+      at * requestColumnCount,
+    )
+  }
+  return { paths, runs: selected }
+}
+
+/** Where an entry goes. */
+export function placeOf(
+  { rootPaths }: Pick<PackWriting, 'rootPaths'>,
+  { root, path }: { readonly root: number; readonly path: BytePath },
+): BytePath {
+  const folder = rootPaths.get(root)
+  if (folder === undefined) throw new Error(`root ${root} has no place`)
+  return joinBytePath(folder, root === 0 && path === controlFilePath ? pendingControlFile : path)
+}
+
+function* zeroRequests(writing: PackWriting): Generator<UnpackRequest> {
+  const { zeros, files } = writing.layout
+  for (let first = 0; first < zeros.count; first += zeroRunsPerRequest) {
+    const count = Math.min(zeroRunsPerRequest, zeros.count - first)
+    const paths: BytePath[] = []
+    const runs = new Float64Array(count * 3)
+    for (let index = 0; index < count; index += 1) {
+      const file = zeros.get(first + index, 0)
+      paths.push(placeOf(writing, { root: files.root(file), path: files.path(file) }))
+      runs.set([index, zeros.get(first + index, 1), zeros.get(first + index, 2)], index * 3)
+    }
+    yield { kind: 'zeros', paths, runs }
+  }
+}
+
+function* syncRequests(writing: PackWriting): Generator<UnpackRequest> {
+  const { files } = writing.layout
+  for (let first = 0; first < files.count; first += pathsPerSync) {
+    const indexes = Array.from(
+      { length: Math.min(pathsPerSync, files.count - first) },
+      (_, index) => first + index,
+    )
+    yield {
+      kind: 'sync',
+      paths: indexes.map((file) => placeOf(writing, { root: files.root(file), path: files.path(file) })),
+    }
+  }
+}
+
+/** Works off the tasks, `width` at a time. After a failure no task is begun; the first one is thrown when all have ended. */
+async function forAll<Task>(
+  { tasks, width, signal }: { tasks: Iterator<Task>; width: number; signal: AbortSignal },
+  work: (task: Task) => Promise<void>,
+): Promise<void> {
+  let failure: { readonly error: unknown } | undefined
+  const lane = async (): Promise<void> => {
+    while (failure === undefined) {
+      const next = tasks.next()
+      if (next.done === true) return
+      try {
+        signal.throwIfAborted()
+        await work(next.value)
+      } catch (error) {
+        failure ??= { error }
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: width }, lane))
+  if (failure !== undefined) throw failure.error
+}
+
+function describeFiles(paths: readonly BytePath[]): string {
+  const [first = ''] = paths
+  const shown = Buffer.from(first, 'latin1').toString('utf8')
+  return paths.length === 1
+    ? JSON.stringify(shown)
+    : `${JSON.stringify(shown)} and ${paths.length - 1} other files`
+}
