@@ -11,7 +11,7 @@ import {
 import { FaultyStore } from '../../test/support/faulty-store.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { toLsn } from '../domain/lsn.ts'
-import type { TimelineAncestor } from '../domain/timeline-history.ts'
+import type { TimelineHistory } from '../domain/timeline-history.ts'
 import { toTimelineId } from '../domain/timeline.ts'
 import { isWalSegmentName, segmentNameOf } from '../domain/wal-segment.ts'
 import { systemClock } from '../platform/system-clock.ts'
@@ -229,7 +229,7 @@ async function archiveSegment(place: ArchivePlace, timeline: number, number: big
 }
 
 const askServer = (): Promise<string> => Promise.resolve('3 files wait')
-const ancestor = (timeline: number): TimelineAncestor => ({
+const ancestor = (timeline: number): TimelineHistory['ancestors'][number] => ({
   timeline: toTimelineId(timeline),
   endLsn: toLsn(1n),
   reason: '',

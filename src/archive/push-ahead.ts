@@ -3,12 +3,18 @@ import { basename, dirname, join } from 'node:path'
 import { classifyArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { acknowledge, tidyAcknowledgements } from './acknowledgements.ts'
+import { WorkerPool } from '../platform/worker-pool.ts'
 import { pushFile, type PushTools } from './push-file.ts'
+import type { SealedFile, SealRequest } from './seal-whole-file.ts'
 
 /** How many files that PostgreSQL has not asked for yet are pushed in one run, and for how long it goes on. */
 const mostFiles = 64
 const goOnForMs = 10_000
-const parallelPushes = 2
+const parallelPushes = 3
+
+/** Two cores are what a small database server has to spare; starting the threads pays from a few files on. */
+const sealingThreads = 2
+const fewestForThreads = 6
 
 /**
  * After the file at `path` was archived: pushes those that wait behind it in pg_wal and acknowledges each one, so that
@@ -27,14 +33,28 @@ export async function pushAhead(path: string, tools: PushTools, context: RunCont
     .filter(({ name }) => name !== basename(path) && !acknowledged.has(name))
     .toSorted(byArchivingOrder)
     .slice(0, mostFiles)
+  if (waiting.length < fewestForThreads) return pushEach(walFolder, { waiting, tools }, context)
+  const script = new URL('seal-wal-worker.ts', import.meta.url)
+  await using pool = new WorkerPool<SealRequest, SealedFile>({ script, size: sealingThreads })
+  const seal: PushTools['seal'] = (request, signal) => pool.run(request, { signal })
+  return await pushEach(walFolder, { waiting, tools: { ...tools, seal } }, context)
+}
+
+interface Batch {
+  readonly waiting: readonly ArchiveFileName[]
+  readonly tools: PushTools
+}
+
+async function pushEach(walFolder: string, { waiting, tools }: Batch, context: RunContext): Promise<number> {
   const until = context.clock.monotonic() + goOnForMs
-  const isDone = (): boolean => context.signal.aborted || context.clock.monotonic() > until
+  let isOver = false
   let pushedCount = 0
   const queue = waiting.values()
   const pushNext = async (): Promise<void> => {
     for (const { name } of queue) {
-      if (isDone() || !(await pushAndAcknowledge(join(walFolder, name), tools, context))) return
-      pushedCount += 1
+      if (isOver || context.signal.aborted || context.clock.monotonic() > until) return
+      if (await pushAndAcknowledge(join(walFolder, name), tools, context)) pushedCount += 1
+      else isOver = true
     }
   }
   await Promise.all(Array.from({ length: parallelPushes }, pushNext))

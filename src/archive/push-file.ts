@@ -9,7 +9,8 @@ import { walPageSize } from '../wal/page-header.ts'
 import { describePlace, type ArchivePlace } from './archive-place.ts'
 import { listContents } from './archived-contents.ts'
 import { checkArchivedFile, decodeText } from './check-archived-file.ts'
-import { storeWalFile } from './store-wal-file.ts'
+import { sealWholeFile } from './seal-whole-file.ts'
+import { storeWalFile, type StoreRequest } from './store-wal-file.ts'
 import { openWalSource, type WalSource } from './wal-source.ts'
 
 export interface PushRequest {
@@ -23,6 +24,8 @@ export interface PushTools {
   readonly repositories: readonly ArchivePlace[]
   /** zstd level. Default: 1, which loses little on WAL and keeps up with the server. */
   readonly compressionLevel?: number
+  /** Where the computing is done. Default: in this thread, at once. */
+  readonly seal?: StoreRequest['seal']
 }
 
 export interface PushedFile {
@@ -49,10 +52,10 @@ export async function pushFile(
   const name = parseArchiveFileName(request.name ?? basename(request.path))
   await using source = await openWalSource(request.path)
   await refuseUnfit({ source, name }, tools.repositories)
-  const compressionLevel = tools.compressionLevel ?? defaultCompressionLevel
+  const { compressionLevel = defaultCompressionLevel, seal = sealHere } = tools
   const outcomes = await Promise.allSettled(
     tools.repositories.map(async (place) => {
-      const { answer } = await storeWalFile({ source, name, compressionLevel }, place, context)
+      const { answer } = await storeWalFile({ source, name, compressionLevel, seal }, place, context)
       await warnOfConflict(name, place, context)
       return answer
     }),
@@ -65,6 +68,8 @@ export async function pushFile(
   ).length
   return { name, modifiedAtNs: source.modifiedAtNs, existedCount }
 }
+
+const sealHere: StoreRequest['seal'] = (request) => Promise.resolve(sealWholeFile(request))
 
 async function refuseUnfit(
   { source, name }: { source: WalSource; name: ArchiveFileName },

@@ -8,6 +8,7 @@ import { readObject, writeObject } from '../repository/sealed-store.ts'
 import type { ArchivePlace } from './archive-place.ts'
 import { ContentDigest } from './content-digest.ts'
 import { readWalObject, readWalPart } from './read-wal-object.ts'
+import type { SealedFile, SealRequest } from './seal-whole-file.ts'
 import { encodeWalObjectHead, frameBytes, partBytes, type WalPart } from './wal-object-head.ts'
 import { walObjectKey, type WalObject } from './wal-object-key.ts'
 import { wholeFileBytes, type WalSource } from './wal-source.ts'
@@ -17,6 +18,8 @@ export interface StoreRequest {
   readonly name: ArchiveFileName
   /** zstd level of the content. */
   readonly compressionLevel: number
+  /** Computes the object of a file up to `wholeFileBytes`; in this thread or in another. */
+  readonly seal: (request: SealRequest, signal: AbortSignal) => Promise<SealedFile>
 }
 
 export interface StoredWalFile {
@@ -41,11 +44,12 @@ export async function storeWalFile(
   context: RunContext,
 ): Promise<StoredWalFile> {
   const { source, name } = request
+  if (name.kind !== 'history' && source.sizeBytes <= wholeFileBytes)
+    return storeWhole(request, place, context)
   const digest = await digestSource(source, { name, place }, context)
   const naming = { place, object: { name, digest, part: 0 } }
   if (name.kind === 'history') return { digest, answer: await storeHistory(source, naming, context) }
-  const isWhole = source.sizeBytes <= wholeFileBytes
-  return { digest, answer: await (isWhole ? storeWhole : storeInParts)(request, naming, context) }
+  return { digest, answer: await storeInParts(request, naming, context) }
 }
 
 async function digestSource(
@@ -78,16 +82,27 @@ async function storeHistory(
 }
 
 async function storeWhole(
-  request: StoreRequest,
-  naming: Naming,
+  { source, name, compressionLevel, seal }: StoreRequest,
+  place: ArchivePlace,
   context: RunContext,
-): Promise<'created' | 'exists'> {
-  const head = encodeWalObjectHead({ contentBytes: request.source.sizeBytes, parts: [] })
-  const range = { offset: 0, length: request.source.sizeBytes }
-  const { key, sealed } = await sealRange({ request, naming, head, range }, context)
-  const answer = await naming.place.repository.store.putIfAbsent(key, sealed, context)
-  if (answer === 'exists') await readBack(naming, context)
-  return answer
+): Promise<StoredWalFile> {
+  const { store, keys } = place.repository
+  const content = await source.readAt(0, source.sizeBytes)
+  context.signal.throwIfAborted()
+  const { digest, key, sealed } = await seal(
+    {
+      fileName: name.name,
+      content,
+      clusterId: place.cluster.id,
+      namesKey: keys.namesKey,
+      sealing: keys.sealing,
+      compressionLevel,
+    },
+    context.signal,
+  )
+  const answer = await store.putIfAbsent(key, sealed, context)
+  if (answer === 'exists') await readBack({ place, object: { name, digest, part: 0 } }, context)
+  return { digest, answer }
 }
 
 /**
