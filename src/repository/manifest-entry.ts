@@ -1,5 +1,6 @@
 import type { BinaryReader } from '../codec/binary-reader.ts'
 import type { BinaryWriter } from '../codec/binary-writer.ts'
+import { largestUnitBytes } from './pack-writer.ts'
 
 /** A run of a file's bytes and where they are stored. A file's extents follow each other without holes. */
 export interface Extent {
@@ -84,7 +85,7 @@ export function encodeEntry(writer: BinaryWriter, entry: ManifestEntry, context:
   }
 }
 
-/** Throws `damaged` for an entry that contradicts itself, such as extents that do not add up to the file's size. */
+/** Throws `damaged` for an entry that contradicts itself, such as extents that do not add up to the file's size, or that no unit could hold. */
 export function decodeEntry(reader: BinaryReader, context: EntryContext): ManifestEntry {
   const kind = kinds[reader.u8()]
   const root = reader.varint()
@@ -100,7 +101,7 @@ export function decodeEntry(reader: BinaryReader, context: EntryContext): Manife
     case 'directory':
       return { kind, root, path, owner, mode: reader.varint() }
     case 'link':
-      return { kind, root, path, owner, target: reader.bytes(reader.varint()).slice() }
+      return { kind, root, path, owner, target: new Uint8Array(reader.bytes(reader.varint())) }
     case 'file':
       return { kind, root, path, owner, mode: reader.varint(), ...decodeFile(reader, context) }
   }
@@ -138,28 +139,36 @@ function decodeFile(reader: BinaryReader, context: EntryContext): FileContent {
   const modifiedAtMs = reader.varint()
   let block = 0
   const damagedBlocks = Array.from({ length: reader.count(1) }, () => (block += reader.varint()))
+  if (!Number.isSafeInteger(block)) throw reader.damage(contradiction)
   const extentCount = reader.count(2)
   const extents: Extent[] = []
   let covered = 0
   for (let index = 0; index < extentCount; index += 1) {
     const length = reader.varint()
     covered += length
-    extents.push({ length, source: decodeSource(reader, context) })
+    extents.push({ length, source: decodeSource(reader, { length, context }) })
   }
   if (covered !== sizeBytes || extents.some(({ length }) => length === 0)) throw reader.damage(contradiction)
   return { sizeBytes, modifiedAtMs, damagedBlocks, extents }
 }
 
-function decodeSource(reader: BinaryReader, context: EntryContext): ExtentSource {
+function decodeSource(
+  reader: BinaryReader,
+  { length, context }: { length: number; context: EntryContext },
+): ExtentSource {
   const step = reader.varint()
   if (step === 0) return { kind: 'zeros' }
   const pack = context.pack + unzigzag(step - 1)
   const unit = context.unit + unzigzag(reader.varint())
-  if (pack < 0 || unit < 0) throw reader.damage(contradiction)
+  const offset = reader.varint()
+  if (!isCount(pack) || !isCount(unit) || offset + length > largestUnitBytes)
+    throw reader.damage(contradiction)
   context.pack = pack
   context.unit = unit
-  return { kind: 'unit', pack, unit, offset: reader.varint() }
+  return { kind: 'unit', pack, unit, offset }
 }
+
+const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 const zigzag = (value: number): number => (value >= 0 ? value * 2 : -value * 2 - 1)
 const unzigzag = (value: number): number => (value % 2 === 0 ? value / 2 : -(value + 1) / 2)

@@ -1,9 +1,11 @@
+import assert from 'node:assert/strict'
 import { BinaryReader } from '../codec/binary-reader.ts'
 import { BinaryWriter } from '../codec/binary-writer.ts'
 import { parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { decodeBackupEntry, encodeBackupEntry, type BackupEntry } from './backup-entry.ts'
 import { encodeRecord, RecordReader } from './record.ts'
+import { refuseNewerFormat } from './repository-header.ts'
 
 /** A pack that a manifest refers to. */
 export interface PackReference {
@@ -77,6 +79,7 @@ export function encodeManifestHead(head: ManifestHead): Uint8Array {
 export function decodeManifestHead(payload: Uint8Array, key: string): ManifestHead {
   const reader = new BinaryReader(payload, `manifest "${key}"`)
   const record = RecordReader.decode(reader.bytes(reader.varint()), `manifest "${key}"`)
+  refuseNewerFormat(record.count('version'), `reading manifest "${key}"`)
   const labels = record.records('packLabels').map((member) => member.parsed('label', parseBackupLabel))
   const packs = Array.from({ length: reader.count(3 + indexTagBytes) }, (): PackReference => {
     const label = labels[reader.varint()]
@@ -86,7 +89,7 @@ export function decodeManifestHead(payload: Uint8Array, key: string): ManifestHe
       label,
       number: reader.varint(),
       sizeBytes: reader.varint(),
-      indexTag: reader.bytes(indexTagBytes).slice(),
+      indexTag: new Uint8Array(reader.bytes(indexTagBytes)),
     }
   })
   reader.expectEnd()
@@ -97,8 +100,8 @@ export function decodeManifestHead(payload: Uint8Array, key: string): ManifestHe
     hasDataChecksums: record.boolean('hasDataChecksums'),
     walSegmentSize: record.count('walSegmentSize'),
     serverVersion: record.string('serverVersion'),
-    backupLabelFile: Buffer.from(record.string('backupLabelFile'), 'base64'),
-    tablespaceMap: Buffer.from(record.string('tablespaceMap'), 'base64'),
+    backupLabelFile: record.parsed('backupLabelFile', parseBase64),
+    tablespaceMap: record.parsed('tablespaceMap', parseBase64),
     tablespaces: record.records('tablespaces').map(decodeTablespace),
     owners: record.records('owners').map((member) => member.string('name')),
     parts: record
@@ -106,6 +109,13 @@ export function decodeManifestHead(payload: Uint8Array, key: string): ManifestHe
       .map((part) => ({ sizeBytes: part.count('sizeBytes'), digest: part.string('digest') })),
     packs,
   }
+}
+
+/** Buffer's own decoder passes over what it does not know; these files must be as the server gave them (R4). */
+function parseBase64(text: string): Uint8Array {
+  const bytes = Buffer.from(text, 'base64')
+  assert.equal(bytes.toString('base64'), text)
+  return bytes
 }
 
 const decodeTablespace = (reader: RecordReader): TablespaceRecord => ({

@@ -33,7 +33,9 @@ export async function readManifestHead(
   if (keyedDigest(repository.keys.namesKey, sealed) !== manifestDigest) {
     throw damaged(label, `its manifest "${key}" is not the one that was listed`)
   }
-  return decodeManifestHead(payload, key)
+  const head = decodeManifestHead(payload, key)
+  if (head.backup.label === label) return head
+  throw damaged(label, `its manifest "${key}" says that it is of backup ${head.backup.label}`)
 }
 
 /** The entries of a manifest in their order, one frame in memory at a time. Throws `damaged`, before or on the way. */
@@ -54,6 +56,9 @@ export async function* readManifestEntries(
       if (previous !== undefined && compareEntries(previous, entry) >= 0) {
         throw damaged(head.backup.label, `the entries of "${key}" are out of order`)
       }
+      if (!refersInto(head, entry)) {
+        throw damaged(head.backup.label, `"${key}" names a pack or an owner that the manifest does not have`)
+      }
       previous = entry
       yield entry
     }
@@ -68,6 +73,12 @@ function* decodePart(repository: Repository, sealed: Uint8Array, key: string): G
     const entryContext = newEntryContext()
     while (reader.remaining > 0) yield decodeEntry(reader, entryContext)
   }
+}
+
+function refersInto({ packs, owners }: ManifestHead, entry: ManifestEntry): boolean {
+  if (entry.owner >= owners.length) return false
+  if (entry.kind !== 'file') return true
+  return entry.extents.every(({ source }) => source.kind === 'zeros' || source.pack < packs.length)
 }
 
 function damaged(label: BackupLabel, what: string): OperationError {
