@@ -3,6 +3,7 @@ import { prepareServer } from '../backup/prepare-server.ts'
 import { runBackup, type BackupRequest } from '../backup/run-backup.ts'
 import { scanDataDirectory } from '../backup/scan-data-directory.ts'
 import type { Configuration } from '../config/configuration-schema.ts'
+import { formatPostgresVersion } from '../domain/postgres-version.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { Environment } from '../platform/environment.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
@@ -85,7 +86,7 @@ export async function planBackup(request: TakeBackupRequest, context: RunContext
   return {
     ...namesOf(opened, target),
     dataDirectory: facts.dataDirectory,
-    serverVersion: `${facts.version.major}.${facts.version.minor}`,
+    serverVersion: formatPostgresVersion(facts.version),
     fileCount: scan.files.length,
     totalBytes: scan.totalBytes,
     tablespaceCount: scan.tablespaces.length,

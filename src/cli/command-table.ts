@@ -9,6 +9,7 @@ export type RegisterCommand = (program: Command, environment: CommandEnvironment
  * loaded, so a command pays at its start for nothing but itself.
  */
 export const commandTable: ReadonlyMap<string, () => Promise<RegisterCommand>> = new Map([
+  ['init', async () => (await import('./commands/init.ts')).registerInit],
   ['backup', async () => (await import('./commands/backup.ts')).registerBackup],
   ['archive-push', async () => (await import('./commands/archive-push.ts')).registerArchivePush],
   ['archive-get', async () => (await import('./commands/archive-get.ts')).registerArchiveGet],

@@ -3,7 +3,7 @@ import { accessSync, constants } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
-import { setEnvironmentVariable } from '../platform/environment.ts'
+import { processEnvironment, setEnvironmentVariable } from '../platform/environment.ts'
 import { findUnixUser, supplementaryGroups } from '../platform/unix-user.ts'
 import type { UnixUser } from '../platform/unix-user.ts'
 
@@ -49,14 +49,13 @@ interface ClusterPlaces {
 }
 
 /**
- * Makes this process the owner of the cluster when it is root, before it touches anything. Gives the user that it became,
- * or undefined when it was not root. Refuses to go on as root.
+ * Makes this process the owner of the cluster when it is root, before it touches anything but what `prepare` does for
+ * that user as root. Gives the user that it became, or undefined when it was not root. Refuses to go on as root.
  */
-export async function becomeClusterOwner({
-  runAs,
-  dataDirectory,
-  socket,
-}: ClusterPlaces): Promise<UnixUser | undefined> {
+export async function becomeClusterOwner(
+  { runAs, dataDirectory, socket }: ClusterPlaces,
+  prepare?: (user: UnixUser) => Promise<void>,
+): Promise<UnixUser | undefined> {
   const decision = decideUser({
     isRoot: process.geteuid?.() === 0,
     runAs,
@@ -76,9 +75,32 @@ export async function becomeClusterOwner({
       )
     case 'become': {
       const user = findUser(decision.user, decision.because)
+      await prepare?.(user)
       becomeUser(user)
       return user
     }
+  }
+}
+
+/**
+ * Does `work` with the rights of the user, then is root again: for looking around before anything is made. Nothing else
+ * may run meanwhile.
+ */
+export async function actAs<Result>(user: UnixUser, work: () => Promise<Result>): Promise<Result> {
+  assert(process.setgroups && process.setegid && process.seteuid && process.getgroups)
+  const groups = process.getgroups()
+  const home = processEnvironment()['HOME'] ?? ''
+  process.setgroups([user.gid, ...supplementaryGroups(user.name)])
+  process.setegid(user.gid)
+  process.seteuid(user.uid)
+  setEnvironmentVariable('HOME', user.home)
+  try {
+    return await work()
+  } finally {
+    process.seteuid(0)
+    process.setegid(0)
+    process.setgroups(groups)
+    setEnvironmentVariable('HOME', home)
   }
 }
 

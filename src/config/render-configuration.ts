@@ -14,8 +14,9 @@ export interface InitialConfiguration {
   readonly repo: {
     readonly name: RepoName
     readonly location: string
-    /** Undefined: the repository is not encrypted. */
+    /** With neither of the two the repository is not encrypted. */
     readonly keyFile: string | undefined
+    readonly passphraseFile?: string | undefined
   }
   /** Undefined: the default. */
   readonly stateDirectory?: string | undefined
@@ -42,7 +43,8 @@ export function renderConfiguration(initial: InitialConfiguration): string {
       [repo.name]: {
         location: repo.location,
         'key-file': repo.keyFile,
-        encryption: repo.keyFile === undefined ? 'none' : undefined,
+        'passphrase-file': repo.passphraseFile,
+        encryption: (repo.keyFile ?? repo.passphraseFile) === undefined ? 'none' : undefined,
       },
     },
     'state-directory': stateDirectory,

@@ -42,6 +42,7 @@ export const operationErrors = {
   'pages-damaged': { exitCode: 4, retryable: false },
   // 5: refused
   'cluster-mismatch': { exitCode: 5, retryable: false },
+  'config-differs': { exitCode: 5, retryable: false },
   'repository-occupied': { exitCode: 5, retryable: false },
   'segment-invalid': { exitCode: 5, retryable: false },
   'directory-occupied': { exitCode: 5, retryable: false },

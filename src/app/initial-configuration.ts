@@ -1,0 +1,182 @@
+import { access } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { connectionFault } from '../config/check-connection.ts'
+import type { Configuration } from '../config/configuration-schema.ts'
+import { loadConfiguration } from '../config/load-configuration.ts'
+import { renderConfiguration } from '../config/render-configuration.ts'
+import { parseRepoName, type ClusterName, type RepoName } from '../domain/cluster-name.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import { quote } from '../domain/quote.ts'
+import { parseRepositoryLocation } from '../storage/open-store.ts'
+import { hasSystemCode, makeFolderDurably, publishDurably } from '../platform/durable-file.ts'
+
+/** How a new repository is locked. */
+export type RepositoryLock =
+  /** `path` undefined: beside the configuration, named like the repo. */
+  | { readonly kind: 'key-file'; readonly path: string | undefined }
+  | { readonly kind: 'passphrase-file'; readonly path: string }
+  | { readonly kind: 'none' }
+
+/** What the operator asked `init` for. Undefined: not asked for. */
+export interface WantedSetup {
+  readonly configFile: string
+  readonly cluster: ClusterName
+  readonly connection: string
+  readonly dataDirectory: string | undefined
+  readonly binDirectory: string | undefined
+  readonly runAs: string | undefined
+  /** As `posix:/absolute/path`, without a slash at the end. */
+  readonly location: string
+  readonly repoName: string | undefined
+  readonly lock: RepositoryLock | undefined
+  readonly stateDirectory: string | undefined
+  readonly spoolDirectory: string | undefined
+}
+
+/** The repository of the set-up, as the configuration has it or will have it. */
+export interface PlannedRepo {
+  readonly name: RepoName
+  readonly location: string
+  readonly keyFile: string | undefined
+  readonly passphraseFile: string | undefined
+}
+
+export interface PlannedConfiguration {
+  readonly repo: PlannedRepo
+  /** Undefined: the file is there and says what is wanted. */
+  readonly newText: string | undefined
+}
+
+const defaultRepoName = 'local'
+
+/**
+ * Decides what the configuration file will say, without writing it. A file that is there is never changed: it already
+ * says what is wanted, or `config-differs` names the differences.
+ */
+export async function planConfiguration(wanted: WantedSetup): Promise<PlannedConfiguration> {
+  if (await isThere(wanted.configFile)) {
+    // Overrides of the environment are not what the file says.
+    const loaded = await loadConfiguration({
+      explicitFile: wanted.configFile,
+      environment: {},
+      home: undefined,
+    })
+    return { repo: agreeingRepo(loaded.configuration, wanted), newText: undefined }
+  }
+  refuseSecret(wanted.connection)
+  const repo = newRepo(wanted)
+  const { cluster, connection, dataDirectory, binDirectory, runAs, stateDirectory, spoolDirectory } = wanted
+  const newText = renderConfiguration({
+    cluster: { name: cluster, connection, dataDirectory, binDirectory, runAs },
+    repo,
+    stateDirectory,
+    spoolDirectory,
+  })
+  return { repo, newText }
+}
+
+/** The connection string goes into the file and into other programs' hands. */
+function refuseSecret(connection: string): void {
+  const fault = connectionFault(connection)
+  if (fault === undefined) return
+  throw new OperationError(
+    'usage',
+    `reading --connection: expected a connection string without secrets, found one that ${fault}`,
+    {
+      hint: 'Put the password into ~/.pgpass of the user that runs the tool, mode 0600.',
+    },
+  )
+}
+
+/** Writes the planned file, complete or not at all; never over one that is there. */
+export async function writeConfiguration(file: string, text: string): Promise<void> {
+  await makeFolderDurably(dirname(file), 0o700)
+  if ((await publishDurably(file, Buffer.from(text), 0o600)) === 'created') return
+  throw new OperationError(
+    'config-differs',
+    `writing the configuration ${quote(file)}: it has just appeared`,
+    {
+      hint: 'Run "holdfast init" again: it compares the file with what you ask for.',
+    },
+  )
+}
+
+function newRepo({ repoName = defaultRepoName, location, lock, configFile }: WantedSetup): PlannedRepo {
+  const name = parseRepoName(repoName)
+  const repo = { name, location, keyFile: undefined, passphraseFile: undefined }
+  switch (lock?.kind) {
+    case 'none':
+      return repo
+    case 'passphrase-file':
+      return { ...repo, passphraseFile: lock.path }
+    case 'key-file':
+    case undefined:
+      return { ...repo, keyFile: lock?.path ?? join(dirname(configFile), `${name}.key`) }
+  }
+}
+
+function agreeingRepo(configuration: Configuration, wanted: WantedSetup): PlannedRepo {
+  const clusters = new Map<string, Configuration['clusters'][ClusterName]>(
+    Object.entries(configuration.clusters),
+  )
+  const settings = clusters.get(wanted.cluster)
+  if (settings === undefined) throw differs(wanted, [`it has no cluster "${wanted.cluster}"`])
+  const found = Object.entries(configuration.repos).find(
+    ([name, repo]) => canonical(repo.location) === wanted.location && (wanted.repoName ?? name) === name,
+  )
+  if (found === undefined) throw differs(wanted, [`it has no repo at "${wanted.location}"`])
+  const [name, { location, keyFile, passphraseFile }] = found
+  const repo = { name: parseRepoName(name), location, keyFile, passphraseFile }
+  const differences = [
+    ...difference('connection', wanted.connection, settings.connection),
+    ...difference('data-directory', wanted.dataDirectory, settings.dataDirectory),
+    ...difference('bin-directory', wanted.binDirectory, settings.binDirectory),
+    ...lockDifference(wanted.lock, repo),
+  ]
+  if (differences.length > 0) throw differs(wanted, differences)
+  return repo
+}
+
+function canonical(location: string): string {
+  return `posix:${parseRepositoryLocation(location).path}`
+}
+
+function difference(name: string, wanted: string | undefined, found: string | undefined): readonly string[] {
+  if (wanted === undefined || wanted === found) return []
+  return [`its ${name} is ${found === undefined ? 'not set' : quote(found)}, expected ${quote(wanted)}`]
+}
+
+function lockDifference(lock: RepositoryLock | undefined, repo: PlannedRepo): readonly string[] {
+  switch (lock?.kind) {
+    case undefined:
+      return []
+    case 'key-file':
+      return difference('key-file', lock.path, repo.keyFile)
+    case 'passphrase-file':
+      return difference('passphrase-file', lock.path, repo.passphraseFile)
+    case 'none':
+      return repo.keyFile === undefined && repo.passphraseFile === undefined
+        ? []
+        : ['its repo is encrypted, expected one without encryption']
+  }
+}
+
+function differs({ configFile }: WantedSetup, differences: readonly string[]): OperationError {
+  return new OperationError(
+    'config-differs',
+    `comparing the configuration ${quote(configFile)} with what was asked for: ${differences.join('; ')}`,
+    {
+      hint: 'Change the file yourself and run "holdfast init" again, or name another one with --config.',
+    },
+  )
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await access(path)
+    return true
+  } catch (error) {
+    if (hasSystemCode(error, 'ENOENT', 'ENOTDIR')) return false
+    return true // reading it will say what is wrong
+  }
+}

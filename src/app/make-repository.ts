@@ -1,0 +1,104 @@
+import { access } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { OperationError } from '../domain/operation-error.ts'
+import { quote } from '../domain/quote.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { hasSystemCode, makeFolderDurably, publishDurably } from '../platform/durable-file.ts'
+import { randomBytes } from '../platform/random.ts'
+import type { ServerFacts } from '../postgres/server-facts.ts'
+import { ensureCluster, listClusters } from '../repository/cluster-record.ts'
+import {
+  createRepository,
+  isRepository,
+  openRepository,
+  type Repository,
+} from '../repository/open-repository.ts'
+import { createStore, parseRepositoryLocation } from '../storage/open-store.ts'
+import type { PlannedRepo } from './initial-configuration.ts'
+import { readUnlocker } from './open-configured-repository.ts'
+
+export type Made = 'created' | 'exists'
+
+/** A repository that knows a cluster, and what of that was there before. */
+export interface MadeRepository {
+  readonly repo: {
+    readonly name: string
+    readonly location: string
+    readonly isEncrypted: boolean
+    readonly made: Made
+  }
+  /** Undefined without a key file. */
+  readonly keyFile: { readonly path: string; readonly made: Made } | undefined
+  readonly clusterRecord: Made
+}
+
+/** Makes the key, the repository and the cluster's record in it, each unless it is there. Never a new key for old data. */
+export async function makeRepository(
+  repo: PlannedRepo,
+  { name, facts }: { readonly name: string; readonly facts: ServerFacts },
+  context: RunContext,
+): Promise<MadeRepository> {
+  await using store = await createStore(parseRepositoryLocation(repo.location), { access: 'write' }, context)
+  const isOld = await isRepository(store, context)
+  const keyFile = repo.keyFile === undefined ? undefined : await ensureKey(repo.keyFile, isOld)
+  const keys = { unlocker: await readUnlocker(repo) }
+  const repository = await (isOld ? openRepository : createRepository)(store, keys, context)
+  return {
+    repo: {
+      name: repo.name,
+      location: store.location,
+      isEncrypted: repository.method !== 'none',
+      made: isOld ? 'exists' : 'created',
+    },
+    keyFile,
+    clusterRecord: await ensureRecord(repository, { name, facts }, context),
+  }
+}
+
+/** The key is durable before anything is locked with it. For a repository that is there a new key would be useless. */
+async function ensureKey(path: string, isRepositoryThere: boolean): Promise<{ path: string; made: Made }> {
+  if (isRepositoryThere && !(await isThere(path))) {
+    throw new OperationError(
+      'key-missing',
+      `opening the repository: expected its key in ${quote(path)}, found no such file`,
+      {
+        hint: 'Put the key file of this repository there, or name it with --key-file; a repository without encryption wants --no-encryption.',
+      },
+    )
+  }
+  await makeFolderDurably(dirname(path), 0o700)
+  const text = `${Buffer.from(randomBytes(32)).toString('hex')}\n`
+  return {
+    path,
+    made: (await isThere(path)) ? 'exists' : await publishDurably(path, Buffer.from(text), 0o600),
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await access(path)
+    return true
+  } catch (error) {
+    if (hasSystemCode(error, 'ENOENT', 'ENOTDIR')) return false
+    throw error
+  }
+}
+
+async function ensureRecord(
+  repository: Repository,
+  { name, facts }: { name: string; facts: ServerFacts },
+  context: RunContext,
+): Promise<Made> {
+  const { systemIdentifier, version, walSegmentSize } = facts
+  const known = await listClusters(repository, context)
+  const twin = known.find((other) => other.name !== name && other.systemIdentifier === systemIdentifier)
+  if (twin !== undefined) {
+    context.report({
+      kind: 'warning',
+      message: `the repository knows this system already, as cluster "${twin.name}"`,
+      hint: 'That is right for a copy that goes its own way; otherwise use that name.',
+    })
+  }
+  await ensureCluster(repository, { name, systemIdentifier, major: version.major, walSegmentSize }, context)
+  return known.some((other) => other.name === name) ? 'exists' : 'created'
+}
