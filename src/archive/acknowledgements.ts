@@ -45,11 +45,6 @@ export async function tidyAcknowledgements(
   return kept
 }
 
-/** For whoever changes what a server is, or where it archives: from then on everything is pushed again. */
-export async function removeAcknowledgements(walFolder: string): Promise<void> {
-  await rm(join(walFolder, acknowledgementFolder), { recursive: true, force: true })
-}
-
 async function isNewer(path: string, other: string): Promise<boolean> {
   try {
     const [one, two] = await Promise.all([stat(path, { bigint: true }), stat(other, { bigint: true })])

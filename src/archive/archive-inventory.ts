@@ -1,4 +1,4 @@
-import { historyFileName, parseArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
+import type { ArchiveFileName } from '../domain/archive-file-name.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { parseTimelineHistory, type TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
@@ -28,7 +28,7 @@ export interface ArchiveInventory {
 }
 
 /** One name and the digests of the contents archived under it. */
-export interface ArchivedName {
+interface ArchivedName {
   readonly name: ArchiveFileName
   readonly digests: readonly string[]
 }
@@ -128,9 +128,4 @@ export function findNewestTimeline(
     if (candidate > newest && ancestors.some((ancestor) => ancestor.timeline === timeline)) newest = candidate
   }
   return newest
-}
-
-/** The name of a timeline's history file, as the archive knows it. */
-export function historyName(timeline: TimelineId): ArchiveFileName {
-  return parseArchiveFileName(historyFileName(timeline))
 }

@@ -1,7 +1,7 @@
 import { parseArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
-import { isOperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import type { ArchivePlace } from './archive-place.ts'
+import { describePlace, type ArchivePlace } from './archive-place.ts'
 import { openArchivedFile } from './fetch-segment.ts'
 import { writeContent } from './write-content.ts'
 
@@ -78,10 +78,21 @@ async function getFrom(
   context: RunContext,
 ): Promise<boolean> {
   // A deadline for the answer, none for the bytes: a large segment may take its time as long as it comes.
-  const deadline = AbortSignal.timeout(answerWithinMs)
-  const signal = AbortSignal.any([context.signal, deadline])
-  const content = await openArchivedFile(name, place, { ...context, signal })
+  const deadline = new AbortController()
+  const timer = setTimeout(() => deadline.abort(unanswered(name, place)), answerWithinMs)
+  const signal = AbortSignal.any([context.signal, deadline.signal])
+  const content = await openArchivedFile(name, place, { ...context, signal }).finally(() => {
+    clearTimeout(timer)
+  })
   if (content === undefined) return false
   await writeContent(content, destination, context)
   return true
+}
+
+function unanswered(name: ArchiveFileName, place: ArchivePlace): OperationError {
+  return new OperationError(
+    'store-unreachable',
+    `fetching ${name.name} of ${describePlace(place)}: no answer within ${answerWithinMs} ms`,
+    { hint: 'Look at the network, the mount and the load of the repository; PostgreSQL asks again.' },
+  )
 }

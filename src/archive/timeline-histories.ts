@@ -24,7 +24,7 @@ export async function readTimelineHistory(
 }
 
 /** The content of a timeline's history file, byte for byte; undefined and errors as with `readTimelineHistory`. */
-export async function readHistoryFile(
+async function readHistoryFile(
   place: ArchivePlace,
   timeline: TimelineId,
   context: RunContext,

@@ -1,5 +1,5 @@
 import { classifyArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
-import { formatTimelineHex, type TimelineId } from '../domain/timeline.ts'
+import { formatTimelineHex } from '../domain/timeline.ts'
 import { walPrefix } from '../repository/object-keys.ts'
 
 /** One object of a cluster's archive: docs/formats/wal-archive.md. */
@@ -26,13 +26,8 @@ export function walObjectKey(clusterId: string, { name, digest, part }: WalObjec
 }
 
 /** Where the history files of all timelines are. */
-export function historyPrefix(clusterId: string): string {
+function historyPrefix(clusterId: string): string {
   return `${walPrefix(clusterId)}${historyFolder}`
-}
-
-/** Where the segments of one timeline are. */
-export function timelinePrefix(clusterId: string, timeline: TimelineId): string {
-  return `${walPrefix(clusterId)}${formatTimelineHex(timeline)}/`
 }
 
 /** Undefined for a key that no archive of ours has. */
