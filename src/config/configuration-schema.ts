@@ -162,7 +162,7 @@ const backup = z
 const archive = z
   .strictObject({
     'compression-level': wholeNumber(1, 19)
-      .default(3)
+      .default(1)
       .describe('The zstd level for WAL: 1 is fast, 19 is small.'),
     'push-timeout': duration()
       .prefault('1m')
