@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Option } from 'commander'
@@ -70,12 +70,15 @@ export function registerRestore(program: Command, environment: CommandEnvironmen
 async function restore(options: RestoreOptions, environment: CommandEnvironment): Promise<void> {
   const request = toRequest(options)
   const { configuration, file } = await environment.loadConfiguration()
-  const [{ selectCluster }, { becomeClusterOwner }] = await Promise.all([
+  const [{ selectCluster }, { becomeClusterOwner }, { clusterConnection, socketOf }] = await Promise.all([
     import('../../config/select-configured.ts'),
     import('../run-as.ts'),
+    import('../../app/cluster-connection.ts'),
   ])
   const settings = selectCluster(configuration, environment.options.cluster)
-  await becomeClusterOwner({ runAs: settings.runAs, dataDirectory: ownedDirectory(request, settings) })
+  const connection = clusterConnection(settings, environment.surroundings.variables)
+  const dataDirectory = ownedDirectory(request, settings)
+  await becomeClusterOwner({ runAs: settings.runAs, dataDirectory, socket: socketOf(connection) })
   const [{ openCluster }, { prepareRestore, runRestore }, output] = await Promise.all([
     import('../../app/open-cluster.ts'),
     import('../../restore/run-restore.ts'),
@@ -92,7 +95,8 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
       searchPath: environment.surroundings.variables['PATH'] ?? '',
       ...(settings.binDirectory !== undefined && { configured: settings.binDirectory }),
     },
-    roles: await rolesOf(settings),
+    // Roles that may exist in the restored cluster, the likeliest first.
+    roles: [...new Set([connection.user, 'postgres'])],
     forbidden: {
       repository: place.repository.store.location.replace(/^posix:/, ''),
       home: environment.surroundings.home,
@@ -135,12 +139,12 @@ function addMapping(text: string, earlier: readonly TablespaceMapping[]): readon
 function ownedDirectory(
   { targetDirectory }: RestoreRequest,
   { dataDirectory }: ClusterConfiguration,
-): string {
-  for (const candidate of [targetDirectory, dataDirectory])
-    if (candidate !== undefined && existsSync(candidate)) return candidate
-  let above = dirname(targetDirectory)
-  while (!existsSync(above)) above = dirname(above)
-  return above
+): string | undefined {
+  const above: string[] = []
+  for (let folder = targetDirectory; folder !== '/'; folder = dirname(folder)) above.push(folder)
+  const nearest = above.find((folder) => existsSync(folder))
+  const candidates = [targetDirectory, dataDirectory, nearest].filter((folder) => folder !== undefined)
+  return candidates.find((folder) => (statSync(folder, { throwIfNoEntry: false })?.uid ?? 0) !== 0)
 }
 
 async function restoreCommandFor(cluster: string, configFile: string | undefined): Promise<string> {
@@ -162,12 +166,6 @@ async function restoreCommandFor(cluster: string, configFile: string | undefined
     cluster,
     mode: 'recovery',
   })
-}
-
-/** Roles that may exist in the restored cluster, the likeliest first. */
-async function rolesOf({ connection }: ClusterConfiguration): Promise<readonly string[]> {
-  const { parseConninfo } = await import('../../postgres/conninfo.ts')
-  return [...new Set([parseConninfo(connection, { user: 'postgres' }).user, 'postgres'])]
 }
 
 /** Overwriting a cluster needs its name, typed on a terminal or given as an option. */

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { posix } from 'node:path'
+import { describe, test } from 'node:test'
+import * as fc from 'fast-check'
+import { isOperationError } from '../domain/operation-error.ts'
+import type { ManifestEntry } from '../repository/manifest-entry.ts'
+import { EntryChecker, fromBytePath } from './check-entry.ts'
+
+describe('EntryChecker', () => {
+  test('accepts files and directories below directories, whatever their names', () => {
+    const checker = new EntryChecker(new Set([0, 16_400]))
+
+    for (const path of ['', 'base', 'base/1', "base/1/it's\n100%\\ \u{1}"])
+      checker.check(path.includes('%') ? file(path) : directory(path))
+    checker.check(directory('', 16_400))
+    assert.equal(checker.check(file('..data', 16_400)), '..data')
+  })
+
+  test('refuses whatever could lead out of its root (RULES 4.4)', () => {
+    for (const path of [
+      '../x',
+      '/etc/passwd',
+      'a/../../x',
+      './x',
+      'a//x',
+      'a/',
+      'a\0b',
+      '..',
+      'x'.repeat(256),
+    ]) {
+      refuses([directory(''), directory('a'), file(path)])
+    }
+  })
+
+  test('refuses an entry below a link or a file, or of a tablespace that the backup does not have', () => {
+    refuses([directory(''), link('a'), file('a/x')])
+    refuses([directory(''), file('a'), file('a/x')])
+    refuses([directory(''), directory('', 99)])
+    refuses([link('')])
+  })
+
+  test('refuses links where tablespaces are linked, and files of a recovery', () => {
+    refuses([directory(''), directory('pg_tblspc'), link('pg_tblspc/16400')])
+    refuses([directory(''), link('global')])
+    for (const path of [
+      'backup_label',
+      'tablespace_map',
+      'recovery.signal',
+      'standby.signal',
+      'postmaster.pid',
+    ]) {
+      refuses([directory(''), file(path)])
+    }
+  })
+
+  test('lets nothing out of the root, whatever the entries are', () => {
+    const name = fc.constantFrom('a', 'b', '..', '.', '', 'c\0', '...')
+    const path = fc.array(name, { maxLength: 4 }).map((names) => names.join('/'))
+    const kind = fc.constantFrom(directory, file, link)
+    fc.assert(
+      fc.property(fc.array(fc.tuple(kind, path)), (entries) => {
+        const checker = new EntryChecker(new Set([0]))
+        const links = new Set<string>()
+        for (const [make, at] of [[directory, ''] as const, ...entries]) {
+          let accepted: string
+          try {
+            accepted = checker.check(make(at))
+          } catch (error) {
+            assert.ok(isOperationError(error, 'path-unsafe'))
+            continue
+          }
+          const reached = posix.resolve('/root', accepted)
+          assert.ok(reached === '/root' || reached.startsWith('/root/'))
+          assert.ok(![...links].some((known) => accepted.startsWith(`${known}/`)))
+          if (make === link) links.add(accepted)
+        }
+      }),
+    )
+  })
+})
+
+function refuses(entries: readonly ManifestEntry[]): void {
+  const checker = new EntryChecker(new Set([0]))
+  assert.throws(
+    () => {
+      for (const entry of entries) checker.check(entry)
+    },
+    (error) => isOperationError(error, 'path-unsafe'),
+  )
+}
+
+const common = (path: string, root: number): { root: number; path: Uint8Array; owner: number } => ({
+  root,
+  path: fromBytePath(path),
+  owner: 0,
+})
+
+const directory = (path: string, root = 0): ManifestEntry => ({
+  kind: 'directory',
+  ...common(path, root),
+  mode: 0o700,
+})
+
+const file = (path: string, root = 0): ManifestEntry => ({
+  kind: 'file',
+  ...common(path, root),
+  mode: 0o600,
+  sizeBytes: 0,
+  modifiedAtMs: 0,
+  damagedBlocks: [],
+  extents: [],
+})
+
+const link = (path: string, root = 0): ManifestEntry => ({
+  kind: 'link',
+  ...common(path, root),
+  target: fromBytePath('/etc'),
+})

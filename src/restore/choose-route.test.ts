@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { parseBackupLabel } from '../domain/backup-label.ts'
+import { parseLsn } from '../domain/lsn.ts'
+import { isOperationError } from '../domain/operation-error.ts'
+import { parseRecoveryTarget, type RecoveryTargetOptions } from '../domain/recovery-target.ts'
+import { parseTargetTime } from '../domain/target-time.ts'
+import { parseTimelineHistory, type TimelineHistory } from '../domain/timeline-history.ts'
+import { toTimelineId, type TimelineId } from '../domain/timeline.ts'
+import { findWalGaps } from '../domain/wal-gaps.ts'
+import { toWalSegmentSize } from '../domain/wal-segment.ts'
+import type { BackupEntry } from '../repository/backup-entry.ts'
+import { chooseRoute, type RouteFacts } from './choose-route.ts'
+
+const mebibyte = toWalSegmentSize(1024 * 1024)
+
+describe('chooseRoute', () => {
+  test('takes the newest backup for the end of the archive', () => {
+    assert.deepEqual(chosen({}, straight()), { label: 'B', timeline: 1 })
+  })
+
+  test('takes the newest backup that ended before a target time, one at that very time too (R36)', () => {
+    assert.deepEqual(chosen({ targetTime: '2026-02-02T11:59:59.999999Z' }, straight()), {
+      label: 'A',
+      timeline: 1,
+    })
+    assert.deepEqual(chosen({ targetTime: '2026-02-02T12:00:00Z' }, straight()), { label: 'B', timeline: 1 })
+  })
+
+  test('takes the newest backup that ended before a target LSN', () => {
+    assert.deepEqual(chosen({ targetLsn: '0/8FFFFF' }, straight()), { label: 'A', timeline: 1 })
+    assert.deepEqual(chosen({ targetLsn: '0/900000' }, straight()), { label: 'B', timeline: 1 })
+  })
+
+  test('refuses a target before the first backup and names the first moment there is', () => {
+    assert.match(
+      refusal({ targetTime: '2026-01-01T00:00:00Z' }, straight(), 'target-unreachable'),
+      /2026-02-01T12:00:00\.000000Z/,
+    )
+    assert.match(refusal({ targetLsn: '0/100000' }, straight(), 'target-unreachable'), /0\/300000/)
+  })
+
+  test('refuses a backup that was asked for and does not fit, instead of taking another (R36)', () => {
+    const facts = straight()
+
+    assert.match(
+      refusal({ targetLsn: '0/400000', label: 'B' }, facts, 'target-unreachable'),
+      /after the target/,
+    )
+    assert.match(refusal({ label: 'C' }, facts, 'target-unreachable'), /no such backup/)
+    assert.match(refusal({}, { ...facts, backups: [] }, 'target-unreachable'), /found none/)
+  })
+
+  test('follows a promotion, and stays where it is told to (R37)', () => {
+    const facts = factsOf({
+      backups: [backup('A', 1, [2, 3])],
+      histories: ['2: 1 0/A80000'],
+      wal: { 1: [2, 10], 2: [10, 20] },
+    })
+
+    assert.equal(chosen({}, facts).timeline, 2)
+    assert.equal(chosen({ targetTimeline: 'latest' }, facts).timeline, 2)
+    assert.equal(chosen({ targetTimeline: 'current' }, facts).timeline, 1)
+    assert.equal(chosen({ targetTimeline: '1' }, facts).timeline, 1)
+    assert.equal(chosen({ targetImmediate: true }, facts).timeline, 1)
+  })
+
+  test('asks which way when two timelines came out of the backup: the diamond of R37', () => {
+    const facts = factsOf({
+      backups: [backup('A', 1, [2, 3])],
+      histories: ['2: 1 0/A80000', '3: 1 0/B80000'],
+      wal: { 1: [2, 11], 2: [10, 20], 3: [11, 20] },
+    })
+
+    assert.match(refusal({}, facts, 'target-ambiguous'), /found 2, 3/)
+    assert.equal(chosen({ targetTimeline: '2' }, facts).timeline, 2)
+    assert.equal(chosen({ targetTimeline: 'latest' }, facts).timeline, 3)
+  })
+
+  test('does not ask when the newest backup is behind the fork', () => {
+    const facts = factsOf({
+      backups: [backup('A', 1, [2, 3]), backup('B', 3, [12, 13])],
+      histories: ['2: 1 0/A80000', '3: 1 0/B80000'],
+      wal: { 1: [2, 11], 2: [10, 20], 3: [11, 20] },
+    })
+
+    assert.deepEqual(chosen({}, facts), { label: 'B', timeline: 3 })
+  })
+
+  test('asks when the old primary went on behind the fork: a copy was promoted beside it', () => {
+    const facts = factsOf({
+      backups: [backup('A', 1, [2, 3])],
+      histories: ['2: 1 0/A80000'],
+      wal: { 1: [2, 14], 2: [10, 20] },
+    })
+
+    assert.match(refusal({}, facts, 'target-ambiguous'), /found 1, 2/)
+  })
+
+  test('leaves out a backup that was taken behind the fork to the asked timeline (R37)', () => {
+    const facts = factsOf({
+      backups: [backup('A', 1, [2, 3]), backup('B', 1, [12, 13])],
+      histories: ['2: 1 0/A80000'],
+      wal: { 1: [2, 14], 2: [10, 20] },
+    })
+
+    assert.equal(chosen({ targetTimeline: '2' }, facts).label, 'A')
+    assert.match(
+      refusal({ targetTimeline: '2', label: 'B' }, facts, 'target-unreachable'),
+      /does not pass through its end/,
+    )
+  })
+
+  test('names the history file that is missing', () => {
+    assert.match(refusal({ targetTimeline: '26' }, straight(), 'wal-missing'), /0000001A\.history/)
+  })
+})
+
+type Asked = RecoveryTargetOptions & { readonly label?: string }
+
+function chosen({ label, ...target }: Asked, facts: RouteFacts): { label: string; timeline: number } {
+  const request = {
+    target: parseRecoveryTarget(target),
+    label: label === undefined ? undefined : labelOf(label),
+  }
+  const { backup: found, history } = chooseRoute(request, facts)
+  return { label: String.fromCodePoint(64 + Number(found.label.slice(6, 8))), timeline: history.timeline }
+}
+
+function refusal(
+  asked: Asked,
+  facts: RouteFacts,
+  code: 'target-unreachable' | 'target-ambiguous' | 'wal-missing',
+): string {
+  try {
+    chosen(asked, facts)
+  } catch (error) {
+    assert.ok(isOperationError(error, code), String(error))
+    return `${error.message} ${error.hint}`
+  }
+  return assert.fail('it was not refused')
+}
+
+const straight = (): RouteFacts =>
+  factsOf({ backups: [backup('A', 1, [2, 3]), backup('B', 1, [8, 9])], histories: [], wal: { 1: [2, 20] } })
+
+/** `start` and `stop` count megabytes of WAL; A ended on the first of February at noon, B on the second. */
+function backup(letter: string, timeline: number, [start, stop]: readonly [number, number]): BackupEntry {
+  const day = letter.charCodeAt(0) - 64
+  return {
+    label: labelOf(letter),
+    type: 'full',
+    major: 17,
+    timeline: toTimelineId(timeline),
+    startLsn: parseLsn(`0/${(start * 1024 * 1024).toString(16)}`),
+    stopLsn: parseLsn(`0/${(stop * 1024 * 1024).toString(16)}`),
+    startedAt: parseTargetTime(`2026-02-0${day}T11:00:00Z`),
+    stoppedAt: parseTargetTime(`2026-02-0${day}T12:00:00Z`),
+    fileCount: 1,
+    restoredBytes: 1,
+    storedBytes: 1,
+    damagedPageCount: 0,
+    manifestDigest: '',
+  }
+}
+
+function labelOf(letter: string): BackupEntry['label'] {
+  return parseBackupLabel(`2026020${letter.charCodeAt(0) - 64}-110000F`)
+}
+
+/** Histories as `TIMELINE: PARENT FORK`; the archived segments of each timeline, first and last number. */
+function factsOf({
+  backups,
+  histories,
+  wal,
+}: {
+  backups: readonly BackupEntry[]
+  histories: readonly string[]
+  wal: Readonly<Record<number, readonly [number, number]>>
+}): RouteFacts {
+  const parsed = new Map<TimelineId, TimelineHistory>(
+    histories.map((text) => {
+      const [timeline = '', line = ''] = text.split(': ')
+      const history = parseTimelineHistory(toTimelineId(Number(timeline)), `${line}\tbecause\n`)
+      return [history.timeline, history]
+    }),
+  )
+  const segments = new Map(
+    Object.entries(wal).map(([timeline, [first, last]]) => [
+      toTimelineId(Number(timeline)),
+      Array.from({ length: last - first + 1 }, (_, index) => BigInt(first + index)),
+    ]),
+  )
+  return {
+    backups,
+    histories: parsed,
+    timelines: findWalGaps({ segments, histories: parsed.values(), segmentSize: mebibyte }),
+  }
+}
