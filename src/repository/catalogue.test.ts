@@ -10,6 +10,8 @@ import { testContext, testRepository } from '../../test/support/repository.ts'
 import type { BackupEntry } from './backup-entry.ts'
 import { changeCatalogue, readCatalogue } from './catalogue.ts'
 import { catalogKey } from './object-keys.ts'
+import { encodeRecord } from './record.ts'
+import { writeObject } from './sealed-store.ts'
 
 const context = testContext()
 const clusterId = '00000000000000aa'
@@ -104,5 +106,26 @@ describe('the catalogue', () => {
         isOperationError(error, 'damaged'),
       )
     }
+  })
+
+  test('of a later version is refused as such', async () => {
+    const repository = await testRepository(context)
+    const key = catalogKey(clusterId, 1)
+    const payload = encodeRecord({ version: 2, number: 1, previous: '', backups: [] })
+    await writeObject(repository, { name: { kind: 'catalogue-entry', key }, payload }, context)
+
+    await assert.rejects(readCatalogue(repository, clusterId, context), (error) =>
+      isOperationError(error, 'format-newer'),
+    )
+  })
+
+  test('is not confused by objects beside its entries that are none', async () => {
+    const repository = await testRepository(context)
+    await changeCatalogue(repository, publish('20260220-153000F'), context)
+    for (const name of ['0000000001.orig', '00000000020', 'copy', 'older/0000000007'])
+      await repository.store.putIfAbsent(`${clusterId}/catalog/${name}`, Buffer.from('not ours'))
+
+    assert.equal((await readCatalogue(repository, clusterId, context)).number, 1)
+    assert.equal((await changeCatalogue(repository, publish('20260221-153000F'), context)).number, 2)
   })
 })

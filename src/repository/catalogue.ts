@@ -7,6 +7,7 @@ import { decodeBackupEntry, encodeBackupEntry, type BackupEntry } from './backup
 import { catalogKey, catalogPrefix } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
 import { encodeRecord, RecordReader } from './record.ts'
+import { refuseNewerFormat } from './repository-header.ts'
 
 /**
  * The newest catalogue entry of a cluster. Entries are numbered and never changed; each holds the whole list and the
@@ -27,6 +28,7 @@ export type CatalogueChange =
 
 const empty: Catalogue = { number: 0, digest: '', backups: [] }
 const mostAttempts = 20
+const entryName = /^\d{10}$/
 
 /** The backups that are listed now. Throws `damaged` when the newest entry cannot be read: never falls back to an older one. */
 export async function readCatalogue(
@@ -36,7 +38,8 @@ export async function readCatalogue(
 ): Promise<Catalogue> {
   let number = 0
   for await (const { key } of repository.store.list(catalogPrefix(clusterId), context)) {
-    number = Math.max(number, Number(key.slice(key.lastIndexOf('/') + 1)))
+    const name = key.slice(catalogPrefix(clusterId).length)
+    if (entryName.test(name)) number = Math.max(number, Number(name))
   }
   // A listing may lag behind; the entries do not: ask for the ones after it by name.
   while ((await repository.store.head(catalogKey(clusterId, number + 1), context)) !== undefined) number += 1
@@ -101,6 +104,7 @@ async function readEntry(
     throw new OperationError('damaged', `reading the catalogue: its entry "${key}" has vanished`)
   const payload = openSingle(sealed, { keys: repository.keys.sealing, kind: 'catalogue-entry', key })
   const reader = RecordReader.decode(payload, `catalogue entry "${key}"`)
+  refuseNewerFormat(reader.count('version'), `reading catalogue entry "${key}"`)
   if (reader.count('number') !== number)
     throw new OperationError('damaged', `reading the catalogue: entry "${key}" says it is another one`)
   const backups = reader.records('backups').map(decodeBackupEntry)

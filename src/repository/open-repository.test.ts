@@ -150,4 +150,24 @@ describe('a repository', () => {
       await assert.rejects(openRepository(store, { unlocker: passphrase }, context), fails('damaged'))
     }
   })
+
+  test('opens with a slot that fits although another one is damaged or of a kind to come', async () => {
+    for (const [at, value] of [
+      [0, 0],
+      [8, 2],
+      [10, 7],
+    ] as const) {
+      const store = newStore()
+      await createRepository(store, { unlocker: testKeyFile }, context)
+      const slot = (await keysOf(store)).find((key) => key.startsWith('keys/')) ?? ''
+      const bytes = await store.get(slot)
+      assert.ok(bytes)
+      bytes[at] = value
+      for (const beside of ['keys/0', 'keys/g']) await store.putIfAbsent(beside, bytes)
+
+      await openRepository(store, { unlocker: testKeyFile }, context)
+      await store.delete([slot])
+      await assert.rejects(openRepository(store, { unlocker: testKeyFile }, context), isOperationError)
+    }
+  })
 })

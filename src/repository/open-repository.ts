@@ -1,5 +1,5 @@
 import type { SealingMethod } from '../codec/sealed-object.ts'
-import { OperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { randomBytes } from '../platform/random.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -95,19 +95,41 @@ interface Unlocking {
   readonly unlocker: Unlocker
 }
 
-async function unlock({ store, headerBytes, unlocker }: Unlocking, context: RunContext): Promise<Uint8Array> {
+/** A slot that cannot be read does not stand in the way of one that fits: each works alone. */
+async function unlock(unlocking: Unlocking, context: RunContext): Promise<Uint8Array> {
+  const { store, unlocker } = unlocking
+  let unreadable: OperationError | undefined
+  let readableCount = 0
   for await (const { key } of store.list(keySlotPrefix, context)) {
     const bytes = await store.get(key, undefined, context)
-    const rootKey = bytes && (await openKeySlot(bytes, unlocker, { headerBytes, key }))
-    if (rootKey !== undefined) return rootKey
+    const answer = bytes && (await tryKeySlot(bytes, key, unlocking))
+    if (answer instanceof Uint8Array) return answer
+    if (answer instanceof OperationError) unreadable ??= answer
+    else readableCount += 1
   }
+  if (unreadable !== undefined && readableCount === 0) throw unreadable
   throw new OperationError(
     'key-wrong',
     `opening the repository "${store.location}": the configured ${nameOf(unlocker)} is not one of its keys`,
     {
       hint: 'Check that the key belongs to this repository; nothing was changed.',
+      cause: unreadable,
     },
   )
+}
+
+async function tryKeySlot(
+  bytes: Uint8Array,
+  key: string,
+  { unlocker, headerBytes }: Unlocking,
+): Promise<Uint8Array | OperationError | undefined> {
+  try {
+    return await openKeySlot(bytes, unlocker, { headerBytes, key })
+  } catch (error) {
+    // A key file that is too short is the operator's error, not the slot's.
+    if (isOperationError(error, 'damaged') || isOperationError(error, 'format-newer')) return error
+    throw error
+  }
 }
 
 const nameOf = (unlocker: Unlocker): string => (unlocker.kind === 'passphrase' ? 'passphrase' : 'key file')
