@@ -2,7 +2,7 @@ import type { BackupListing, DamagedFileListing } from '../api/backup-document.t
 import { formatLsn } from '../domain/lsn.ts'
 import { formatInstant } from '../domain/target-time.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
-import type { DamagedFile } from './take-backup.ts'
+import type { DamagedFile } from './find-damaged-files.ts'
 
 /** A listed backup as programs are told of it: positions and times as text. */
 export function listBackup(backup: BackupEntry): BackupListing {

@@ -7,9 +7,9 @@ import { formatPostgresVersion } from '../domain/postgres-version.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { Environment } from '../platform/environment.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
-import { readManifestEntries, readManifestHead } from '../repository/manifest-reader.ts'
 import { parseRepositoryLocation } from '../storage/open-store.ts'
 import { clusterConnection } from './cluster-connection.ts'
+import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
 import {
   openCluster,
   type ClusterRepository,
@@ -23,15 +23,6 @@ export interface TakeBackupRequest extends ClusterSelection {
   readonly workers: number | undefined
   /** Bytes read per second; undefined: as the configuration says. */
   readonly maxRate: number | undefined
-}
-
-/** A file that went into a backup with pages whose checksums are wrong. */
-export interface DamagedFile {
-  /** 0: the data directory; else the OID of a tablespace. */
-  readonly root: number
-  readonly path: string
-  /** In the file, ascending. */
-  readonly blocks: readonly number[]
 }
 
 export interface TakenBackup {
@@ -49,7 +40,7 @@ export async function takeBackup(request: TakeBackupRequest, context: RunContext
   await using opened = await openCluster(request, context)
   const [target] = opened.repositories
   const backup = await runBackup(backupRequest(opened, request), target, context)
-  const damagedFiles = backup.damagedPageCount === 0 ? [] : await findDamagedFiles(target, backup, context)
+  const damagedFiles = await findDamagedFiles(target, backup, context)
   const durationMs = context.clock.monotonic() - startedAt
   return { ...namesOf(opened, target), backup, damagedFiles, durationMs }
 }
@@ -116,20 +107,6 @@ function namesOf(
   { name, repository }: ClusterRepository,
 ): Pick<TakenBackup, 'cluster' | 'repo' | 'location'> {
   return { cluster: settings.name, repo: name, location: repository.store.location }
-}
-
-async function findDamagedFiles(
-  { repository, cluster }: ClusterRepository,
-  { label, manifestDigest }: BackupEntry,
-  context: RunContext,
-): Promise<readonly DamagedFile[]> {
-  const head = await readManifestHead(repository, { clusterId: cluster.id, label, manifestDigest }, context)
-  const damaged: DamagedFile[] = []
-  for await (const entry of readManifestEntries(repository, { clusterId: cluster.id, head }, context)) {
-    if (entry.kind !== 'file' || entry.damagedBlocks.length === 0) continue
-    damaged.push({ root: entry.root, path: Buffer.from(entry.path).toString(), blocks: entry.damagedBlocks })
-  }
-  return damaged
 }
 
 async function freeBytesAt({ repository }: ClusterRepository): Promise<number> {

@@ -1,13 +1,14 @@
 import { InvalidArgumentError, Option } from 'commander'
 import type { Command } from 'commander'
 import type { BackupDocument, BackupPlanDocument } from '../../api/backup-document.ts'
-import type { BackupPlan, DamagedFile, TakenBackup, TakeBackupRequest } from '../../app/take-backup.ts'
+import type { BackupPlan, TakenBackup, TakeBackupRequest } from '../../app/take-backup.ts'
 import { formatByteSize, parseByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
 import { formatLsn } from '../../domain/lsn.ts'
 import { isOperationError, OperationError, operationErrors } from '../../domain/operation-error.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
+import { damageLines } from '../output/damage-lines.ts'
 import { printable } from '../output/text.ts'
 import type { Style } from '../output/text.ts'
 
@@ -96,26 +97,6 @@ function takenText({ backup, durationMs, repo, location, damagedFiles }: TakenBa
     ...(isClean ? [] : damageLines(backup.damagedPageCount, damagedFiles)),
   ]
   return toText(lines)
-}
-
-/** A cluster may be damaged all over: the document has everything, people are told enough to begin. */
-const mostFilesTold = 20
-
-function damageLines(pageCount: number, files: readonly DamagedFile[]): readonly string[] {
-  const more = files.length - mostFilesTold
-  return [
-    `${pageCount} pages have wrong checksums in the cluster itself; they were copied as they are:`,
-    ...files.slice(0, mostFilesTold).map(describeDamage),
-    ...(more > 0 ? [`  and ${more} more files`] : []),
-    'Keep an older backup, and find out about the disk before anything else.',
-  ]
-}
-
-function describeDamage({ root, path, blocks }: DamagedFile): string {
-  const place = printable(root === 0 ? path : `tablespace ${root}: ${path}`)
-  const shown = blocks.slice(0, mostFilesTold).join(', ')
-  const more = blocks.length > mostFilesTold ? ` and ${blocks.length - mostFilesTold} more` : ''
-  return `  ${place}: block ${shown}${more}`
 }
 
 function toText(lines: readonly string[]): string {

@@ -1,0 +1,124 @@
+import { readArchiveInventory, type ArchiveInventory } from '../archive/archive-inventory.ts'
+import type { Configuration } from '../config/configuration-schema.ts'
+import { reposOfCluster, selectCluster } from '../config/select-configured.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import { quote } from '../domain/quote.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { BackupEntry } from '../repository/backup-entry.ts'
+import { readCatalogue } from '../repository/catalogue.ts'
+import type { ClusterRecord } from '../repository/cluster-record.ts'
+import { readManifestHead } from '../repository/manifest-reader.ts'
+import type { ManifestHead } from '../repository/manifest-head.ts'
+import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
+import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
+import { findRecoveryReach, type RecoveryReach } from './recovery-window.ts'
+
+/** What one repository holds of a cluster. */
+export interface DescribedRepo extends RecoveryReach {
+  readonly name: string
+  readonly location: string
+  readonly isEncrypted: boolean
+  readonly cluster: ClusterRecord
+  /** Oldest first. */
+  readonly backups: readonly BackupEntry[]
+  readonly inventory: ArchiveInventory
+}
+
+export interface DescribedCluster {
+  readonly name: string
+  readonly repos: readonly DescribedRepo[]
+  /** Repositories that could not be read, and why. */
+  readonly failures: readonly { readonly name: string; readonly location: string; readonly error: unknown }[]
+}
+
+/**
+ * Everything about a cluster in each of its repositories. One that cannot be read does not hide the others; when none
+ * can, the first one's failure is thrown.
+ */
+export async function describeCluster(
+  { configuration, clusterName, repoName }: ClusterSelection,
+  context: RunContext,
+): Promise<DescribedCluster> {
+  const cluster = selectCluster(configuration, clusterName)
+  const repos: DescribedRepo[] = []
+  const failures: DescribedCluster['failures'][number][] = []
+  for (const { name, location } of wantedRepos(configuration, { clusterName, repoName })) {
+    try {
+      const selection = { configuration, clusterName, repoName: name }
+      await using opened = await openCluster(selection, context)
+      repos.push(await describeRepo(opened.repositories[0], context))
+    } catch (error) {
+      context.signal.throwIfAborted()
+      failures.push({ name, location, error })
+    }
+  }
+  if (repos.length === 0 && failures[0] !== undefined) throw failures[0].error
+  return { name: cluster.name, repos, failures }
+}
+
+/** One listed backup and what its manifest says of it. */
+export interface DescribedBackup {
+  readonly cluster: string
+  readonly repo: string
+  readonly location: string
+  readonly backup: BackupEntry
+  readonly head: ManifestHead
+  readonly damagedFiles: readonly DamagedFile[]
+}
+
+/** The backup with this label, out of the first repository that lists it. Throws `not-found`. */
+export async function describeBackup(
+  selection: ClusterSelection & { readonly label: string },
+  context: RunContext,
+): Promise<DescribedBackup> {
+  await using opened = await openCluster(selection, context)
+  for (const { name, repository, cluster } of opened.repositories) {
+    const { backups } = await readCatalogue(repository, cluster.id, context)
+    const backup = backups.find(({ label }) => label === selection.label)
+    if (backup === undefined) continue
+    const manifest = { clusterId: cluster.id, label: backup.label, manifestDigest: backup.manifestDigest }
+    const head = await readManifestHead(repository, manifest, context)
+    const damagedFiles = await findDamagedFiles({ repository, cluster }, backup, context)
+    return {
+      cluster: cluster.name,
+      repo: name,
+      location: repository.store.location,
+      backup,
+      head,
+      damagedFiles,
+    }
+  }
+  throw new OperationError(
+    'not-found',
+    `looking for backup ${quote(selection.label)} of cluster "${opened.settings.name}": no repository lists it`,
+    { hint: 'Run "holdfast info" to see the labels.' },
+  )
+}
+
+function wantedRepos(
+  configuration: Configuration,
+  { clusterName, repoName }: Omit<ClusterSelection, 'configuration'>,
+): readonly { readonly name: string; readonly location: string }[] {
+  const repos = reposOfCluster(configuration, selectCluster(configuration, clusterName))
+  const wanted = repos.filter(({ name }) => repoName === undefined || name === repoName)
+  // With no match, opening says which names there are.
+  return wanted.length === 0 ? [{ name: repoName ?? '', location: '' }] : wanted
+}
+
+async function describeRepo(
+  { name, repository, cluster }: ClusterRepository,
+  context: RunContext,
+): Promise<DescribedRepo> {
+  const place = { repository, cluster }
+  const { backups } = await readCatalogue(repository, cluster.id, context)
+  const inventory = await readArchiveInventory(place, context)
+  return {
+    name,
+    location: repository.store.location,
+    isEncrypted: repository.method !== 'none',
+    cluster,
+    backups,
+    inventory,
+    ...(await findRecoveryReach({ backups, inventory }, place, context)),
+  }
+}

@@ -1,0 +1,96 @@
+import type {
+  BackupDetailsDocument,
+  InfoDocument,
+  RepoListing,
+  SegmentRange,
+  WindowListing,
+} from '../api/info-document.ts'
+import { formatLsn } from '../domain/lsn.ts'
+import { formatInstant } from '../domain/target-time.ts'
+import type { SegmentRun } from '../domain/wal-gaps.ts'
+import type { DescribedBackup, DescribedCluster, DescribedRepo } from './describe-cluster.ts'
+import { listBackup, listDamagedFile } from './list-backup.ts'
+import type { RecoveryWindow } from './recovery-window.ts'
+
+/** A described cluster as programs are told of it. */
+export function listCluster({ name, repos, failures }: DescribedCluster): InfoDocument {
+  return {
+    version: 1,
+    cluster: name,
+    repos: repos.map(listRepo),
+    failures: failures.map(({ error, ...repo }) => ({
+      ...repo,
+      message: error instanceof Error ? error.message : String(error),
+    })),
+  }
+}
+
+export function listBackupDetails({
+  head,
+  backup,
+  damagedFiles,
+  ...place
+}: DescribedBackup): BackupDetailsDocument {
+  const { systemIdentifier, serverVersion, hasDataChecksums, tablespaces, packs } = head
+  return {
+    version: 1,
+    ...place,
+    backup: listBackup(backup),
+    systemIdentifier,
+    serverVersion,
+    hasDataChecksums,
+    tablespaces: tablespaces.map(({ oid, name, location }) => ({ oid, name, location: location ?? null })),
+    packCount: packs.length,
+    damagedFiles: damagedFiles.map(listDamagedFile),
+  }
+}
+
+function listRepo({
+  name,
+  location,
+  isEncrypted,
+  cluster,
+  backups,
+  inventory,
+  ...reach
+}: DescribedRepo): RepoListing {
+  return {
+    name,
+    location,
+    isEncrypted,
+    systemIdentifier: cluster.systemIdentifier,
+    postgresMajor: cluster.major,
+    walSegmentSizeBytes: cluster.walSegmentSize,
+    backups: backups.map((backup) => ({
+      ...listBackup(backup),
+      isRestorable: !reach.unrestorable.has(backup.label),
+    })),
+    windows: reach.windows.map(listWindow),
+    wal: {
+      storedBytes: inventory.storedBytes,
+      timelines: inventory.timelines.map(({ timeline, ranges, gaps, isOriginKnown }) => ({
+        timeline,
+        ranges: ranges.map(listRange),
+        gaps: gaps.map(listRange),
+        isOriginKnown,
+      })),
+      conflicts: inventory.conflicts.map((conflict) => conflict.name.name),
+    },
+  }
+}
+
+function listWindow({ timeline, oldest, toLsn, toTime, hasGap }: RecoveryWindow): WindowListing {
+  return {
+    timeline,
+    oldestBackup: oldest.label,
+    fromTime: formatInstant(oldest.stoppedAt),
+    fromLsn: formatLsn(oldest.stopLsn),
+    toTime: toTime === undefined ? null : formatInstant(toTime),
+    toLsn: toLsn === undefined ? null : formatLsn(toLsn),
+    hasGap,
+  }
+}
+
+function listRange({ first, last, count, startLsn, endLsn }: SegmentRun): SegmentRange {
+  return { first, last, count: String(count), startLsn: formatLsn(startLsn), endLsn: formatLsn(endLsn) }
+}

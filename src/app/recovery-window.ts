@@ -1,0 +1,124 @@
+import type { ArchiveInventory } from '../archive/archive-inventory.ts'
+import type { ArchivePlace } from '../archive/archive-place.ts'
+import type { Lsn } from '../domain/lsn.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { instantFromPostgres, type Instant } from '../domain/target-time.ts'
+import { isReachable, type TimelineHistory } from '../domain/timeline-history.ts'
+import type { TimelineId } from '../domain/timeline.ts'
+import type { BackupEntry } from '../repository/backup-entry.ts'
+import type { Route } from '../restore/choose-route.ts'
+import { fetchAll } from '../restore/read-archive-end.ts'
+import { followWal, segmentsBackwards, type ArchivedNames, type WalRoute } from '../restore/wal-route.ts'
+import { summarizeSegments } from '../wal/segment-summary.ts'
+
+/** Moments that can be reached now: from the end of a backup along one timeline as far as the WAL goes without a hole. */
+export interface RecoveryWindow {
+  /** The timeline that recovery ends on. */
+  readonly timeline: TimelineId
+  /** The oldest backup that leads into it; its end is the earliest moment. */
+  readonly oldest: BackupEntry
+  /** The end of the last whole record; undefined when it could not be read. */
+  readonly toLsn: Lsn | undefined
+  /** The newest commit that is archived; undefined when the newest segments hold none. */
+  readonly toTime: Instant | undefined
+  /** True: the archive goes on behind a hole that nothing passes. */
+  readonly hasGap: boolean
+}
+
+export interface RecoveryReach {
+  /** Newest timelines last. */
+  readonly windows: readonly RecoveryWindow[]
+  /** Labels of listed backups whose own WAL is not all there: they lead nowhere. */
+  readonly unrestorable: ReadonlySet<string>
+}
+
+interface Reach {
+  readonly route: Route
+  readonly walRoute: WalRoute
+}
+
+/** Finds out what can be reached from the listed backups. Reads the newest WAL; throws nothing about its contents. */
+export async function findRecoveryReach(
+  { backups, inventory }: { readonly backups: readonly BackupEntry[]; readonly inventory: ArchiveInventory },
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<RecoveryReach> {
+  const archived: ArchivedNames = {
+    hasSegment: inventory.hasSegment,
+    conflicts: new Set(inventory.conflicts.map(({ name }) => name.name)),
+    timelines: inventory.timelines,
+  }
+  const reaches = leafHistories(backups, inventory).flatMap((history) =>
+    backups
+      .filter(({ timeline, stopLsn }) => isReachable(history, { timeline, lsn: stopLsn }))
+      .map((backup): Reach => {
+        const route = { backup, history }
+        return { route, walRoute: followWal(route, archived, place.cluster.walSegmentSize) }
+      }),
+  )
+  const complete = reaches.filter(({ route, walRoute }) => walRoute.endLsn >= route.backup.stopLsn)
+  const groups = Map.groupBy(
+    complete,
+    ({ route, walRoute }) => `${route.history.timeline} ${walRoute.endLsn}`,
+  )
+  const windows: RecoveryWindow[] = []
+  for (const [first] of groups.values()) {
+    if (first !== undefined) windows.push(await describeWindow(first, { archived, place }, context))
+  }
+  const restorable = new Set(complete.map(({ route }) => route.backup.label))
+  const unrestorable = backups.map(({ label }) => label).filter((label) => !restorable.has(label))
+  return { windows, unrestorable: new Set(unrestorable) }
+}
+
+/** The histories that no other one goes on from, each once: what `recovery_target_timeline` can lead to. */
+function leafHistories(
+  backups: readonly BackupEntry[],
+  { histories }: Pick<ArchiveInventory, 'histories'>,
+): readonly TimelineHistory[] {
+  const known = new Map<TimelineId, TimelineHistory>(histories)
+  for (const { timeline } of backups) {
+    if (!known.has(timeline)) known.set(timeline, { timeline, ancestors: [] })
+  }
+  const left = new Set(
+    [...known.values()].flatMap(({ ancestors }) => ancestors.map(({ timeline }) => timeline)),
+  )
+  return [...known.values()]
+    .filter(({ timeline }) => !left.has(timeline))
+    .toSorted((one, other) => one.timeline - other.timeline)
+}
+
+async function describeWindow(
+  { route, walRoute }: Reach,
+  tools: { readonly archived: ArchivedNames; readonly place: ArchivePlace },
+  context: RunContext,
+): Promise<RecoveryWindow> {
+  const window = { timeline: route.history.timeline, oldest: route.backup, hasGap: walRoute.hasGap }
+  try {
+    return { ...window, ...(await readEnd({ route, walRoute }, tools, context)) }
+  } catch (error) {
+    context.signal.throwIfAborted()
+    const message = error instanceof Error ? error.message : String(error)
+    context.report({ kind: 'warning', message: `the end of the recovery window is not known: ${message}` })
+    return { ...window, toLsn: undefined, toTime: undefined }
+  }
+}
+
+/** So much of the newest WAL is read to find a commit; a server that archives is seldom idle for longer. */
+const mostSegments = 8
+const mostBytes = 128 * 1024 * 1024
+
+async function readEnd(
+  { route, walRoute }: Reach,
+  { archived, place }: { readonly archived: ArchivedNames; readonly place: ArchivePlace },
+  context: RunContext,
+): Promise<Pick<RecoveryWindow, 'toLsn' | 'toTime'>> {
+  const segmentSize = place.cluster.walSegmentSize
+  const most = Math.max(1, Math.min(mostSegments, Math.floor(mostBytes / segmentSize)))
+  const newest = [...segmentsBackwards(route, { archived, walRoute, segmentSize }).take(most)].toReversed()
+  for (let count = 1; ; count *= 2) {
+    const summary = await summarizeSegments(fetchAll(newest.slice(-count), place, context))
+    const { lastRecordEndLsn: toLsn, latestCommitTime: time } = summary
+    const toTime = time === undefined ? undefined : instantFromPostgres(time)
+    if (count >= newest.length || (toLsn !== undefined && toTime !== undefined)) return { toLsn, toTime }
+  }
+}

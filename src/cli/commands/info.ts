@@ -1,0 +1,198 @@
+import type { Command } from 'commander'
+import type { DescribedBackup, DescribedCluster, DescribedRepo } from '../../app/describe-cluster.ts'
+import type { RecoveryWindow } from '../../app/recovery-window.ts'
+import { formatByteSize } from '../../domain/byte-size.ts'
+import { formatDuration } from '../../domain/duration.ts'
+import { formatLsn } from '../../domain/lsn.ts'
+import { isOperationError } from '../../domain/operation-error.ts'
+import { formatInstant, type Instant } from '../../domain/target-time.ts'
+import type { SegmentRun } from '../../domain/wal-gaps.ts'
+import type { BackupEntry } from '../../repository/backup-entry.ts'
+import { loadAsOwner } from '../become-owner.ts'
+import type { CommandEnvironment } from '../command-environment.ts'
+import { damageLines } from '../output/damage-lines.ts'
+import { formatTable } from '../output/table.ts'
+import { formatAge, printable } from '../output/text.ts'
+import type { Style } from '../output/text.ts'
+
+/** `info`: what the repositories hold and which moments can be reached; with a label, one backup in detail. */
+export function registerInfo(program: Command, environment: CommandEnvironment): void {
+  program
+    .command('info')
+    .description('show backups, WAL and what can be recovered')
+    .argument('[label]', 'one backup in detail')
+    .action((label?: string) =>
+      label === undefined ? showCluster(environment) : showBackup(label, environment),
+    )
+}
+
+async function showCluster(environment: CommandEnvironment): Promise<void> {
+  const selection = await select(environment)
+  const [{ describeCluster }, { listCluster }] = await Promise.all([
+    import('../../app/describe-cluster.ts'),
+    import('../../app/list-cluster.ts'),
+  ])
+  const described = await describeCluster(selection, environment.context)
+  const now = environment.context.clock.now()
+  environment.answer({
+    document: listCluster(described),
+    text: (style) => clusterText(described, { now, style }),
+  })
+  const [failure] = described.failures
+  if (failure !== undefined)
+    environment.exitWith(isOperationError(failure.error) ? failure.error.exitCode : 1)
+}
+
+async function showBackup(label: string, environment: CommandEnvironment): Promise<void> {
+  const selection = await select(environment)
+  const [{ describeBackup }, { listBackupDetails }] = await Promise.all([
+    import('../../app/describe-cluster.ts'),
+    import('../../app/list-cluster.ts'),
+  ])
+  const described = await describeBackup({ ...selection, label }, environment.context)
+  environment.answer({ document: listBackupDetails(described), text: () => backupText(described) })
+}
+
+async function select(environment: CommandEnvironment) {
+  const { configuration } = await loadAsOwner(environment)
+  const { cluster: clusterName, repo: repoName } = environment.options
+  return { configuration, clusterName, repoName }
+}
+
+interface Look {
+  readonly now: number
+  readonly style: Style
+}
+
+function clusterText({ name, repos, failures }: DescribedCluster, look: Look): string {
+  const broken = failures.map(({ name: repo, location, error }) => {
+    const message = error instanceof Error ? error.message : String(error)
+    return `${look.style('red', `repo ${repo}`)} (${printable(location)}) cannot be read: ${printable(message)}\n`
+  })
+  return [...repos.map((repo) => repoText(name, repo, look)), ...broken].join('\n')
+}
+
+function repoText(name: string, repo: DescribedRepo, { now, style }: Look): string {
+  const { cluster, location, isEncrypted, backups, windows } = repo
+  const stored = backups.reduce((sum, backup) => sum + backup.storedBytes, repo.inventory.storedBytes)
+  return [
+    `${style('bold', `cluster ${name}`)}: PostgreSQL ${cluster.major}, system ${cluster.systemIdentifier}\n`,
+    `repo ${repo.name}: ${printable(location)}, ${isEncrypted ? '' : 'not '}encrypted, ${formatByteSize(stored)} stored\n`,
+    `\n${style('bold', 'recovery window')}\n`,
+    windows.length === 0
+      ? 'nothing can be recovered yet: there is no backup with all its WAL\n'
+      : windows.map((window) => windowText(window, style)).join(''),
+    `\n${style('bold', 'backups')}\n`,
+    backups.length === 0
+      ? 'none yet; "holdfast backup" takes the first\n'
+      : formatTable(
+          backupColumns,
+          backups.map((backup) => backupRow(backup, repo, now)),
+          style,
+        ),
+    `\n${style('bold', 'WAL archive')}: ${formatByteSize(repo.inventory.storedBytes)}\n`,
+    walText(repo, style),
+  ].join('')
+}
+
+function windowText({ timeline, oldest, toLsn, toTime, hasGap }: RecoveryWindow, style: Style): string {
+  const end =
+    toTime === undefined ? 'the time of the last commit is unknown' : `${shortTime(toTime)}, the last commit`
+  const position = toLsn === undefined ? '' : ` (LSN ${formatLsn(toLsn)})`
+  const gap = hasGap ? style('yellow', '; WAL is missing behind that') : ''
+  return [
+    `from  ${shortTime(oldest.stoppedAt)} (LSN ${formatLsn(oldest.stopLsn)}, backup ${oldest.label})\n`,
+    `to    ${end}${position}, on timeline ${timeline}${gap}\n`,
+  ].join('')
+}
+
+const backupColumns = [
+  { title: 'label' },
+  { title: 'type' },
+  { title: 'ended' },
+  { title: 'took', align: 'right' },
+  { title: 'tli', align: 'right' },
+  { title: 'start LSN' },
+  { title: 'stop LSN' },
+  { title: 'size', align: 'right' },
+  { title: 'stored', align: 'right' },
+  { title: 'state' },
+] as const
+
+function backupRow(backup: BackupEntry, { unrestorable }: DescribedRepo, now: number): readonly string[] {
+  const { label, type, timeline, startLsn, stopLsn, restoredBytes, storedBytes } = backup
+  return [
+    label,
+    type,
+    formatAge(now - toMs(backup.stoppedAt)),
+    tookText(backup),
+    String(timeline),
+    formatLsn(startLsn),
+    formatLsn(stopLsn),
+    formatByteSize(restoredBytes),
+    formatByteSize(storedBytes),
+    stateText(backup, unrestorable),
+  ]
+}
+
+function stateText({ label, damagedPageCount }: BackupEntry, unrestorable: ReadonlySet<string>): string {
+  const words = [
+    ...(unrestorable.has(label) ? ['WAL is missing'] : []),
+    ...(damagedPageCount > 0 ? [`${damagedPageCount} damaged pages`] : []),
+  ]
+  return words.length === 0 ? 'ok' : words.join(', ')
+}
+
+function walText({ inventory }: DescribedRepo, style: Style): string {
+  const lines = inventory.timelines.flatMap(({ timeline, ranges, gaps, isOriginKnown }) => [
+    ...ranges.map((range) => `timeline ${timeline}: ${rangeText(range)}`),
+    ...gaps.map((gap) => style('yellow', `timeline ${timeline}: missing ${rangeText(gap)}`)),
+    ...(isOriginKnown ? [] : [style('yellow', `timeline ${timeline}: its history file is missing`)]),
+  ])
+  const conflicts = inventory.conflicts.map(({ name, digests }) =>
+    style('red', `${name.name}: ${digests.length} different contents; two servers archive as one cluster`),
+  )
+  const all = [...lines, ...conflicts]
+  return all.length === 0 ? 'nothing is archived yet\n' : all.map((line) => `${line}\n`).join('')
+}
+
+function rangeText({ first, last, count, startLsn, endLsn }: SegmentRun): string {
+  const names = count === 1n ? first : `${first} to ${last}`
+  return `${names} (${count} ${count === 1n ? 'segment' : 'segments'}, LSN ${formatLsn(startLsn)} to ${formatLsn(endLsn)})`
+}
+
+function backupText({ backup, cluster, repo, location, head, damagedFiles }: DescribedBackup): string {
+  const rows: readonly (readonly [string, string])[] = [
+    ['backup', `${backup.label} (${backup.type}) of cluster ${cluster}`],
+    ['repo', `${repo}, ${printable(location)}`],
+    ['server', `PostgreSQL ${head.serverVersion}, system ${head.systemIdentifier}`],
+    ['checksums', head.hasDataChecksums ? 'on' : 'off: damaged pages are not noticed'],
+    ['began', formatInstant(backup.startedAt)],
+    ['ended', `${formatInstant(backup.stoppedAt)} (${tookText(backup)})`],
+    [
+      'WAL',
+      `LSN ${formatLsn(backup.startLsn)} to ${formatLsn(backup.stopLsn)} on timeline ${backup.timeline}`,
+    ],
+    ['size', `${formatByteSize(backup.restoredBytes)} in ${backup.fileCount} files`],
+    ['stored', `${formatByteSize(backup.storedBytes)} in ${head.packs.length} packs`],
+    ...head.tablespaces.map(
+      ({ oid, name, location: place }) =>
+        ['tablespace', printable(`${name} (${oid}): ${place ?? 'in the data directory'}`)] as const,
+    ),
+  ]
+  const damage = damagedFiles.length === 0 ? [] : damageLines(backup.damagedPageCount, damagedFiles)
+  return [...rows.map(([title, text]) => `${title.padEnd(10)}  ${text}`), ...damage]
+    .map((line) => `${line}\n`)
+    .join('')
+}
+
+function tookText({ startedAt, stoppedAt }: BackupEntry): string {
+  return formatDuration(toMs(stoppedAt) - toMs(startedAt))
+}
+
+/** To the second: `info --output json` has it all. */
+function shortTime(instant: Instant): string {
+  return `${formatInstant(instant).slice(0, 19).replace('T', ' ')} UTC`
+}
+
+const toMs = (instant: Instant): number => Number(instant / 1000n)
