@@ -9,6 +9,7 @@ import type { GatheredFacts } from './gather-restore-facts.ts'
 import { leadsOutside } from './leads-outside.ts'
 import type { RestorePlan } from './plan-restore.ts'
 import { createFiles, removeLeftovers } from './prepare-files.ts'
+import { stopOrphan } from './postmaster-file.ts'
 import { recoverySettings } from './recovery-settings.ts'
 import { markerFile, writeMarker } from './restore-marker.ts'
 import { renderTablespaceMap } from './tablespace-map.ts'
@@ -36,6 +37,7 @@ export async function applyRestore(
   const { head, layout } = facts
   const dataDirectory = plan.request.targetDirectory
   const rootPaths = new Map(plan.places.map(({ root, path }) => [root, toBytePath(Buffer.from(path))]))
+  await stopOrphan(dataDirectory, context)
   for (const { path } of plan.places) {
     await makeFolderDurably(path, 0o700)
     await writeMarker(path, { systemIdentifier: head.systemIdentifier, backup: plan.backup.label })

@@ -17,6 +17,7 @@ import { startPrivateServer, type PrivateServer } from '../postgres/server-proce
 import { controlFilePath } from './check-entry.ts'
 import { lookAt } from './check-path.ts'
 import { checkReached, stopLineOf } from './check-reached.ts'
+import { socketDirectoryPrefix } from './postmaster-file.ts'
 import { recoveryLog } from './restore-marker.ts'
 import { insufficientSettings, recoveryServerSettings } from './recovery-server-settings.ts'
 import type { RestorePlan } from './plan-restore.ts'
@@ -254,7 +255,7 @@ async function missingConfiguration({ plan, socketDirectory }: Attempt): Promise
 /** The path of a Unix socket is short, so the usual place is taken when the configured one is long. */
 async function makeSocketDirectory(): Promise<string> {
   const parent = tmpdir().length < 60 ? tmpdir() : '/tmp'
-  const path = await mkdtemp(join(parent, 'holdfast-'))
+  const path = await mkdtemp(join(parent, socketDirectoryPrefix))
   await chmod(path, 0o700)
   return path
 }

@@ -1,13 +1,12 @@
-import { access, constants, readdir, readFile, readlink } from 'node:fs/promises'
+import { access, constants, readdir, readlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { sendSignal } from '../platform/child-process.ts'
-import { hasSystemCode } from '../platform/durable-file.ts'
 import { isPoisoned, readControlFile, type ControlFile } from '../postgres/control-file.ts'
 import type { TablespaceRecord } from '../repository/manifest-head.ts'
 import { checkPath, lookAt, nearestExisting, overlaps, type ForbiddenPlaces } from './check-path.ts'
+import { findPostmaster, serverRunning } from './postmaster-file.ts'
 import { readMarker } from './restore-marker.ts'
 import type { RestoreRequest, TablespaceMapping } from './restore-request.ts'
 
@@ -41,8 +40,11 @@ export async function inspectTarget(
 ): Promise<readonly RestorePlace[]> {
   const path = request.targetDirectory
   await checkPath(path, 'restoring into', request.forbidden)
-  await refuseRunningServer(path)
+  const postmaster = await findPostmaster(path)
+  // A server of ours that outlived its restore is ended before anything is written.
+  if (postmaster !== undefined && !postmaster.isOurs) throw serverRunning(path, postmaster)
   const state = await inspectDataDirectory(request, context)
+  if (postmaster !== undefined && state !== 'interrupted') throw serverRunning(path, postmaster)
   const places: RestorePlace[] = [{ root: 0, name: '', path, state }]
   refuseUnknownMappings(request)
   for (const tablespace of request.tablespaces) {
@@ -139,23 +141,6 @@ async function requireWritable(path: string, doing: string): Promise<void> {
   }
 }
 
-/** The first line of postmaster.pid is the postmaster's process id, negative for a single-user server. */
-async function refuseRunningServer(path: string): Promise<void> {
-  const text = await readTextIfThere(join(path, 'postmaster.pid'))
-  const pid = Math.abs(Number.parseInt(text ?? '', 10))
-  if (!(pid > 0) || !sendSignal(pid, 0)) return
-  // The number may have gone to another program since a crash. A server stands in its data directory.
-  const workingDirectory = await linkTarget(`/proc/${pid}/cwd`)
-  if (workingDirectory !== undefined && workingDirectory !== path) return
-  throw new OperationError(
-    'server-running',
-    `restoring into ${quote(path)}: a server runs there as process ${pid}`,
-    {
-      hint: 'Stop it with its service manager or "pg_ctl stop", or restore into another directory.',
-    },
-  )
-}
-
 async function readControlIfThere(path: string, context: RunContext): Promise<ControlFile | undefined> {
   const file = join(path, 'global', 'pg_control')
   if ((await lookAt(file)) === undefined) return undefined
@@ -194,15 +179,6 @@ async function linkTarget(path: string): Promise<string | undefined> {
     return await readlink(path)
   } catch {
     return undefined // not there, not a link, or not ours to read: then it proves nothing
-  }
-}
-
-async function readTextIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    if (hasSystemCode(cause, 'ENOENT', 'ENOTDIR')) return undefined
-    throw new OperationError('file-unreadable', `reading ${quote(path)}: ${String(cause)}`, { cause })
   }
 }
 

@@ -67,7 +67,7 @@ export function planRestore(request: RestoreRequest, facts: RestoreFacts): Resto
     },
     places,
     isDelta: places.some(({ state }) => state !== 'vacant'),
-    warnings: warningsOf(request, facts),
+    warnings: warningsOf(facts),
   }
 }
 
@@ -84,10 +84,7 @@ function refuseLackOfSpace(space: readonly SpaceNeed[]): void {
   )
 }
 
-function warningsOf(
-  { continuesLineage }: RestoreRequest,
-  { route, walRoute, linksOutside, hasConfiguration }: RestoreFacts,
-): readonly string[] {
+function warningsOf({ route, walRoute, linksOutside, hasConfiguration }: RestoreFacts): readonly string[] {
   const { damagedPageCount, label } = route.backup
   return [
     ...(damagedPageCount > 0
@@ -105,8 +102,5 @@ function warningsOf(
       (path) =>
         `"${path}" was a link out of the data directory and is left out: make it by hand if it is needed`,
     ),
-    ...(continuesLineage
-      ? []
-      : ['the restored cluster archives nothing: archive_mode is turned off in postgresql.auto.conf']),
   ]
 }

@@ -59,8 +59,13 @@ function isKeptFolder(
 }
 
 function pathsIn(place: BytePath, folder: BytePath): readonly BytePath[] {
-  const names = readdirSync(fromBytePath(joinBytePath(place, folder)), { encoding: 'buffer' }).map(toBytePath)
-  return folder === '' ? names : names.map((name) => `${folder}/${name}`)
+  const directory = joinBytePath(place, folder)
+  try {
+    const names = readdirSync(fromBytePath(directory), { encoding: 'buffer' }).map(toBytePath)
+    return folder === '' ? names : names.map((name) => `${folder}/${name}`)
+  } catch (cause) {
+    throw writeFailure(directory, cause)
+  }
 }
 
 /** Makes the directories, and every file with its size and mode; the content comes later. */
@@ -89,10 +94,12 @@ function keep(place: BytePath, kind: Kind | undefined): boolean {
   try {
     const found = lstatSync(fromBytePath(place))
     if (found.isDirectory() && kind === 'directory') return true
-    if (found.isDirectory()) rmSync(fromBytePath(place), { recursive: true })
+    if (found.isDirectory()) rmSync(fromBytePath(place), { recursive: true, force: true, maxRetries: 3 })
     else if (kind !== 'file' || !isAlone(found)) unlinkSync(fromBytePath(place))
     return false
   } catch (cause) {
+    // Whoever fetched WAL ahead for a server that is gone may be tidying up at the same time.
+    if (hasSystemCode(cause, 'ENOENT')) return false
     throw writeFailure(place, cause)
   }
 }

@@ -1,7 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import { quote } from '../domain/quote.ts'
 import { hasSystemCode, replaceDurably } from '../platform/durable-file.ts'
+import { isProvablyDead, readProcessIdentity, type ProcessIdentity } from '../platform/process-identity.ts'
 
 /** Stands in a directory, of the cluster and of each tablespace, from before the first change until it is complete. */
 export const markerFile = 'holdfast-restore-in-progress'
@@ -17,23 +20,49 @@ export interface RestoreMarker {
   readonly backup: BackupLabel
 }
 
-/** From now on the directory belongs to this restore: another attempt may change anything in it. */
+/** From now on the directory belongs to this process; when it is dead, to whoever restores the same cluster again. */
 export async function writeMarker(
   directory: string,
   { systemIdentifier, backup }: RestoreMarker,
 ): Promise<void> {
-  const text = `${JSON.stringify({ version: 1, systemIdentifier, backup })}\n`
-  await replaceDurably(join(directory, markerFile), Buffer.from(text), 0o600)
+  const marker = { version: 1, systemIdentifier, backup, holder: readProcessIdentity() }
+  await replaceDurably(join(directory, markerFile), Buffer.from(`${JSON.stringify(marker)}\n`), 0o600)
 }
 
-/** The system identifier in a directory's marker; undefined when there is none that can be read. */
+/**
+ * The system identifier in the marker that a restore left when it ended before it was done; undefined when there is none
+ * that can be read. Throws `busy` when that restore may still run.
+ */
 export async function readMarker(directory: string): Promise<string | undefined> {
+  const fields = await readFields(join(directory, markerFile))
+  const systemIdentifier = fields.get('systemIdentifier')
+  if (typeof systemIdentifier !== 'string') return undefined
+  const holder = fields.get('holder')
+  if (!isIdentity(holder) || isProvablyDead(holder, readProcessIdentity())) return systemIdentifier
+  throw new OperationError(
+    'busy',
+    `restoring into ${quote(directory)}: another restore works there, process ${holder.pid} on host ${quote(holder.host)}`,
+    {
+      hint: `Wait for it; if it is gone for certain, remove the file "${markerFile}" there and name an empty directory.`,
+    },
+  )
+}
+
+async function readFields(path: string): Promise<ReadonlyMap<string, unknown>> {
   try {
-    const value: unknown = JSON.parse(await readFile(join(directory, markerFile), 'utf8'))
-    const isMarker = typeof value === 'object' && value !== null && 'systemIdentifier' in value
-    return isMarker && typeof value.systemIdentifier === 'string' ? value.systemIdentifier : undefined
+    const value: unknown = JSON.parse(await readFile(path, 'utf8'))
+    return new Map(typeof value === 'object' && value !== null ? Object.entries(value) : [])
   } catch (error) {
-    if (error instanceof SyntaxError || hasSystemCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+    if (error instanceof SyntaxError || hasSystemCode(error, 'ENOENT', 'ENOTDIR')) return new Map()
     throw error
   }
+}
+
+function isIdentity(value: unknown): value is ProcessIdentity {
+  if (typeof value !== 'object' || value === null) return false
+  const fields = new Map<string, unknown>(Object.entries(value))
+  return (
+    ['host', 'bootId', 'pidNamespace', 'startTicks'].every((name) => typeof fields.get(name) === 'string') &&
+    typeof fields.get('pid') === 'number'
+  )
 }

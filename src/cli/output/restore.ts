@@ -32,6 +32,8 @@ interface PlanDocument extends JsonDocument {
   }[]
   readonly delta: boolean
   readonly filesOnly: boolean
+  /** False: archive_mode is turned off in the restored cluster. */
+  readonly continuesLineage: boolean
   readonly restoredBytes: number
   readonly warnings: readonly string[]
 }
@@ -83,6 +85,7 @@ function planDocument(plan: RestorePlan, isDryRun: boolean): PlanDocument {
     })),
     delta: plan.isDelta,
     filesOnly: request.isFilesOnly,
+    continuesLineage: request.continuesLineage,
     restoredBytes: backup.restoredBytes,
     warnings: plan.warnings,
   }
@@ -133,6 +136,7 @@ function planText(plan: RestorePlan): string {
       'recovery',
       request.isFilesOnly ? 'left to you' : 'on a private socket, checked, then the server is stopped',
     ],
+    ['archiving', request.continuesLineage ? 'as it is configured' : 'off, until you turn it on'],
     ...plan.warnings.map((warning) => ['warning', warning]),
   ]
   const width = Math.max(...lines.map(([title = '']) => title.length))

@@ -1,0 +1,70 @@
+import { readFile, readlink } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { OperationError } from '../domain/operation-error.ts'
+import { quote } from '../domain/quote.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { sendSignal } from '../platform/child-process.ts'
+import { hasSystemCode } from '../platform/durable-file.ts'
+
+/** A server that runs on a data directory. */
+export interface RunningPostmaster {
+  readonly pid: number
+  /** It is one that a restore started to recover, and that outlived it. */
+  readonly isOurs: boolean
+}
+
+/** Begins the names of the socket directories of our own servers. */
+export const socketDirectoryPrefix = 'holdfast-'
+const stopTimeoutMs = 30_000
+const pollIntervalMs = 50
+
+/** The server that runs in this directory; undefined when none does. */
+export async function findPostmaster(dataDirectory: string): Promise<RunningPostmaster | undefined> {
+  // LOCK_FILE_LINE_* in utils/pidfile.h: the process id, negative for a single-user server; the fifth is the socket directory.
+  const lines = (await readIfThere(join(dataDirectory, 'postmaster.pid'))).split('\n')
+  const pid = Math.abs(Number.parseInt(lines[0] ?? '', 10))
+  if (!(pid > 0) || !sendSignal(pid, 0)) return undefined
+  // The number may have gone to another program since a crash. A server stands in its data directory.
+  const workingDirectory = await workingDirectoryOf(pid)
+  if (workingDirectory !== undefined && workingDirectory !== dataDirectory) return undefined
+  return { pid, isOurs: basename(lines[4] ?? '').startsWith(socketDirectoryPrefix) }
+}
+
+/** Ends a recovery server of ours whose restore was killed. Its directory is written anew, so nothing is lost. */
+export async function stopOrphan(dataDirectory: string, { clock, signal }: RunContext): Promise<void> {
+  const deadline = clock.monotonic() + stopTimeoutMs
+  for (;;) {
+    const postmaster = await findPostmaster(dataDirectory)
+    if (postmaster === undefined) return
+    if (!postmaster.isOurs || clock.monotonic() > deadline) throw serverRunning(dataDirectory, postmaster)
+    sendSignal(postmaster.pid, 'SIGQUIT')
+    await clock.sleep(pollIntervalMs, signal)
+  }
+}
+
+export function serverRunning(dataDirectory: string, { pid }: RunningPostmaster): OperationError {
+  return new OperationError(
+    'server-running',
+    `restoring into ${quote(dataDirectory)}: a server runs there as process ${pid}`,
+    {
+      hint: 'Stop it with its service manager or "pg_ctl stop", or restore into another directory.',
+    },
+  )
+}
+
+async function workingDirectoryOf(pid: number): Promise<string | undefined> {
+  try {
+    return await readlink(`/proc/${pid}/cwd`)
+  } catch {
+    return undefined // another user's process, or it has just ended: then it proves nothing
+  }
+}
+
+async function readIfThere(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    if (hasSystemCode(cause, 'ENOENT', 'ENOTDIR')) return ''
+    throw new OperationError('file-unreadable', `reading ${quote(path)}: ${String(cause)}`, { cause })
+  }
+}
