@@ -11,6 +11,7 @@ export type RegisterCommand = (program: Command, environment: CommandEnvironment
 export const commandTable: ReadonlyMap<string, () => Promise<RegisterCommand>> = new Map([
   ['init', async () => (await import('./commands/init.ts')).registerInit],
   ['backup', async () => (await import('./commands/backup.ts')).registerBackup],
+  ['restore', async () => (await import('./commands/restore.ts')).registerRestore],
   ['info', async () => (await import('./commands/info.ts')).registerInfo],
   ['archive-push', async () => (await import('./commands/archive-push.ts')).registerArchivePush],
   ['archive-get', async () => (await import('./commands/archive-get.ts')).registerArchiveGet],
