@@ -77,9 +77,9 @@ describe('info', () => {
     await using cluster = await startProtectedCluster(scratch)
     const { backup } = await cluster.takeBackup()
 
-    const details: BackupDetailsDocument = parse(
-      await cluster.run(['--output', 'json', 'info', backup.label]),
-    )
+    const result = expectOk(await cluster.run(['--output', 'json', 'info', backup.label]))
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what it says is what the test looks at
+    const details = JSON.parse(result.stdout) as BackupDetailsDocument
 
     assert.equal(details.backup.stopLsn, backup.stopLsn)
     assert.match(details.serverVersion, /^17\.\d+$/)
