@@ -17,6 +17,7 @@ import { encodeRecord } from './record.ts'
 import { writeObject } from './sealed-store.ts'
 
 const context = testContext()
+const contentId = 'ab'.repeat(8)
 const otherCluster = { ...testCluster, name: 'other' }
 
 async function bytesAt({ store }: Repository, key: string): Promise<Uint8Array> {
@@ -110,6 +111,37 @@ describe('a cluster record', () => {
     assert.equal(await findCluster(repository, 'main', context), undefined)
   })
 
+  test('counts in its highest revision also when that has more digits', async () => {
+    const repository = await testRepository(context)
+    const record = await testClusterRecord(repository, context)
+    for (const revision of [9999, 10_000])
+      await writeRevision(repository, {
+        id: record.id,
+        revision,
+        record: { ...record, name: `r${revision}` },
+      })
+
+    assert.deepEqual(
+      (await listClusters(repository, context)).map(({ name }) => name),
+      ['r10000'],
+    )
+  })
+
+  test('is not confused by objects beside it that are none', async () => {
+    const repository = await testRepository(context)
+    const record = await testClusterRecord(repository, context)
+    for (const key of [
+      'notes',
+      `${record.id}/0001.orig`,
+      `${record.id}/2`,
+      'x/0001',
+      `${'f'.repeat(16)}/0001/a`,
+    ])
+      await repository.store.putIfAbsent(`clusters/${key}`, Buffer.from('not ours'))
+
+    assert.deepEqual(await listClusters(repository, context), [record])
+  })
+
   test('refuses another system, major version or segment size under its name', async () => {
     const repository = await testRepository(context)
     await testClusterRecord(repository, context)
@@ -148,7 +180,14 @@ describe('a cluster record', () => {
   })
 
   test('with any content is read or damaged', async () => {
-    const record = { id: 'ab', name: 'main', systemIdentifier: '1', lineage: '', major: 1, createdAtMs: 1 }
+    const record = {
+      id: contentId,
+      name: 'main',
+      systemIdentifier: '1',
+      lineage: '',
+      major: 1,
+      createdAtMs: 1,
+    }
     const anyRecord = fc.oneof(
       fc.dictionary(
         fc.constantFrom('id', 'name', 'systemIdentifier', 'walSegmentSize', 'major'),
@@ -160,7 +199,7 @@ describe('a cluster record', () => {
     await fc.assert(
       fc.asyncProperty(anyRecord, async (content) => {
         const repository = await testRepository(context, { unlocker: undefined })
-        await writeRevision(repository, { id: 'ab', revision: 1, record: content })
+        await writeRevision(repository, { id: contentId, revision: 1, record: content })
 
         await listClusters(repository, context).catch((error: unknown) => {
           assert.ok(isReadingError(error), String(error))

@@ -21,6 +21,8 @@ export interface ClusterRecord {
   readonly createdAtMs: number
 }
 
+const recordName = /^([0-9a-f]{16})\/(\d{4,15})$/
+
 export type NewCluster = Pick<ClusterRecord, 'name' | 'systemIdentifier' | 'major' | 'walSegmentSize'>
 
 /**
@@ -80,12 +82,14 @@ export async function listClusters(
   repository: Repository,
   context: RunContext,
 ): Promise<readonly ClusterRecord[]> {
-  const newest = new Map<string, string>()
+  const newest = new Map<string, number>()
   for await (const { key } of repository.store.list(clusterRecordPrefix, context)) {
-    newest.set(key.split('/')[1] ?? '', key) // ascending, so the highest revision of each stays
+    const [, id, revision] = recordName.exec(key.slice(clusterRecordPrefix.length)) ?? []
+    if (id !== undefined) newest.set(id, Math.max(Number(revision), newest.get(id) ?? 0))
   }
   const records: ClusterRecord[] = []
-  for (const key of newest.values()) {
+  for (const [id, revision] of newest) {
+    const key = clusterRecordKey(id, revision)
     const payload = await readObject(repository, { kind: 'cluster', key }, context)
     if (payload !== undefined) records.push(decodeClusterRecord(payload, key))
   }
