@@ -17,7 +17,7 @@ export const sampleClusterId = '00000000000000aa'
 
 /** How many packs, owners and tablespaces the sample head knows: entries may refer to these. */
 export const samplePackCount = 5
-export const sampleTablespaceOid = 16_400
+const sampleTablespaceOid = 16_400
 
 export function sampleHead(changes: Partial<ManifestHead> = {}): Omit<ManifestHead, 'parts'> {
   return {
