@@ -1,7 +1,5 @@
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
-import { renderArchiveCommand } from '../archive/archive-command.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { formatPostgresVersion } from '../domain/postgres-version.ts'
 import { quote } from '../domain/quote.ts'
@@ -20,6 +18,7 @@ import {
   type WantedSetup,
 } from './initial-configuration.ts'
 import { makeRepository, type Made, type MadeRepository } from './make-repository.ts'
+import { ownArchiveCommand, programPath } from './own-archive-command.ts'
 import { restartCommand } from './restart-command.ts'
 import { judgeSettings, readServerSettings, type SettingFinding } from './server-settings.ts'
 
@@ -67,7 +66,9 @@ export async function planInitialization(
   refuseStandby(facts, request.cluster)
   const { repo, newText } = await planConfiguration(request)
   refuseUnsafePlaces(repo, facts)
-  const archiveCommand = await ownArchiveCommand(request, context)
+  await warnIfUnreachable(context)
+  const { configFile, cluster } = request
+  const archiveCommand = ownArchiveCommand({ configFile, cluster })
   refuseForeign(judgeSettings(await readServerSettings(session), archiveCommand), request)
   return { request, facts, repo, newText, archiveCommand }
 }
@@ -151,12 +152,8 @@ function refuseUnsafePlaces({ location, keyFile }: PlannedRepo, facts: ServerFac
 
 const isInside = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`)
 
-/** Ours, as it must stand in the server. Warns when the user that we are could not run it. */
-async function ownArchiveCommand(
-  { configFile, cluster }: Pick<InitializeRequest, 'configFile' | 'cluster'>,
-  context: RunContext,
-): Promise<string> {
-  const programPath = fileURLToPath(new URL('../../bin/holdfast', import.meta.url))
+/** Warns when the user that we are could not run the archive_command. */
+async function warnIfUnreachable(context: RunContext): Promise<void> {
   try {
     await access(process.execPath, constants.X_OK)
     await access(programPath, constants.R_OK)
@@ -167,7 +164,6 @@ async function ownArchiveCommand(
       hint: 'Install holdfast where that user may read and run it.',
     })
   }
-  return renderArchiveCommand({ nodePath: process.execPath, programPath, configFile, cluster })
 }
 
 /** Replacing another tool's command would end its archive unnoticed. */

@@ -103,11 +103,14 @@ function judgeArchiveCommand(settings: ServerSettings, wanted: string): SettingF
   const finding = { name: 'archive_command', current, wanted, needsRestart: false } as const
   if (library !== '') return { ...finding, current: `archive_library = ${library}`, state: 'foreign' }
   if (current === wanted) return { ...finding, state: 'ok' }
-  return { ...finding, state: placeholders.has(current.trim()) || isOurs(current) ? 'missing' : 'foreign' }
+  return {
+    ...finding,
+    state: placeholders.has(current.trim()) || isOurCommand(current) ? 'missing' : 'foreign',
+  }
 }
 
-/** One that we made, for another place of the program or the configuration. */
-function isOurs(command: string): boolean {
+/** One that we made, perhaps for another place of the program or the configuration. */
+export function isOurCommand(command: string): boolean {
   return command.includes('holdfast-ack') && command.includes(' archive-push ')
 }
 

@@ -10,6 +10,7 @@ export type RegisterCommand = (program: Command, environment: CommandEnvironment
  */
 export const commandTable: ReadonlyMap<string, () => Promise<RegisterCommand>> = new Map([
   ['init', async () => (await import('./commands/init.ts')).registerInit],
+  ['check', async () => (await import('./commands/check.ts')).registerCheck],
   ['backup', async () => (await import('./commands/backup.ts')).registerBackup],
   ['restore', async () => (await import('./commands/restore.ts')).registerRestore],
   ['info', async () => (await import('./commands/info.ts')).registerInfo],

@@ -1,0 +1,149 @@
+import { stat, statfs } from 'node:fs/promises'
+import { readArchiveInventory, type ArchiveInventory } from '../archive/archive-inventory.ts'
+import type { RepoConfiguration } from '../config/select-configured.ts'
+import { formatByteSize } from '../domain/byte-size.ts'
+import { formatDuration } from '../domain/duration.ts'
+import { quote } from '../domain/quote.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { BackupEntry } from '../repository/backup-entry.ts'
+import { readCatalogue } from '../repository/catalogue.ts'
+import { assertSameCluster } from '../repository/cluster-record.ts'
+import type { ServerFacts } from '../postgres/server-facts.ts'
+import { parseRepositoryLocation } from '../storage/open-store.ts'
+import { checkItem, type CheckItem } from './check-item.ts'
+import type { ClusterRepository } from './open-cluster.ts'
+
+interface CheckedRepository {
+  readonly opened: ClusterRepository
+  readonly settings: RepoConfiguration
+  /** Undefined: the server could not be asked. */
+  readonly facts: ServerFacts | undefined
+}
+
+/** What a repository holds and where it lies. That it could be opened has proven its key. */
+export async function checkRepository(
+  { opened, settings, facts }: CheckedRepository,
+  context: RunContext,
+): Promise<readonly CheckItem[]> {
+  const { name, repository, cluster } = opened
+  const check = (what: string, body: () => Promise<Omit<CheckItem, 'name'>>): Promise<CheckItem> =>
+    checkItem(`${what} of repo ${name}`, body, context)
+  const { backups } = await readCatalogue(repository, cluster.id, context)
+  const { path } = parseRepositoryLocation(repository.store.location)
+  return [
+    await check('key', () => Promise.resolve(judgeKey(settings))),
+    ...(facts === undefined
+      ? []
+      : [await check('identity', () => Promise.resolve(judgeIdentity(opened, facts)))]),
+    await check('WAL archive', async () =>
+      judgeArchive(await readArchiveInventory({ repository, cluster }, context)),
+    ),
+    await check('last backup', () => Promise.resolve(judgeLastBackup(backups, context.clock.now()))),
+    await check('space', () => checkSpace(path, backups)),
+    ...(facts === undefined ? [] : [await check('place', () => checkPlace(path, facts))]),
+  ]
+}
+
+type Verdict = Omit<CheckItem, 'name'>
+
+function judgeKey({ keyFile, passphraseFile }: RepoConfiguration): Verdict {
+  const secret = keyFile ?? passphraseFile
+  if (secret !== undefined)
+    return { state: 'ok', message: `${quote(secret)} opens it, and nobody else may read that file` }
+  return {
+    state: 'warning',
+    message: 'the repository is not encrypted: whoever gets at it can read everything',
+    hint: 'Set up an encrypted one with "holdfast init", unless the place itself is safe.',
+  }
+}
+
+function judgeIdentity({ cluster, repository }: ClusterRepository, facts: ServerFacts): Verdict {
+  const { systemIdentifier, version, walSegmentSize } = facts
+  assertSameCluster(
+    cluster,
+    { systemIdentifier, major: version.major, walSegmentSize },
+    repository.store.location,
+  )
+  return {
+    state: 'ok',
+    message: `system ${systemIdentifier}, PostgreSQL ${version.major}, as the server says`,
+  }
+}
+
+function judgeArchive({ timelines, conflicts }: ArchiveInventory): Verdict {
+  const [conflict] = conflicts
+  if (conflict !== undefined) {
+    return {
+      state: 'failed',
+      message: `${conflict.name.name} has ${conflict.digests.length} different contents`,
+      hint: 'Two servers archive as one cluster: give one of them another cluster name.',
+    }
+  }
+  const gaps = timelines.flatMap((timeline) => timeline.gaps)
+  const [gap] = gaps
+  if (gap !== undefined) {
+    const missing = gaps.reduce((sum, { count }) => sum + count, 0n)
+    return {
+      state: 'warning',
+      message: `${missing} segments are missing, the first is ${gap.first}`,
+      hint: 'What needs them cannot be recovered; take a new backup, which needs none of them.',
+    }
+  }
+  const count = timelines.flatMap(({ ranges }) => ranges).reduce((sum, range) => sum + range.count, 0n)
+  return { state: 'ok', message: `${count} segments without a hole` }
+}
+
+/** A week and a day: who takes one every Sunday is not warned on Monday. */
+const oldBackupMs = 8 * 24 * 60 * 60 * 1000
+
+function judgeLastBackup(backups: readonly BackupEntry[], now: number): Verdict {
+  const last = backups.at(-1)
+  if (last === undefined) {
+    return { state: 'warning', message: 'there is none', hint: 'Take the first one with "holdfast backup".' }
+  }
+  const ageMs = now - Number(last.stoppedAt / 1000n)
+  const message = `${last.label}, ${formatDuration(ageMs)} old`
+  if (last.damagedPageCount > 0) {
+    return {
+      state: 'warning',
+      message: `${message}, with ${last.damagedPageCount} damaged pages`,
+      hint: `"holdfast info ${last.label}" says which; the damage is in the cluster itself.`,
+    }
+  }
+  if (ageMs > oldBackupMs) return { state: 'warning', message, hint: 'Take one with "holdfast backup".' }
+  return { state: 'ok', message }
+}
+
+const leastFreeShare = 0.05
+
+async function checkSpace(path: string, backups: readonly BackupEntry[]): Promise<Verdict> {
+  const { bavail, blocks, bsize } = await statfs(path)
+  const free = bavail * bsize
+  const total = blocks * bsize
+  const next = backups.at(-1)?.storedBytes ?? 0
+  const message = `${formatByteSize(free)} of ${formatByteSize(total)} are free`
+  if (free < next) {
+    return {
+      state: 'warning',
+      message: `${message}, less than the last backup took`,
+      hint: 'Make room before the next backup; WAL needs some as well.',
+    }
+  }
+  if (free < total * leastFreeShare) {
+    return { state: 'warning', message, hint: 'Make room: when it is full, WAL piles up on the server.' }
+  }
+  return { state: 'ok', message }
+}
+
+/** Three copies, on two kinds of media, one elsewhere: what we can see is whether one disk would take all of them. */
+async function checkPlace(path: string, { dataDirectory }: ServerFacts): Promise<Verdict> {
+  const [repo, cluster] = await Promise.all([stat(path), stat(dataDirectory)])
+  if (repo.dev !== cluster.dev)
+    return { state: 'ok', message: 'another file system than that of the data directory' }
+  return {
+    state: 'warning',
+    message:
+      'the same file system as the data directory: losing it loses the cluster and its backups together',
+    hint: 'Keep a repository on another disk or machine, best on both.',
+  }
+}
