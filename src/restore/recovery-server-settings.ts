@@ -13,6 +13,8 @@ export function recoveryServerSettings(
 ): Record<string, string> {
   return {
     hot_standby: 'on',
+    // That a setting is too low for the WAL is said in a warning.
+    log_min_messages: 'warning',
     recovery_target_action: 'pause',
     recovery_end_command: '',
     archive_cleanup_command: '',
