@@ -66,7 +66,7 @@ describe('check', () => {
 
     assert.match(
       itemOf(document, 'archiving to repo local').message,
-      /[1-9] failures are counted, the last one of .* and 1 files wait/,
+      /failures counted: [1-9], the last one of .*; files that wait: 1$/,
     )
   })
 

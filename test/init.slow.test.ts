@@ -51,6 +51,25 @@ describe('init', () => {
     assert.deepEqual((await site.init()).statements, [])
   })
 
+  test('of a server that is reached over TCP asks it where its data directory is', async () => {
+    await using scratch = await createScratch('init')
+    await using server = await startServer({
+      major: 17,
+      scratch,
+      settings: { listen_addresses: '127.0.0.1' },
+    })
+    const site = siteOf(scratch, server)
+    const connection = `host=127.0.0.1 port=${server.port} user=postgres dbname=postgres sslmode=disable`
+
+    const options = ['--connection', connection, '--apply']
+    const result = read(expectOk(await site.run('--output', 'json', 'init', ...site.options, ...options)))
+
+    assert.equal(result.dataDirectory, server.dataDirectory)
+    assert.equal((await stat(site.configFile)).uid, scratch.user.uid)
+    await server.restart()
+    expectOk(await site.run('backup'))
+  })
+
   test('says in words what was made and what losing the key means', async () => {
     await using scratch = await createScratch('init')
     await using server = await startServer({ major: 16, scratch })

@@ -36,7 +36,7 @@ export interface WindowListing {
   readonly hasGap: boolean
 }
 
-export interface WalListing {
+interface WalListing {
   readonly storedBytes: number
   readonly timelines: readonly {
     readonly timeline: number

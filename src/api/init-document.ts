@@ -25,7 +25,7 @@ export interface InitDocument extends JsonDocument {
   readonly restart: string | null
 }
 
-export interface SettingListing {
+interface SettingListing {
   readonly name: string
   readonly current: string
   readonly wanted: string

@@ -53,7 +53,7 @@ async function readLoadTime(session: PostgresSession): Promise<string | undefine
 }
 
 /** A string constant that means the same whatever standard_conforming_strings says. */
-export function quoteLiteral(text: string): string {
+function quoteLiteral(text: string): string {
   const escaped = text.replaceAll("'", "''").replaceAll('\\', '\\\\')
   return text.includes('\\') ? `E'${escaped}'` : `'${escaped}'`
 }

@@ -80,11 +80,11 @@ async function describeArchiver(session: PostgresSession, { dataDirectory }: Ser
   const status = await readArchiverStatus(session)
   const failed =
     status.lastFailedName === undefined
-      ? 'no failure is counted'
-      : `${status.failedCount} failures are counted, the last one of ${status.lastFailedName} at ${status.lastFailedTime}`
+      ? 'failures counted: none'
+      : `failures counted: ${status.failedCount}, the last one of ${status.lastFailedName} at ${status.lastFailedTime}`
   const archived = status.lastArchivedName === undefined ? 'nothing yet' : status.lastArchivedName
   const waiting = await countWaiting(dataDirectory)
-  return `the server archived ${archived} last, ${failed}, and ${waiting} files wait`
+  return `the server archived ${archived} last; ${failed}; files that wait: ${waiting}`
 }
 
 async function countWaiting(dataDirectory: string): Promise<string> {
@@ -92,6 +92,6 @@ async function countWaiting(dataDirectory: string): Promise<string> {
     const names = await readdir(join(dataDirectory, 'pg_wal', 'archive_status'))
     return String(names.filter((name) => name.endsWith('.ready')).length)
   } catch {
-    return 'an unknown number of' // a detail of a failure that is reported anyway
+    return 'unknown' // a detail of a failure that is reported anyway
   }
 }

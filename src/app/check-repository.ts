@@ -85,12 +85,12 @@ function judgeArchive({ timelines, conflicts }: ArchiveInventory): Verdict {
     const missing = gaps.reduce((sum, { count }) => sum + count, 0n)
     return {
       state: 'warning',
-      message: `${missing} segments are missing, the first is ${gap.first}`,
+      message: `segments are missing: ${missing}, the first is ${gap.first}`,
       hint: 'What needs them cannot be recovered; take a new backup, which needs none of them.',
     }
   }
   const count = timelines.flatMap(({ ranges }) => ranges).reduce((sum, range) => sum + range.count, 0n)
-  return { state: 'ok', message: `${count} segments without a hole` }
+  return { state: 'ok', message: count === 0n ? 'empty as yet' : `without a hole, segments: ${count}` }
 }
 
 /** A week and a day: who takes one every Sunday is not warned on Monday. */

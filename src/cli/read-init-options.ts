@@ -68,8 +68,7 @@ export function foldersOf({
     dirname(configFile),
     parseRepositoryLocation(location).path,
     ...(lock?.kind === 'key-file' && lock.path !== undefined ? [dirname(lock.path)] : []),
-    stateDirectory ?? '/var/lib/holdfast',
-    spoolDirectory ?? '/var/spool/holdfast',
+    ...[stateDirectory, spoolDirectory].filter((folder) => folder !== undefined),
   ]
 }
 
