@@ -156,6 +156,7 @@ function backup(letter: string, timeline: number, [start, stop]: readonly [numbe
     stopLsn: parseLsn(`0/${(stop * 1024 * 1024).toString(16)}`),
     startedAt: parseTargetTime(`2026-02-0${day}T11:00:00Z`),
     stoppedAt: parseTargetTime(`2026-02-0${day}T12:00:00Z`),
+    revision: 1,
     fileCount: 1,
     restoredBytes: 1,
     storedBytes: 1,

@@ -62,7 +62,8 @@ async function inspectDataDirectory(
   context: RunContext,
 ): Promise<RestorePlace['state']> {
   const doing = `restoring into ${quote(targetDirectory)}`
-  if ((await inspectFolder(targetDirectory, doing)) === 'vacant') return 'vacant'
+  const content = await inspectFolder(targetDirectory, doing)
+  if (content !== 'filled') return content
   const control = await readControlIfThere(targetDirectory, context)
   // Once it was promoted it is somebody's database, whatever the marker says.
   const isUnfinished = control === undefined || isPoisoned(control) || control.state.includes('recovery')
@@ -94,8 +95,8 @@ async function inspectTablespace(
   const doing = `restoring tablespace ${quote(name)} into`
   await checkPath(path, doing, forbidden)
   const place = { root: oid, name, path }
-  if ((await inspectFolder(path, `${doing} ${quote(path)}`)) === 'vacant')
-    return { ...place, state: 'vacant' }
+  const content = await inspectFolder(path, `${doing} ${quote(path)}`)
+  if (content !== 'filled') return { ...place, state: content }
   if ((await readMarker(path)) === systemIdentifier) return { ...place, state: 'interrupted' }
   const isItsOwn =
     dataState === 'occupied' && (await linkTarget(join(targetDirectory, 'pg_tblspc', String(oid)))) === path
@@ -105,8 +106,11 @@ async function inspectTablespace(
   })
 }
 
+/** What a marker is until it has its name: all that a restore leaves that was killed as soon as it had begun. */
+const unfinishedMarker = /^\.holdfast-[0-9a-f]{32}\.tmp$/
+
 /** Whether there is anything in it. Throws unless it could be filled by us. */
-async function inspectFolder(path: string, doing: string): Promise<'vacant' | 'filled'> {
+async function inspectFolder(path: string, doing: string): Promise<'vacant' | 'interrupted' | 'filled'> {
   const found = await lookAt(path)
   if (found === undefined) {
     await requireWritable(await nearestExisting(dirname(path)), doing)
@@ -127,7 +131,9 @@ async function inspectFolder(path: string, doing: string): Promise<'vacant' | 'f
     )
   }
   await requireWritable(path, doing)
-  return (await readdir(path)).length === 0 ? 'vacant' : 'filled'
+  const names = await readdir(path)
+  if (names.length === 0) return 'vacant'
+  return names.every((name) => unfinishedMarker.test(name)) ? 'interrupted' : 'filled'
 }
 
 async function requireWritable(path: string, doing: string): Promise<void> {

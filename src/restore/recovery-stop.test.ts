@@ -77,6 +77,7 @@ const backup = {
   stopLsn: parseLsn('0/300100'),
   startedAt: parseTargetTime('2026-02-01T11:00:00Z'),
   stoppedAt: parseTargetTime('2026-02-01T12:00:00Z'),
+  revision: 1,
   fileCount: 1,
   restoredBytes: 1,
   storedBytes: 1,

@@ -190,9 +190,7 @@ function buildPack(
     packedBytes,
     controlFile: 0,
   }
-  const head = {
-    ...sampleHead({ packs: [{ label: sampleLabel, number: 1, sizeBytes, indexTag }] }),
-    parts: [],
-  }
+  const packs = [{ label: sampleLabel, number: 1, sizeBytes, indexTag, liveBytes: packedBytes }]
+  const head = { ...sampleHead(), packs, parts: [] }
   return { head, layout, key, bytes: buffer.slice(0, sizeBytes) }
 }

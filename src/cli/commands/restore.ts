@@ -79,7 +79,7 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   const connection = clusterConnection(settings, environment.surroundings.variables)
   const dataDirectory = ownedDirectory(request, settings)
   await becomeClusterOwner({ runAs: settings.runAs, dataDirectory, socket: socketOf(connection) })
-  const [{ openCluster }, { prepareRestore, runRestore }, output] = await Promise.all([
+  const [{ openCluster }, { prepareRestore, runRestore }, { planAnswer, resultAnswer }] = await Promise.all([
     import('../../app/open-cluster.ts'),
     import('../../restore/run-restore.ts'),
     import('../output/restore.ts'),
@@ -104,11 +104,11 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   }
   const prepared = await prepareRestore(request, tools, environment.context)
   if (options.dryRun === true) {
-    environment.answer(output.planAnswer(prepared.plan))
+    environment.answer(planAnswer(prepared.plan))
     return
   }
   await confirm(prepared, { expected: settings.name, given: options.confirm }, environment)
-  environment.answer(output.resultAnswer(await runRestore(prepared, tools, environment.context)))
+  environment.answer(resultAnswer(await runRestore(prepared, tools, environment.context)))
 }
 
 function toRequest(options: RestoreOptions): RestoreRequest {
