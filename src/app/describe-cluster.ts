@@ -76,8 +76,7 @@ export async function describeBackup(
     const { backups } = await readCatalogue(repository, cluster.id, context)
     const backup = backups.find(({ label }) => label === selection.label)
     if (backup === undefined) continue
-    const manifest = { clusterId: cluster.id, label: backup.label, manifestDigest: backup.manifestDigest }
-    const head = await readManifestHead(repository, manifest, context)
+    const head = await readManifestHead(repository, { clusterId: cluster.id, ...backup }, context)
     const damagedFiles = await findDamagedFiles({ repository, cluster }, backup, context)
     return {
       cluster: cluster.name,

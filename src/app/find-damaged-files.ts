@@ -15,11 +15,11 @@ export interface DamagedFile {
 /** The damaged pages of a backup, file by file, out of its manifest. */
 export async function findDamagedFiles(
   { repository, cluster }: ArchivePlace,
-  { label, manifestDigest, damagedPageCount }: BackupEntry,
+  backup: BackupEntry,
   context: RunContext,
 ): Promise<readonly DamagedFile[]> {
-  if (damagedPageCount === 0) return []
-  const head = await readManifestHead(repository, { clusterId: cluster.id, label, manifestDigest }, context)
+  if (backup.damagedPageCount === 0) return []
+  const head = await readManifestHead(repository, { clusterId: cluster.id, ...backup }, context)
   const damaged: DamagedFile[] = []
   for await (const entry of readManifestEntries(repository, { clusterId: cluster.id, head }, context)) {
     if (entry.kind !== 'file' || entry.damagedBlocks.length === 0) continue

@@ -20,6 +20,7 @@ interface Options {
   readonly major?: Major
   readonly settings?: Settings
   readonly isArchiving?: boolean
+  readonly initdbOptions?: readonly string[]
 }
 
 /** A server that archives into a repository of its own, in places with hostile names. */
@@ -100,9 +101,9 @@ export async function startProtectedCluster(
   scratch: Scratch,
   options: Options = {},
 ): Promise<ProtectedCluster> {
-  const { major = 17, settings = {}, isArchiving = true } = options
+  const { major = 17, settings = {}, isArchiving = true, initdbOptions = [] } = options
   const archiving = { wal_level: 'replica', archive_mode: 'on', archive_command: 'false' }
-  const server = await startServer({ major, scratch, settings: { ...archiving, ...settings } })
+  const server = await startServer({ major, scratch, settings: { ...archiving, ...settings }, initdbOptions })
   const archive = await createArchiveSite(scratch, server)
   await giveTree(archive.folder, scratch.user)
   const cluster = new ProtectedCluster(server, scratch, archive)

@@ -16,12 +16,12 @@ import { recordingContext } from './archive-fixture.ts'
  */
 export async function unpackBackup(
   place: ArchivePlace,
-  { label, manifestDigest }: BackupEntry,
+  backup: BackupEntry,
   target: string,
 ): Promise<ManifestHead> {
   const context = recordingContext()
   const clusterId = place.cluster.id
-  const head = await readManifestHead(place.repository, { clusterId, label, manifestDigest }, context)
+  const head = await readManifestHead(place.repository, { clusterId, ...backup }, context)
   const roots = new Map([[0, target]])
   for (const { oid, location } of head.tablespaces) {
     if (location !== undefined) roots.set(oid, join(target, '..', 'tablespaces', String(oid)))

@@ -97,7 +97,9 @@ function repoText(name: string, repo: DescribedRepo, { now, style }: Look): stri
 
 function windowText({ timeline, oldest, toLsn, toTime, hasGap }: RecoveryWindow, style: Style): string {
   const end =
-    toTime === undefined ? 'the time of the last commit is unknown' : `${shortTime(toTime)}, the last commit`
+    toTime === undefined
+      ? 'the end of the archive; the newest WAL holds no commit'
+      : `${shortTime(toTime)}, the last commit`
   const position = toLsn === undefined ? '' : ` (LSN ${formatLsn(toLsn)})`
   const gap = hasGap ? style('yellow', '; WAL is missing behind that') : ''
   return [
