@@ -1,16 +1,18 @@
-import { readFile, readlink } from 'node:fs/promises'
+import { readFile, readlink, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { sendSignal } from '../platform/child-process.ts'
 import { hasSystemCode } from '../platform/durable-file.ts'
+import { lookAt } from './check-path.ts'
 
 /** A server that runs on a data directory. */
 export interface RunningPostmaster {
   readonly pid: number
   /** It is one that a restore started to recover, and that outlived it. */
   readonly isOurs: boolean
+  readonly socketDirectory: string
 }
 
 /** Begins the names of the socket directories of our own servers. */
@@ -27,19 +29,31 @@ export async function findPostmaster(dataDirectory: string): Promise<RunningPost
   // The number may have gone to another program since a crash. A server stands in its data directory.
   const workingDirectory = await workingDirectoryOf(pid)
   if (workingDirectory !== undefined && workingDirectory !== dataDirectory) return undefined
-  return { pid, isOurs: basename(lines[4] ?? '').startsWith(socketDirectoryPrefix) }
+  const socketDirectory = lines[4] ?? ''
+  return { pid, socketDirectory, isOurs: basename(socketDirectory).startsWith(socketDirectoryPrefix) }
 }
 
 /** Ends a recovery server of ours whose restore was killed. Its directory is written anew, so nothing is lost. */
 export async function stopOrphan(dataDirectory: string, { clock, signal }: RunContext): Promise<void> {
   const deadline = clock.monotonic() + stopTimeoutMs
+  let socketDirectory: string | undefined
   for (;;) {
     const postmaster = await findPostmaster(dataDirectory)
-    if (postmaster === undefined) return
+    if (postmaster === undefined) break
     if (!postmaster.isOurs || clock.monotonic() > deadline) throw serverRunning(dataDirectory, postmaster)
+    socketDirectory = postmaster.socketDirectory
     sendSignal(postmaster.pid, 'SIGQUIT')
     await clock.sleep(pollIntervalMs, signal)
   }
+  if (socketDirectory !== undefined) await removeSocketDirectory(socketDirectory)
+}
+
+/** The directory that mkdtemp made for the server, and nothing else that such a file could name. */
+async function removeSocketDirectory(path: string): Promise<void> {
+  const found = await lookAt(path)
+  const isOurs = found?.isDirectory() === true && found.uid === process.getuid?.()
+  if (isOurs && /^holdfast-[A-Za-z0-9]{6}$/.test(basename(path)))
+    await rm(path, { recursive: true, force: true })
 }
 
 export function serverRunning(dataDirectory: string, { pid }: RunningPostmaster): OperationError {
