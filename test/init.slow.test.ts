@@ -254,8 +254,7 @@ function siteOf(scratch: Scratch, server: TestServer, name = hostileName): Site 
   const repositoryFolder = join(home, 'repo')
   const connection = `host='${server.socketDirectory}' port=${server.port} user=postgres dbname=postgres`
   const options = (cluster: string, folder: string): readonly string[] => {
-    const what = ['--cluster', cluster, '--connection', connection, '--repo', `posix:${folder}`]
-    return [...what, '--state-directory', join(home, 'state'), '--spool-directory', join(home, 'spool')]
+    return ['--cluster', cluster, '--connection', connection, '--repo', `posix:${folder}`]
   }
   const run = (...args: readonly string[]): Promise<HoldfastResult> =>
     runHoldfast(args, { config: configFile })

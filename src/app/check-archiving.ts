@@ -1,11 +1,8 @@
-import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { waitForWal } from '../archive/wait-for-wal.ts'
+import { awaitTestSegment, writeTestSegment } from '../backup/prove-archiving.ts'
 import { formatDuration } from '../domain/duration.ts'
 import { toLsn, type Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { segmentNumberAt, segmentNameOf } from '../domain/wal-segment.ts'
-import { createRestorePoint, readArchiverStatus, switchWal } from '../postgres/archiver-status.ts'
 import type { PostgresSession } from '../postgres/connection.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
 import { checkItem, type CheckItem } from './check-item.ts'
@@ -41,14 +38,12 @@ export async function checkArchiving(
   )
   const [lsn] = position
   if (lsn === undefined) return [written, ...names.map((name) => skippedItem(name))]
-  const askServer = (): Promise<string> => describeArchiver(session, facts)
   const items = repositories.map((place) =>
     checkItem(
       `archiving to repo ${place.name}`,
       async () => {
         const startedAt = context.clock.monotonic()
-        const range = { timeline: facts.timeline, fromLsn: toLsn(lsn - 1n), toLsn: lsn }
-        await waitForWal({ ...range, timeoutMs, askServer }, { repositories: [place] }, context)
+        await awaitTestSegment({ lsn, facts, session, timeoutMs }, [place], context)
         const took = formatDuration(context.clock.monotonic() - startedAt)
         return { state: 'ok', message: `the segment came back intact after ${took}` }
       },
@@ -68,30 +63,8 @@ async function writeSegment(
   context: RunContext,
 ): Promise<Omit<CheckItem, 'name'>> {
   const time = new Date(context.clock.now()).toISOString()
-  const lsn = await createRestorePoint(session, `holdfast check ${time}`)
-  await switchWal(session)
+  const lsn = await writeTestSegment(session, `holdfast check ${time}`)
   position.push(lsn)
   const size = facts.walSegmentSize
   return { state: 'ok', message: segmentNameOf(facts.timeline, segmentNumberAt(toLsn(lsn - 1n), size), size) }
-}
-
-/** What the server and its disk tell of its archiver, for the message of a failure. */
-async function describeArchiver(session: PostgresSession, { dataDirectory }: ServerFacts): Promise<string> {
-  const status = await readArchiverStatus(session)
-  const failed =
-    status.lastFailedName === undefined
-      ? 'failures counted: none'
-      : `failures counted: ${status.failedCount}, the last one of ${status.lastFailedName} at ${status.lastFailedTime}`
-  const archived = status.lastArchivedName === undefined ? 'nothing yet' : status.lastArchivedName
-  const waiting = await countWaiting(dataDirectory)
-  return `the server archived ${archived} last; ${failed}; files that wait: ${waiting}`
-}
-
-async function countWaiting(dataDirectory: string): Promise<string> {
-  try {
-    const names = await readdir(join(dataDirectory, 'pg_wal', 'archive_status'))
-    return String(names.filter((name) => name.endsWith('.ready')).length)
-  } catch {
-    return 'unknown' // a detail of a failure that is reported anyway
-  }
 }

@@ -29,8 +29,6 @@ export interface WantedSetup {
   readonly location: string
   readonly repoName: string | undefined
   readonly lock: RepositoryLock | undefined
-  readonly stateDirectory: string | undefined
-  readonly spoolDirectory: string | undefined
 }
 
 /** The repository of the set-up, as the configuration has it or will have it. */
@@ -65,12 +63,10 @@ export async function planConfiguration(wanted: WantedSetup): Promise<PlannedCon
   }
   refuseSecret(wanted.connection)
   const repo = newRepo(wanted)
-  const { cluster, connection, dataDirectory, binDirectory, runAs, stateDirectory, spoolDirectory } = wanted
+  const { cluster, connection, dataDirectory, binDirectory, runAs } = wanted
   const newText = renderConfiguration({
     cluster: { name: cluster, connection, dataDirectory, binDirectory, runAs },
     repo,
-    stateDirectory,
-    spoolDirectory,
   })
   return { repo, newText }
 }

@@ -17,8 +17,6 @@ export interface InitOptions {
   readonly dataDirectory?: string
   readonly binDirectory?: string
   readonly runAs?: string
-  readonly stateDirectory?: string
-  readonly spoolDirectory?: string
 }
 
 /** The three things that only the operator knows. */
@@ -38,9 +36,6 @@ export async function readInitOptions(
   const { cluster, connection, repo } = await completeAnswers(options, environment)
   const isRoot = process.geteuid?.() === 0
   const configFile = resolve(environment.options.config ?? defaultFile(environment, isRoot))
-  // Root has the machine's places, which are the defaults; nobody else may write there.
-  const stateFolder = isRoot ? undefined : join(homeOf(environment), '.local', 'state', 'holdfast')
-  const spoolFolder = stateFolder === undefined ? undefined : join(stateFolder, 'spool')
   return {
     configFile,
     cluster: parseClusterName(cluster),
@@ -51,24 +46,15 @@ export async function readInitOptions(
     dataDirectory: absolute(options.dataDirectory),
     binDirectory: absolute(options.binDirectory),
     runAs: options.runAs,
-    stateDirectory: absolute(options.stateDirectory) ?? stateFolder,
-    spoolDirectory: absolute(options.spoolDirectory) ?? spoolFolder,
   }
 }
 
 /** The folders that are made for the set-up, by root for the user that it becomes. */
-export function foldersOf({
-  configFile,
-  location,
-  lock,
-  stateDirectory,
-  spoolDirectory,
-}: WantedSetup): string[] {
+export function foldersOf({ configFile, location, lock }: WantedSetup): string[] {
   return [
     dirname(configFile),
     parseRepositoryLocation(location).path,
     ...(lock?.kind === 'key-file' && lock.path !== undefined ? [dirname(lock.path)] : []),
-    ...[stateDirectory, spoolDirectory].filter((folder) => folder !== undefined),
   ]
 }
 

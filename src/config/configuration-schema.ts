@@ -167,9 +167,6 @@ const archive = z
     'push-timeout': duration()
       .prefault('1m')
       .describe('How long one archive-push tries before it fails and leaves the retry to PostgreSQL.'),
-    'spool-directory': absolutePath()
-      .default('/var/spool/holdfast')
-      .describe('Where WAL waits that was fetched ahead of recovery.'),
     prefetch: wholeNumber(0, 1024)
       .default(16)
       .describe('How many WAL segments archive-get fetches ahead. 0: none.'),
@@ -195,11 +192,6 @@ export const configurationSchema = z
     backup: backup.prefault({}).describe('How backups are taken.'),
     archive: archive.prefault({}).describe('How WAL is archived and fetched.'),
     restore: restore.prefault({}).describe('How backups are restored.'),
-    'state-directory': absolutePath()
-      .default('/var/lib/holdfast')
-      .describe(
-        'Where this host keeps what it knows about its repositories, such as the newest state it has seen.',
-      ),
   })
   .superRefine(checkReferences)
   .transform(camelKeys)

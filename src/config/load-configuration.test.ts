@@ -33,7 +33,6 @@ describe('loadConfiguration', () => {
       fastCheckpoint: true,
     })
     assert.equal(configuration.archive.prefetch, 16)
-    assert.equal(configuration.stateDirectory, '/var/lib/holdfast')
     assert.deepEqual({ ...configuration.clusters }, {
       main: { connection: 'host=/run/postgresql user=postgres', links: 'error' },
     } as never)
@@ -160,7 +159,7 @@ describe('loadConfiguration', () => {
       HOLDFAST_REPOS_SECOND_ENCRYPTION: 'none',
       HOLDFAST_BACKUP_FAST_CHECKPOINT: 'false',
       HOLDFAST_BACKUP_WORKERS: '',
-      HOLDFAST_STATE_DIRECTORY: '/state',
+      HOLDFAST_RESTORE_WORKERS: '7',
     })
 
     assert.deepEqual(Object.keys(configuration.clusters), ['main', 'other-one'])
@@ -172,7 +171,7 @@ describe('loadConfiguration', () => {
     })
     assert.equal(configuration.backup.fastCheckpoint, false)
     assert.equal(configuration.backup.workers, 4)
-    assert.equal(configuration.stateDirectory, '/state')
+    assert.equal(configuration.restore.workers, 7)
   })
 
   test('finds the cluster that a variable means when its name has an underscore', async () => {

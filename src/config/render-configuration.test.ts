@@ -15,19 +15,15 @@ describe('renderConfiguration', () => {
     const text = renderConfiguration({
       cluster: { ...main, runAs: 'postgres', dataDirectory: '/data' },
       repo: local,
-      stateDirectory: '/state',
-      spoolDirectory: '/spool',
     })
 
-    const { clusters, repos, stateDirectory, archive } = configurationSchema.parse(parse(text))
+    const { clusters, repos } = configurationSchema.parse(parse(text))
     assert.deepEqual(Object.values(clusters), [
       { connection: main.connection, runAs: 'postgres', dataDirectory: '/data', links: 'error' },
     ])
     assert.deepEqual(Object.values(repos), [
       { location: 'posix:/backup', keyFile: '/etc/local.key', encryption: 'required' },
     ])
-    assert.equal(stateDirectory, '/state')
-    assert.equal(archive.spoolDirectory, '/spool')
   })
 
   test('writes comments that loading understands once they are not comments any more', () => {

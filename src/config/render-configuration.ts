@@ -18,16 +18,13 @@ export interface InitialConfiguration {
     readonly keyFile: string | undefined
     readonly passphraseFile?: string | undefined
   }
-  /** Undefined: the default. */
-  readonly stateDirectory?: string | undefined
-  readonly spoolDirectory?: string | undefined
 }
 
 const schemaUrl = new URL('../../docs/holdfast.schema.json', import.meta.url)
 
 /** The text of a new configuration file: what is set, and what else is often wanted as comments. */
 export function renderConfiguration(initial: InitialConfiguration): string {
-  const { cluster, repo, stateDirectory, spoolDirectory } = initial
+  const { cluster, repo } = initial
   // Pairs whose value is undefined are left out.
   const document = new Document({
     clusters: {
@@ -47,10 +44,8 @@ export function renderConfiguration(initial: InitialConfiguration): string {
         encryption: (repo.keyFile ?? repo.passphraseFile) === undefined ? 'none' : undefined,
       },
     },
-    'state-directory': stateDirectory,
-    archive: spoolDirectory === undefined ? undefined : { 'spool-directory': spoolDirectory },
   })
-  return `${heading}\n${document.toString({ lineWidth: 0 })}${often(initial)}`
+  return `${heading}\n${document.toString({ lineWidth: 0 })}${often}`
 }
 
 const heading = `# yaml-language-server: $schema=${schemaUrl.href}
@@ -58,9 +53,7 @@ const heading = `# yaml-language-server: $schema=${schemaUrl.href}
 # "holdfast config check" proves this file. No passwords here: they belong into a passfile.
 `
 
-function often({ spoolDirectory }: InitialConfiguration): string {
-  const archive = spoolDirectory === undefined ? '# archive:\n#   prefetch: 16\n' : ''
-  return `
+const often = `
 # Often wanted; the values are the defaults unless said otherwise.
 # backup:
 #   workers: 2
@@ -68,7 +61,8 @@ function often({ spoolDirectory }: InitialConfiguration): string {
 #   max-rate: 100MB # default: as fast as it goes
 #   archive-timeout: 10m
 #   fast-checkpoint: true
-${archive}# restore:
+# archive:
+#   prefetch: 16
+# restore:
 #   workers: 2
 `
-}

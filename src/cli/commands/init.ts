@@ -42,8 +42,6 @@ export function registerInit(program: Command, environment: CommandEnvironment):
       '--run-as <user>',
       'whom to become when started as root (default: the owner of the data directory)',
     )
-    .option('--state-directory <dir>', 'where this host keeps what it knows of its repositories')
-    .option('--spool-directory <dir>', 'where WAL waits that was fetched ahead')
     .action((options: InitOptions) => init(options, environment))
 }
 
