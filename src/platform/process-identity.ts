@@ -25,23 +25,29 @@ export function readProcessIdentity(): ProcessIdentity {
 }
 
 /**
- * True only when the process certainly does not live any more, as seen from `self`: the same machine was booted anew, or
- * its process table has no such process. From another machine or namespace nothing is certain.
+ * True only when the process certainly does not live any more, as seen from `self`: the same boot of the same machine, and
+ * its process table has no such process. Anything else is uncertain: two machines may have the same name, so another boot
+ * proves nothing, and where other users' processes are hidden an absent one does not either.
  */
 export function isProvablyDead(identity: ProcessIdentity, self: ProcessIdentity): boolean {
-  if (identity.host !== self.host) return false
-  if (identity.bootId !== self.bootId) return true
-  if (identity.pidNamespace !== self.pidNamespace) return false
-  return startTicksOf(identity.pid) !== identity.startTicks
+  if (identity.bootId !== self.bootId || identity.pidNamespace !== self.pidNamespace) return false
+  const found = startTicksOf(identity.pid)
+  if (found !== undefined) return found !== identity.startTicks
+  return startTicksOf(1) !== undefined
 }
 
-/** Field 22 of /proc/PID/stat (proc(5)); the command's name before it may contain anything, so count from its ")". */
+/**
+ * When a process began; undefined when there is none of that number, or it is dead and waits for its parent. Field 22 of
+ * /proc/PID/stat (proc(5)); the command's name before it may contain anything, so count from its ")".
+ */
 function startTicksOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     return state === 'Z' ? undefined : fields[18] // a zombie does nothing any more
-  } catch {
-    return undefined // no such process: that is the answer
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'ENOENT' || code === 'ESRCH') return undefined // no such process: that is the answer
+    throw error
   }
 }

@@ -42,7 +42,7 @@ class ManualClock implements Clock {
 }
 
 const self = readProcessIdentity()
-const elsewhere: ProcessIdentity = { ...self, host: 'other-host', pid: 1 }
+const elsewhere: ProcessIdentity = { ...self, host: 'other-host', bootId: 'another boot' }
 const request = (holder: ProcessIdentity = self): LeaseRequest => ({
   clusterId: '00000000000000aa',
   scope: 'backup',
@@ -106,7 +106,7 @@ describe('a lease', () => {
     for (let beat = 0; beat < 20; beat += 1) await clock.advance(20_000)
 
     await assert.rejects(acquireLease(repository, request(), context), isBusy)
-    assert.equal((await keysOf(repository)).length, 2, 'the claim and the newest beat')
+    assert.equal((await keysOf(repository)).length, 3, 'the claim and the two newest beats')
     await clock.advance(181_000, { isSuspended: true })
     await using taker = await acquireLease(repository, request(), context)
     assert.equal(taker.token, 2)
@@ -121,6 +121,28 @@ describe('a lease', () => {
     await clock.advance(61_000, { isSuspended: true })
 
     await assert.rejects(holder.confirm(), isLost)
+  })
+
+  test('that cannot be released is a warning, not a failure of the work', async () => {
+    const context = testContext({ clock: new ManualClock() })
+    const repository = await testRepository(context)
+    const store = new FaultyStore(repository.store)
+    {
+      await using lease = await acquireLease({ ...repository, store }, request(), context)
+      await lease.confirm()
+      store.plan({ kind: 'fail', error: new Error('store is gone'), when: 'before' })
+    }
+
+    assert.match(JSON.stringify(context.events), /could not release the lease.*store is gone/)
+  })
+
+  test('is not taken from a machine of the same name that was booted apart', async () => {
+    const context = testContext({ clock: new ManualClock() })
+    const repository = await testRepository(context)
+    await using holder = await acquireLease(repository, request({ ...self, bootId: 'another' }), context)
+
+    await assert.rejects(acquireLease(repository, request(), context), isBusy)
+    await holder.confirm()
   })
 
   test('is lost when it cannot be renewed, before its lifetime ends', async () => {

@@ -11,6 +11,7 @@ const leaseLifetimeMs = 60_000
 const beatIntervalMs = leaseLifetimeMs / 3
 /** How far the clocks of two hosts may be apart before one takes a living holder for dead. */
 const clockSkewMs = 120_000
+const releaseTimeoutMs = 30_000
 const releasedBeat = 99_999_999
 const mostAttempts = 10
 
@@ -75,17 +76,30 @@ export class Lease implements AsyncDisposable {
     if (newest?.token !== this.token) throw this.#lose('another process has taken it over')
   }
 
-  /** Releases the lease, so that the next one need not wait. */
+  /**
+   * Releases the lease, so that the next one need not wait. Never throws: how the work went is what counts, and a lease
+   * that was not released is passed over when it has been silent for long enough.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort()
     await this.#beating
     if (this.lost.aborted) return
-    const context = { ...this.#context, signal: new AbortController().signal } // also after the work was cancelled
+    try {
+      await this.#release()
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      const message = `could not release the lease for "${this.#request.purpose}": ${why}`
+      this.#context.report({ kind: 'warning', message, hint: 'Others pass it over after three minutes.' })
+    }
+  }
+
+  async #release(): Promise<void> {
+    const context = { ...this.#context, signal: AbortSignal.timeout(releaseTimeoutMs) } // also after a cancellation
     await writeBeat(this.#repository, this.#request, {
       position: { token: this.token, beat: releasedBeat },
       context,
     })
-    await this.#forgetBeat(this.#beat, context)
+    await this.#forgetBeats([this.#beat - 1, this.#beat], context)
   }
 
   async #keepBeating(): Promise<void> {
@@ -104,17 +118,19 @@ export class Lease implements AsyncDisposable {
     const clocks = this.#readClocks()
     const position = { token: this.token, beat: this.#beat + 1 }
     await writeBeat(this.#repository, this.#request, { position, context })
-    const previous = this.#beat
     this.#beat = position.beat
     this.#beatAt = clocks
-    await this.#forgetBeat(previous, context)
+    // The one before stays for one more round: a listing that misses the newest beat must still see a fresh one.
+    await this.#forgetBeats([this.#beat - 2], context)
   }
 
   /** Beat 0 stays: it keeps the token taken. */
-  async #forgetBeat(beat: number, context: RunContext): Promise<void> {
-    if (beat === 0) return
+  async #forgetBeats(beats: readonly number[], context: RunContext): Promise<void> {
     const { clusterId, scope } = this.#request
-    await this.#repository.store.delete([leaseKey(clusterId, scope, { token: this.token, beat })], context)
+    const keys = beats
+      .filter((beat) => beat > 0)
+      .map((beat) => leaseKey(clusterId, scope, { token: this.token, beat }))
+    await this.#repository.store.delete(keys, context)
   }
 
   #isEnding(): boolean {
