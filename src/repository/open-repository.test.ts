@@ -32,6 +32,11 @@ async function replace(
   await store.putIfAbsent(key, change(bytes))
 }
 
+function bound<Target extends object>(target: Target, property: keyof Target): unknown {
+  const value = target[property]
+  return typeof value === 'function' ? value.bind(target) : value
+}
+
 const flip = (index: number) => (bytes: Uint8Array) =>
   bytes.map((byte, at) => (at === index ? byte ^ 1 : byte))
 
@@ -110,6 +115,33 @@ describe('a repository', () => {
         assert.equal((await keysOf(inner)).filter((key) => key.startsWith('keys/')).length, 1)
       }
     }
+  })
+
+  test('is created by exactly one of two that try at once, and opens with its key', async () => {
+    const inner = newStore()
+    let second: Promise<unknown> | undefined
+    const racing = new Proxy(inner, {
+      get(target, property: keyof MemoryStore) {
+        if (property !== 'putIfAbsent') return bound(target, property)
+        return async (key: string, bytes: Uint8Array) => {
+          if (key === 'holdfast') {
+            second = createRepository(inner, { unlocker: otherKeyFile }, context).catch(
+              (error: unknown) => error,
+            )
+            await new Promise(setImmediate)
+          }
+          return target.putIfAbsent(key, bytes)
+        }
+      },
+    })
+    const first = await createRepository(racing, { unlocker: testKeyFile }, context).catch(
+      (error: unknown) => error,
+    )
+    const results = [first, await second]
+
+    assert.equal(results.filter((result) => result instanceof Error).length, 1)
+    const unlocker = first instanceof Error ? otherKeyFile : testKeyFile
+    await openRepository(inner, { unlocker }, context)
   })
 
   test('opens nothing after any bit of its header or key slot was flipped', async () => {

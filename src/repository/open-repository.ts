@@ -25,7 +25,7 @@ export interface RepositoryAccess {
 
 /**
  * Creates a repository in an empty store; `unlocker` undefined makes one without sealing. A creation that was killed
- * leaves at most key slots without a header; the next attempt removes them. Throws `repository-occupied` when the store
+ * leaves at most key slots without a header; the next one that succeeds removes them. Throws `repository-occupied` when the store
  * is a repository already, `repository-foreign` when it holds anything else.
  */
 export async function createRepository(
@@ -33,18 +33,20 @@ export async function createRepository(
   { unlocker }: RepositoryAccess,
   context: RunContext,
 ): Promise<Repository> {
-  await clearUnfinishedCreation(store, context)
+  await refuseOccupied(store, context)
   const method: SealingMethod = unlocker === undefined ? 'none' : 'aes-256-gcm'
   const header = { repositoryId: randomBytes(16), method, createdAtMs: context.clock.now() }
   const headerBytes = encodeRepositoryHeader(header)
   const rootKey = unlocker === undefined ? undefined : randomBytes(32)
+  const ownSlot = keySlotKey(Buffer.from(randomBytes(8)).toString('hex'))
   if (unlocker !== undefined && rootKey !== undefined) {
-    const slotId = Buffer.from(randomBytes(8)).toString('hex')
-    await store.putIfAbsent(keySlotKey(slotId), await sealKeySlot(rootKey, unlocker, headerBytes), context)
+    await store.putIfAbsent(ownSlot, await sealKeySlot(rootKey, unlocker, headerBytes), context)
   }
   // Dying here leaves a slot and no header: not a repository yet, and nothing can have been sealed with its key.
   const answer = await store.putIfAbsent(repositoryHeaderKey, headerBytes, context)
   if (answer === 'exists') throw occupied(store)
+  // Only whoever wrote the header may remove slots: those of creations that died or lost, which open nothing.
+  await removeOtherSlots(store, ownSlot, context)
   return assemble(store, header, rootKey)
 }
 
@@ -144,14 +146,17 @@ function assemble(store: ObjectStore, header: RepositoryHeader, rootKey: Uint8Ar
   }
 }
 
-async function clearUnfinishedCreation(store: ObjectStore, context: RunContext): Promise<void> {
+async function refuseOccupied(store: ObjectStore, context: RunContext): Promise<void> {
   if (await isRepository(store, context)) throw occupied(store)
-  const leftovers: string[] = []
   for await (const { key } of store.list('', context)) {
     if (!key.startsWith(keySlotPrefix)) throw foreign(store, key)
-    leftovers.push(key)
   }
-  await store.delete(leftovers, context)
+}
+
+async function removeOtherSlots(store: ObjectStore, ownSlot: string, context: RunContext): Promise<void> {
+  const others: string[] = []
+  for await (const { key } of store.list(keySlotPrefix, context)) if (key !== ownSlot) others.push(key)
+  await store.delete(others, context)
 }
 
 async function missing(store: ObjectStore, context: RunContext): Promise<OperationError> {
