@@ -22,6 +22,14 @@ describe('BinaryReader', () => {
     )
   })
 
+  test('gives bytes whose slices are copies, also out of a Buffer', () => {
+    const buffer = Buffer.from('\x00abc')
+    const copy = new BinaryReader(buffer.subarray(1), 'a buffer').bytes(3).slice()
+    buffer.fill('x')
+
+    assert.deepEqual(copy, Uint8Array.from([0x61, 0x62, 0x63]))
+  })
+
   test('throws damaged for fields that are cut anywhere, and never anything else', () => {
     fc.assert(
       fc.property(fc.array(anyField, { minLength: 1, maxLength: 10 }), fc.nat(), (fields, position) => {

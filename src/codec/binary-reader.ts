@@ -20,7 +20,8 @@ export class BinaryReader {
 
   /** `description` finishes "reading ...", as in `the index of pack "ab12/packs/7"`. */
   constructor(bytes: Uint8Array, description: string) {
-    this.#bytes = bytes
+    // A Buffer's slice() would be a view of the same memory; a plain array's is a copy, as readers expect.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#description = description
   }
