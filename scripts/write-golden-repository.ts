@@ -6,17 +6,18 @@ import { dirname, join } from 'node:path'
 import type { RunContext } from '../src/domain/run-context.ts'
 import { systemClock } from '../src/platform/system-clock.ts'
 import { changeCatalogue } from '../src/repository/catalogue.ts'
+import type { ClusterRecord } from '../src/repository/cluster-record.ts'
 import { sealKeySlot } from '../src/repository/key-slot.ts'
-import { ManifestWriter } from '../src/repository/manifest-writer.ts'
+import { ManifestWriter, type UnfinishedHead } from '../src/repository/manifest-writer.ts'
 import {
   clusterRecordKey,
   keySlotKey,
   leaseKey,
   packKey,
   repositoryHeaderKey,
+  type PackName,
 } from '../src/repository/object-keys.ts'
 import { openRepository, type Repository } from '../src/repository/open-repository.ts'
-import type { PackReference } from '../src/repository/manifest-head.ts'
 import { encodeRecord } from '../src/repository/record.ts'
 import { encodeRepositoryHeader } from '../src/repository/repository-header.ts'
 import { writeObject } from '../src/repository/sealed-store.ts'
@@ -66,25 +67,26 @@ async function createGolden(name: GoldenName): Promise<Repository> {
 
 async function writePack(
   { store, keys }: Repository,
-  label: PackReference['label'],
+  name: PackName & { readonly clusterId: string },
   units: readonly SampleUnit[],
-): Promise<PackReference> {
-  const key = packKey(goldenCluster.id, { label, number: 1 })
+): Promise<UnfinishedHead['packs'][number]> {
+  const { label, number } = name
+  const key = packKey(name.clusterId, name)
   const { bytes, sizeBytes, indexTag } = buildPack(units, { keys: keys.sealing, key })
   await store.putIfAbsent(key, bytes)
-  return { label, number: 1, sizeBytes, indexTag }
+  return { label, number, sizeBytes, indexTag }
 }
 
-async function fill(repository: Repository): Promise<void> {
-  const clusterId = goldenCluster.id
+async function fill(repository: Repository, record: ClusterRecord): Promise<void> {
+  const clusterId = record.id
   const cluster = { kind: 'cluster', key: clusterRecordKey(clusterId, 1) } as const
-  await writeObject(repository, { name: cluster, payload: encodeRecord(goldenCluster) }, context)
+  await writeObject(repository, { name: cluster, payload: encodeRecord(record) }, context)
   const units = goldenUnits(repository.keys.blockHashSeed)
   const packs = [
-    await writePack(repository, goldenFull, units.full),
-    await writePack(repository, goldenIncr, units.incr),
+    await writePack(repository, { clusterId, label: goldenFull, number: 1 }, units.full),
+    await writePack(repository, { clusterId, label: goldenIncr, number: 1 }, units.incr),
   ]
-  const manifest = new ManifestWriter(repository, { clusterId, label: goldenIncr }, context)
+  const manifest = new ManifestWriter(repository, { clusterId, label: goldenIncr, revision: 1 }, context)
   for (const entry of goldenEntries) await manifest.add(entry)
   const { backup, ...head } = goldenHead(packs)
   const { digest: manifestDigest } = await manifest.finish({ backup, ...head })
@@ -105,7 +107,7 @@ for (const name of ['sealed', 'plain'] as const) {
   const folder = join(goldenFolder, name)
   assert.ok(!existsSync(folder), `${folder} exists: golden files are never written again`)
   const repository = await createGolden(name)
-  await fill(repository)
+  await fill(repository, goldenCluster(name))
   for await (const { key } of repository.store.list('', context)) {
     mkdirSync(dirname(join(folder, key)), { recursive: true })
     writeFileSync(join(folder, key), (await repository.store.get(key)) ?? assert.fail())

@@ -6,12 +6,14 @@ import { describe, test } from 'node:test'
 import { BinaryWriter } from '../src/codec/binary-writer.ts'
 import { unpackPayload } from '../src/codec/compression.ts'
 import { openSealedObject, openSingle, type ObjectKind } from '../src/codec/sealed-object.ts'
+import type { BackupLabel } from '../src/domain/backup-label.ts'
 import { readCatalogue } from '../src/repository/catalogue.ts'
 import { listClusters } from '../src/repository/cluster-record.ts'
 import { acquireLease } from '../src/repository/lease.ts'
 import { encodeEntry, newEntryContext } from '../src/repository/manifest-entry.ts'
-import { encodeManifestHead, type PackReference } from '../src/repository/manifest-head.ts'
+import { encodeManifestHead } from '../src/repository/manifest-head.ts'
 import { readManifestEntries, readManifestHead } from '../src/repository/manifest-reader.ts'
+import type { UnfinishedHead } from '../src/repository/manifest-writer.ts'
 import {
   catalogKey,
   clusterRecordKey,
@@ -45,12 +47,10 @@ import { collect, comparable } from './support/repository-samples.ts'
 import { testContext } from './support/repository.ts'
 
 const context = testContext()
-const clusterId = goldenCluster.id
-const manifest = { clusterId, label: goldenIncr }
-const packKeys = {
-  full: packKey(clusterId, { label: goldenFull, number: 1 }),
-  incr: packKey(clusterId, { label: goldenIncr, number: 1 }),
-}
+const manifest = { label: goldenIncr, revision: 1 } as const
+
+const packKeyOf = (name: GoldenName, label: BackupLabel): string =>
+  packKey(goldenCluster(name).id, { label, number: 1 })
 
 async function openGolden(name: GoldenName): Promise<Repository> {
   const unlocker = name === 'sealed' ? goldenKeyFile : undefined
@@ -70,12 +70,11 @@ async function openPack(repository: Repository, key: string): Promise<PackReader
 }
 
 /** The golden pack table: sizes and tags come from the packs themselves. */
-async function goldenPacks(repository: Repository): Promise<readonly PackReference[]> {
-  const references: PackReference[] = []
-  for (const [label, key] of [
-    [goldenFull, packKeys.full],
-    [goldenIncr, packKeys.incr],
-  ] as const) {
+async function goldenPacks(name: GoldenName): Promise<UnfinishedHead['packs']> {
+  const repository = await openGolden(name)
+  const references: UnfinishedHead['packs'][number][] = []
+  for (const label of [goldenFull, goldenIncr]) {
+    const key = packKeyOf(name, label)
     const sizeBytes = (await bytesAt(repository, key)).length
     references.push({ label, number: 1, sizeBytes, indexTag: (await openPack(repository, key)).indexTag })
   }
@@ -92,12 +91,15 @@ function encodedEntries(): Uint8Array {
 
 for (const name of ['sealed', 'plain'] as const) {
   describe(`the golden repository (${name}, format 1)`, () => {
+    const cluster = goldenCluster(name)
+    const clusterId = cluster.id
+
     test('opens', async () => {
       const repository = await openGolden(name)
 
       assert.equal(repository.id, 'f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff')
       assert.equal(repository.createdAtMs, goldenCreatedAtMs)
-      assert.deepEqual(await listClusters(repository, context), [goldenCluster])
+      assert.deepEqual(await listClusters(repository, context), [cluster])
     })
 
     test('lists its backup', async () => {
@@ -116,11 +118,11 @@ for (const name of ['sealed', 'plain'] as const) {
       const repository = await openGolden(name)
       const { backups } = await readCatalogue(repository, clusterId, context)
       const manifestDigest = backups[0]?.manifestDigest ?? ''
-      const head = await readManifestHead(repository, { ...manifest, manifestDigest }, context)
+      const head = await readManifestHead(repository, { clusterId, ...manifest, manifestDigest }, context)
       const entries = await collect(readManifestEntries(repository, { clusterId, head }, context))
 
       const { parts, ...rest } = head
-      assert.deepEqual(comparable(rest), comparable(goldenHead(await goldenPacks(repository))))
+      assert.deepEqual(comparable(rest), comparable(goldenHead(await goldenPacks(name))))
       assert.equal(parts.length, 1)
       assert.deepEqual(comparable(entries), comparable(goldenEntries))
     })
@@ -128,27 +130,30 @@ for (const name of ['sealed', 'plain'] as const) {
     test('gives the units of its packs, and hashes blocks as it was', async () => {
       const repository = await openGolden(name)
       const units = goldenUnits(repository.keys.blockHashSeed)
-      for (const which of ['full', 'incr'] as const) {
-        const reader = await openPack(repository, packKeys[which])
+      for (const [label, expected] of [
+        [goldenFull, units.full],
+        [goldenIncr, units.incr],
+      ] as const) {
+        const reader = await openPack(repository, packKeyOf(name, label))
         const read = reader.units.map(({ pieces }, number) => ({ raw: reader.unit(number), pieces }))
 
-        assert.deepEqual(comparable(read), comparable(units[which]))
+        assert.deepEqual(comparable(read), comparable(expected))
       }
     })
 
     test('is encoded to the byte', async () => {
       const repository = await openGolden(name)
-      const partKey = manifestPartKey(clusterId, goldenIncr, 1)
+      const partKey = manifestPartKey(clusterId, manifest, 1)
       const identity = { keys: repository.keys.sealing, kind: 'manifest-part', key: partKey } as const
       const [frame] = openSealedObject(await bytesAt(repository, partKey), identity)
-      const headKey = manifestKey(clusterId, goldenIncr)
+      const headKey = manifestKey(clusterId, manifest)
       const { backups } = await readCatalogue(repository, clusterId, context)
       const manifestDigest = backups[0]?.manifestDigest ?? ''
-      const head = await readManifestHead(repository, { ...manifest, manifestDigest }, context)
+      const head = await readManifestHead(repository, { clusterId, ...manifest, manifestDigest }, context)
 
       const clusterKey = clusterRecordKey(clusterId, 1)
       for (const [stored, encoded] of [
-        [await payloadAt(repository, 'cluster', clusterKey), encodeRecord(goldenCluster)],
+        [await payloadAt(repository, 'cluster', clusterKey), encodeRecord(cluster)],
         [await payloadAt(repository, 'manifest', headKey), encodeManifestHead(head)],
         [unpackPayload(frame ?? assert.fail()), encodedEntries()],
       ])
@@ -200,12 +205,14 @@ describe('the golden repository', () => {
       Buffer.from(hkdfSync('sha256', rootKey, header.subarray(12, 28), `holdfast v1 ${purpose}`, length))
     assert.deepEqual(derive('objects of epoch 1', 32), Buffer.from(keys.sealing.epochs.get(1) ?? []))
     assert.equal(derive('block hashes', 8).readBigUInt64LE(), keys.blockHashSeed)
-    const sealedManifest = await bytesAt({ store }, manifestKey(clusterId, goldenIncr))
-    const digest = createHmac('sha256', derive('content-addressed names', 32)).update(sealedManifest).digest()
+    const keyedDigest = (bytes: Uint8Array | string): string =>
+      createHmac('sha256', derive('content-addressed names', 32)).update(bytes).digest('hex').slice(0, 32)
+    const clusterId = keyedDigest('cluster main').slice(0, 16)
+    const digest = keyedDigest(await bytesAt({ store }, manifestKey(clusterId, manifest)))
     const entry = String(
       Buffer.from(await payloadAt(await openGolden('sealed'), 'catalogue-entry', catalogKey(clusterId, 3))),
     )
-    assert.ok(entry.includes(`"manifestDigest":"${digest.toString('hex', 0, 16)}"`))
+    assert.ok(entry.includes(`"manifestDigest":"${digest}"`))
   })
 
   for (const { document, what, bytes } of [
@@ -215,7 +222,7 @@ describe('the golden repository', () => {
       what: 'key slot',
       bytes: () => goldenFile(`sealed/${keySlotKey(goldenSlotIds.keyFile)}`),
     },
-    { document: 'pack', what: 'pack', bytes: () => goldenFile(`plain/${packKeys.incr}`) },
+    { document: 'pack', what: 'pack', bytes: () => goldenFile(`plain/${packKeyOf('plain', goldenIncr)}`) },
     { document: 'pack', what: 'index', bytes: printedIndex },
     { document: 'manifest', what: 'frame of entries', bytes: encodedEntries },
   ]) {
@@ -233,7 +240,7 @@ describe('the golden repository', () => {
 const goldenFile = (path: string): Uint8Array => readFileSync(join(goldenFolder, path))
 
 async function printedIndex(): Promise<Uint8Array> {
-  return encodePackIndex((await openPack(await openGolden('plain'), packKeys.incr)).units)
+  return encodePackIndex((await openPack(await openGolden('plain'), packKeyOf('plain', goldenIncr))).units)
 }
 
 /** The root key out of a slot for a key file. */

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import type { Extent, FileEntry } from '../repository/manifest-entry.ts'
 import type { PackReference } from '../repository/manifest-head.ts'
@@ -8,12 +9,14 @@ import { fromBytePath, type ScannedFile } from './scan.ts'
 const columns = { file: 0, offset: 1, length: 2, packNumber: 3, unit: 4, unitOffset: 5 } as const
 const columnCount = 6
 
+type StoredPack = Omit<PackReference, 'liveBytes'>
+
 /**
  * Collects what the workers report, in whatever order it comes, and gives for each file its extents in order. Bounded by
  * the number of runs: about 48 bytes for each MiB, or for each file.
  */
 export class CopiedFiles {
-  readonly #packs = new Map<number, PackReference>()
+  readonly #packs = new Map<number, StoredPack>()
   readonly #shortened = new Map<number, number>()
   readonly #vanished = new Set<number>()
   readonly #label: BackupLabel
@@ -42,7 +45,7 @@ export class CopiedFiles {
   }
 
   /** The packs in the order of their numbers, to which the extents' indexes refer. */
-  packTable(): readonly PackReference[] {
+  packTable(): readonly StoredPack[] {
     return [...this.#packs.values()].toSorted((one, other) => one.number - other.number)
   }
 
@@ -82,7 +85,12 @@ export class CopiedFiles {
     for (const run of order) {
       const length = Math.min(this.#cell(run, columns.length), sizeBytes - this.#cell(run, columns.offset))
       if (length <= 0) return
-      const pack = packIndexes.get(this.#cell(run, columns.packNumber))
+      const packNumber = this.#cell(run, columns.packNumber)
+      const pack = packIndexes.get(packNumber)
+      assert.ok(
+        pack !== undefined || packNumber === 0,
+        'a run in a pack that was never stored must not become zeros',
+      )
       const source =
         pack === undefined
           ? ({ kind: 'zeros' } as const)

@@ -2,7 +2,7 @@ import type { BackupLabel } from '../domain/backup-label.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readCatalogue } from '../repository/catalogue.ts'
 import type { Lease } from '../repository/lease.ts'
-import { packPrefix } from '../repository/object-keys.ts'
+import { manifestPrefix, packPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
 
 interface Discarded {
@@ -25,7 +25,7 @@ export async function discardPacks(
     const { backups } = await readCatalogue(repository, clusterId, cleaning)
     if (backups.some((backup) => backup.label === label)) return
     await lease.confirm()
-    for (const prefix of [packPrefix(clusterId, label), `${clusterId}/backup/${label}/`]) {
+    for (const prefix of [packPrefix(clusterId, label), manifestPrefix(clusterId, label)]) {
       const keys: string[] = []
       for await (const { key } of repository.store.list(prefix, cleaning)) keys.push(key)
       await repository.store.delete(keys, cleaning)

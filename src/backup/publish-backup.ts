@@ -45,7 +45,7 @@ export async function publishBackup(
     { repositories: [{ repository, cluster }] },
     context,
   )
-  const manifest = new ManifestWriter(repository, { clusterId: cluster.id, label }, context)
+  const manifest = new ManifestWriter(repository, { clusterId: cluster.id, label, revision: 1 }, context)
   const totals = { fileCount: 0, restoredBytes: 0 }
   for (const entry of entriesOf(copied)) {
     await manifest.add(entry)
@@ -56,6 +56,7 @@ export async function publishBackup(
   const backup = {
     label,
     type: 'full',
+    revision: 1,
     major: facts.version.major,
     timeline: started.timeline,
     startLsn: started.startLsn,

@@ -22,6 +22,8 @@ export interface BackupEntry {
   readonly storedBytes: number
   /** Pages whose checksum was wrong twice. Such a backup is kept, reported, and never the only one. */
   readonly damagedPageCount: number
+  /** Which of the backup's manifests counts: 1 unless its data was moved to other packs. */
+  readonly revision: number
   /** Keyed digest of the manifest's bytes, in hexadecimal: an entry names exactly one manifest. */
   readonly manifestDigest: string
 }
@@ -50,6 +52,7 @@ export function decodeBackupEntry(reader: RecordReader): BackupEntry {
     restoredBytes: reader.count('restoredBytes'),
     storedBytes: reader.count('storedBytes'),
     damagedPageCount: reader.count('damagedPageCount'),
+    revision: reader.count('revision'),
     manifestDigest: reader.string('manifestDigest'),
   }
 }

@@ -31,6 +31,7 @@ function backup(label: string): BackupEntry {
     restoredBytes: 2 ** 52,
     storedBytes: 10,
     damagedPageCount: 0,
+    revision: 1,
     manifestDigest: 'ab'.repeat(16),
   }
 }

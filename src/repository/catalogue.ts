@@ -10,8 +10,9 @@ import { encodeRecord, RecordReader } from './record.ts'
 import { refuseNewerFormat } from './repository-header.ts'
 
 /**
- * The newest catalogue entry of a cluster. Entries are numbered and never changed; each holds the whole list and the
- * digest of the one before it, so that reading takes one object and a list that was exchanged is noticed.
+ * The newest catalogue entry of a cluster. Entries are numbered and never changed; each holds the whole list, so
+ * that reading takes one object, and the digest of the entry before it, so that a whole reading of the catalogue can tell
+ * that none was exchanged.
  */
 export interface Catalogue {
   /** 0: nothing was ever listed. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
+import { keyedDigest } from '../codec/keyed-digest.ts'
+import { isOperationError } from '../domain/operation-error.ts'
 import { parseSystemIdentifier } from '../domain/system-identifier.ts'
 import { toWalSegmentSize } from '../domain/wal-segment.ts'
 import {
@@ -99,6 +101,40 @@ describe('a cluster record', () => {
 
     assert.deepEqual(await testClusterRecord(repository, context), created)
     assert.equal((await listClusters(repository, context)).length, 1)
+  })
+
+  test('is created once by many that try at once, for all of them', async () => {
+    const repository = await testRepository(context)
+    const created = await Promise.all(
+      Array.from({ length: 8 }, () => ensureCluster(repository, testCluster, context)),
+    )
+
+    const [record] = await listClusters(repository, context)
+    assert.equal((await listClusters(repository, context)).length, 1)
+    for (const one of created) assert.deepEqual(one, record)
+  })
+
+  test('refuses the loser of a race that has another system', async () => {
+    const repository = await testRepository(context)
+    const systemIdentifier = parseSystemIdentifier('7400000000000000002')
+    const results = await Promise.allSettled([
+      ensureCluster(repository, testCluster, context),
+      ensureCluster(repository, { ...testCluster, systemIdentifier }, context),
+    ])
+
+    assert.equal((await listClusters(repository, context)).length, 1)
+    const [failure, ...others] = results.filter((result) => result.status === 'rejected')
+    assert.equal(others.length, 0)
+    assert.ok(isOperationError(failure?.reason, 'cluster-mismatch'))
+  })
+
+  test('has an id that follows from its name and the repository, and tells nobody else', async () => {
+    const [one, other] = [await testRepository(context), await testRepository(context)]
+    const { id } = await testClusterRecord(one, context)
+
+    assert.equal(id, keyedDigest(one.keys.namesKey, Buffer.from('cluster main')).slice(0, 16))
+    assert.notEqual((await testClusterRecord(other, context)).id, id)
+    assert.notEqual((await ensureCluster(one, otherCluster, context)).id, id)
   })
 
   test('counts in its highest revision', async () => {

@@ -1,3 +1,4 @@
+import { keyedDigest } from '../codec/keyed-digest.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { parseSystemIdentifier, type SystemIdentifier } from '../domain/system-identifier.ts'
@@ -10,7 +11,7 @@ import { readObject, writeObject } from './sealed-store.ts'
 
 /** What a repository knows about one protected cluster. */
 export interface ClusterRecord {
-  /** 16 hexadecimal digits, random: the first part of the keys of everything that belongs to the cluster. */
+  /** 16 hexadecimal digits, a keyed digest of the name: the first part of the keys of everything that belongs to the cluster. */
   readonly id: string
   readonly name: string
   readonly systemIdentifier: SystemIdentifier
@@ -21,6 +22,7 @@ export interface ClusterRecord {
   readonly createdAtMs: number
 }
 
+const idLength = 16
 const recordName = /^([0-9a-f]{16})\/(\d{4,15})$/
 
 export type NewCluster = Pick<ClusterRecord, 'name' | 'systemIdentifier' | 'major' | 'walSegmentSize'>
@@ -39,15 +41,17 @@ export async function ensureCluster(
     assertSameCluster(known, cluster, repository.store.location)
     return known
   }
+  // The name decides the id, so of two that create the cluster at once only one can.
+  const digest = keyedDigest(repository.keys.namesKey, new TextEncoder().encode(`cluster ${cluster.name}`))
   const record: ClusterRecord = {
     ...cluster,
-    id: Buffer.from(randomBytes(8)).toString('hex'),
+    id: digest.slice(0, idLength),
     lineage: Buffer.from(randomBytes(16)).toString('hex'),
     createdAtMs: context.clock.now(),
   }
   const name = { kind: 'cluster', key: clusterRecordKey(record.id, 1) } as const
-  await writeObject(repository, { name, payload: encodeRecord(record) }, context)
-  return record
+  const answer = await writeObject(repository, { name, payload: encodeRecord(record) }, context)
+  return answer === 'created' ? record : ensureCluster(repository, cluster, context)
 }
 
 /** The record of the cluster with this name, or undefined. */

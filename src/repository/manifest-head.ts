@@ -13,6 +13,8 @@ export interface PackReference {
   readonly label: BackupLabel
   readonly number: number
   readonly sizeBytes: number
+  /** How many raw bytes of it this manifest refers to: tells which packs are mostly dead without reading the entries. */
+  readonly liveBytes: number
   /** The tag of the pack's index: another pack under the same key is noticed. */
   readonly indexTag: Uint8Array
 }
@@ -71,6 +73,7 @@ export function encodeManifestHead(head: ManifestHead): Uint8Array {
     writer.varint(labels.indexOf(pack.label))
     writer.varint(pack.number)
     writer.varint(pack.sizeBytes)
+    writer.varint(pack.liveBytes)
     writer.bytes(pack.indexTag)
   }
   return writer.finish()
@@ -81,7 +84,7 @@ export function decodeManifestHead(payload: Uint8Array, key: string): ManifestHe
   const record = RecordReader.decode(reader.bytes(reader.varint()), `manifest "${key}"`)
   refuseNewerFormat(record.count('version'), `reading manifest "${key}"`)
   const labels = record.records('packLabels').map((member) => member.parsed('label', parseBackupLabel))
-  const packs = Array.from({ length: reader.count(3 + indexTagBytes) }, (): PackReference => {
+  const packs = Array.from({ length: reader.count(4 + indexTagBytes) }, (): PackReference => {
     const label = labels[reader.varint()]
     if (label === undefined)
       throw new OperationError('damaged', `reading manifest "${key}": a pack has no label`)
@@ -89,6 +92,7 @@ export function decodeManifestHead(payload: Uint8Array, key: string): ManifestHe
       label,
       number: reader.varint(),
       sizeBytes: reader.varint(),
+      liveBytes: reader.varint(),
       indexTag: new Uint8Array(reader.bytes(indexTagBytes)),
     }
   })

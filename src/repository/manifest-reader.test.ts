@@ -28,8 +28,9 @@ import type { Repository } from './open-repository.ts'
 
 const context = testContext()
 const clusterId = sampleClusterId
-const headKey = manifestKey(clusterId, sampleLabel)
-const partKey = (part: number): string => manifestPartKey(clusterId, sampleLabel, part)
+const revision = { label: sampleLabel, revision: 1 } as const
+const headKey = manifestKey(clusterId, revision)
+const partKey = (part: number): string => manifestPartKey(clusterId, revision, part)
 const files = [sampleFile('a'), sampleFile('b')]
 
 async function bytesAt({ store }: Repository, key: string): Promise<Uint8Array> {
@@ -59,7 +60,7 @@ async function storeHead(repository: Repository, head: ManifestHead): Promise<Ma
   const { sealing, namesKey } = repository.keys
   const sealed = sealSingle(encodeManifestHead(head), { keys: sealing, kind: 'manifest', key: headKey })
   assert.equal(await repository.store.putIfAbsent(headKey, sealed), 'created')
-  return { clusterId, label: sampleLabel, manifestDigest: keyedDigest(namesKey, sealed) }
+  return { clusterId, ...revision, manifestDigest: keyedDigest(namesKey, sealed) }
 }
 
 /** A backup of parts with a good seal. */
@@ -197,30 +198,48 @@ for (const method of ['aes-256-gcm', 'none'] as const) {
       }
     })
 
-    test('is damaged when its head is that of another backup', async () => {
-      const repository = await open()
-      const { backup, ...head } = sampleHead()
-      const name = await storeHead(repository, {
-        ...head,
-        backup: { ...backup, label: olderLabel },
-        parts: [],
-      })
+    test('is damaged when its head is that of another backup or of another revision', async () => {
+      for (const { change, says } of [
+        { change: { label: olderLabel }, says: 'revision 1 of 20260219-153000F' },
+        { change: { revision: 2 }, says: 'revision 2 of 20260220-153000F' },
+      ]) {
+        const repository = await open()
+        const { backup, ...head } = sampleHead()
+        const name = await storeHead(repository, { ...head, backup: { ...backup, ...change }, parts: [] })
 
-      await assert.rejects(readManifestHead(repository, name, context), {
-        code: 'damaged',
-        message: /says that it is of backup 20260219-153000F/,
-      })
+        await assert.rejects(readManifestHead(repository, name, context), {
+          code: 'damaged',
+          message: new RegExp(`says that it is ${says}`),
+        })
+      }
     })
 
-    test('cannot be that of another cluster or backup moved here', async () => {
+    test('is read in the revision that is listed, also when there is a later one', async () => {
       const repository = await open()
-      const older = { clusterId, label: olderLabel }
+      const first = await storeManifest(repository, files, context)
+      const { backup, ...head } = sampleHead()
+      const later = { clusterId, label: sampleLabel, revision: 2 }
+      const writer = new ManifestWriter(repository, later, context)
+      const { digest } = await writer.finish({ ...head, backup: { ...backup, revision: 2 } })
+
+      assert.equal((await readManifest(repository, first, context)).length, 2)
+      assert.deepEqual(await readManifest(repository, { ...later, manifestDigest: digest }, context), [])
+      for (const mixed of [
+        { ...later, manifestDigest: first.manifestDigest },
+        { ...first, manifestDigest: digest },
+      ])
+        await assert.rejects(readManifestHead(repository, mixed, context), { code: 'damaged' })
+    })
+
+    test('cannot be that of another backup or revision moved here', async () => {
+      const repository = await open()
+      const older = { clusterId, label: olderLabel, revision: 1 }
       const writer = new ManifestWriter(repository, older, context)
       const { digest } = await writer.finish(sampleHead())
-      const bytes = await bytesAt(repository, manifestKey(clusterId, olderLabel))
+      const bytes = await bytesAt(repository, manifestKey(clusterId, older))
       await repository.store.putIfAbsent(headKey, bytes)
 
-      const name = { clusterId, label: sampleLabel, manifestDigest: digest }
+      const name = { clusterId, ...revision, manifestDigest: digest }
       await assert.rejects(readManifestHead(repository, name, context), { code: 'damaged' })
     })
   })

@@ -8,14 +8,13 @@ import type { RunContext } from '../domain/run-context.ts'
 import { decodeEntry, newEntryContext, type ManifestEntry } from './manifest-entry.ts'
 import { decodeManifestHead, type ManifestHead } from './manifest-head.ts'
 import { compareEntries } from './manifest-writer.ts'
-import { manifestKey, manifestPartKey } from './object-keys.ts'
+import { manifestKey, manifestPartKey, type ManifestRevision } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
 
 const largestFrameBytes = 64 * 1024 * 1024
 
-export interface ManifestName {
+export interface ManifestName extends ManifestRevision {
   readonly clusterId: string
-  readonly label: BackupLabel
   /** From the catalogue: the manifest must be this one. */
   readonly manifestDigest: string
 }
@@ -23,10 +22,10 @@ export interface ManifestName {
 /** The head of a listed backup's manifest. Throws `damaged` when it is absent, changed or not the one that was listed. */
 export async function readManifestHead(
   repository: Repository,
-  { clusterId, label, manifestDigest }: ManifestName,
+  { clusterId, label, revision, manifestDigest }: ManifestName,
   context: RunContext,
 ): Promise<ManifestHead> {
-  const key = manifestKey(clusterId, label)
+  const key = manifestKey(clusterId, { label, revision })
   const sealed = await repository.store.get(key, undefined, context)
   if (sealed === undefined) throw damaged(label, `its manifest "${key}" is missing`)
   const payload = openSingle(sealed, { keys: repository.keys.sealing, kind: 'manifest', key })
@@ -34,8 +33,11 @@ export async function readManifestHead(
     throw damaged(label, `its manifest "${key}" is not the one that was listed`)
   }
   const head = decodeManifestHead(payload, key)
-  if (head.backup.label === label) return head
-  throw damaged(label, `its manifest "${key}" says that it is of backup ${head.backup.label}`)
+  if (head.backup.label === label && head.backup.revision === revision) return head
+  throw damaged(
+    label,
+    `its manifest "${key}" says that it is revision ${head.backup.revision} of ${head.backup.label}`,
+  )
 }
 
 /** The entries of a manifest in their order, one frame in memory at a time. Throws `damaged`, before or on the way. */
@@ -46,7 +48,7 @@ export async function* readManifestEntries(
 ): AsyncGenerator<ManifestEntry> {
   let previous: ManifestEntry | undefined
   for (const [index, part] of head.parts.entries()) {
-    const key = manifestPartKey(clusterId, head.backup.label, index + 1)
+    const key = manifestPartKey(clusterId, head.backup, index + 1)
     const sealed = await repository.store.get(key, undefined, context)
     if (sealed === undefined) throw damaged(head.backup.label, `"${key}" is missing`)
     if (keyedDigest(repository.keys.namesKey, sealed) !== part.digest) {

@@ -16,15 +16,20 @@ import {
 } from '../../test/support/repository-samples.ts'
 import { testContext, testRepository } from '../../test/support/repository.ts'
 import { readManifest, storeManifest } from '../../test/support/sample-backup.ts'
-import type { ManifestEntry } from './manifest-entry.ts'
+import type { Extent, ManifestEntry } from './manifest-entry.ts'
 import { readManifestEntries, readManifestHead } from './manifest-reader.ts'
 import { ManifestWriter } from './manifest-writer.ts'
 import type { Repository } from './open-repository.ts'
 
 const context = testContext()
-const name = { clusterId: sampleClusterId, label: sampleLabel }
+const name = { clusterId: sampleClusterId, label: sampleLabel, revision: 1 }
 
 const bulkyPathBytes = 3000
+
+const from = (pack: number, length: number): Extent => ({
+  length,
+  source: { kind: 'unit', pack, unit: 0, offset: 0 },
+})
 
 /** Files with long, incompressible paths, so that few of them fill frames and parts. */
 function bulkyFiles(count: number): readonly ManifestEntry[] {
@@ -63,9 +68,9 @@ describe('ManifestWriter', () => {
     const stored = await storeManifest(repository, entries, context)
 
     assert.deepEqual(await keysBelow(repository, `${sampleClusterId}/backup/`), [
-      `${sampleClusterId}/backup/${sampleLabel}/manifest`,
-      `${sampleClusterId}/backup/${sampleLabel}/part-0001`,
-      `${sampleClusterId}/backup/${sampleLabel}/part-0002`,
+      `${sampleClusterId}/backup/${sampleLabel}/0001/manifest`,
+      `${sampleClusterId}/backup/${sampleLabel}/0001/part-0001`,
+      `${sampleClusterId}/backup/${sampleLabel}/0001/part-0002`,
     ])
     const read = await readManifest(repository, stored, context)
     assert.equal(read.length, entries.length)
@@ -103,7 +108,7 @@ describe('ManifestWriter', () => {
       await assert.rejects(storeManifest({ ...repository, store }, [sampleFile('a')], context), /killed/)
 
       const keys = await keysBelow(repository, `${sampleClusterId}/`)
-      assert.deepEqual(keys, call === 1 ? [] : [`${sampleClusterId}/backup/${sampleLabel}/part-0001`])
+      assert.deepEqual(keys, call === 1 ? [] : [`${sampleClusterId}/backup/${sampleLabel}/0001/part-0001`])
     }
   })
 
@@ -146,12 +151,41 @@ describe('ManifestWriter', () => {
     assert.deepEqual(comparable(await readManifest(repository, stored, context)), comparable(entries))
   })
 
+  test('counts of each pack the raw bytes that the entries refer to, over all frames', async () => {
+    const filler = bulkyFiles(1000)
+    const repository = await testRepository(context)
+    const stored = await storeManifest(
+      repository,
+      inOrder([
+        { kind: 'directory', root: 0, path: bytesOf(''), owner: 0, mode: 0o700 },
+        ...filler,
+        sampleFile('a', { root: 7, sizeBytes: 0 }),
+        sampleFile('b', { root: 7, sizeBytes: 111, extents: [from(3, 100), from(1, 10), from(3, 1)] }),
+        sampleFile('c', {
+          root: 7,
+          sizeBytes: 2 ** 40 + 5,
+          extents: [{ length: 2 ** 40, source: { kind: 'zeros' } }, from(1, 5)],
+        }),
+      ]),
+      context,
+    )
+
+    const { packs } = await readManifestHead(repository, stored, context)
+    assert.deepEqual(
+      packs.map(({ liveBytes }) => liveBytes),
+      [filler.length * 8192, 15, 0, 101, 0],
+    )
+  })
+
   test('keeps the head as it was given', async () => {
     const repository = await testRepository(context)
     const stored = await storeManifest(repository, [sampleFile('a')], context)
     const { parts, ...head } = await readManifestHead(repository, stored, context)
 
-    assert.deepEqual(comparable(head), comparable(sampleHead()))
+    const packs = sampleHead().packs.map((pack, index) =>
+      Object.assign(pack, { liveBytes: index === 0 ? 8192 : 0 }),
+    )
+    assert.deepEqual(comparable(head), comparable(sampleHead({ packs })))
     assert.equal(parts.length, 1)
     const clusterId = sampleClusterId
     const entries = readManifestEntries(repository, { clusterId, head: { ...head, parts } }, context)

@@ -3,12 +3,16 @@ import { BinaryWriter } from '../codec/binary-writer.ts'
 import { packPayload } from '../codec/compression.ts'
 import { keyedDigest } from '../codec/keyed-digest.ts'
 import { createObjectSealer, sealSingle, type ObjectSealer } from '../codec/sealed-object.ts'
-import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { encodeEntry, newEntryContext, type ManifestEntry } from './manifest-entry.ts'
-import { encodeManifestHead, type ManifestHead, type ManifestPart } from './manifest-head.ts'
-import { manifestKey, manifestPartKey } from './object-keys.ts'
+import { encodeEntry, newEntryContext, type Extent, type ManifestEntry } from './manifest-entry.ts'
+import {
+  encodeManifestHead,
+  type ManifestHead,
+  type ManifestPart,
+  type PackReference,
+} from './manifest-head.ts'
+import { manifestKey, manifestPartKey, type ManifestRevision } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
 
 /** A frame of entries is closed when it reaches this much; a reader holds one frame at a time. */
@@ -16,6 +20,11 @@ const frameTargetBytes = 1024 * 1024
 /** A part object is closed when it reaches this much. */
 const partTargetBytes = 16 * 1024 * 1024
 const compressionLevel = 3
+
+/** A head as the writer is given it: what follows from the entries is filled in. */
+export type UnfinishedHead = Omit<ManifestHead, 'parts' | 'packs'> & {
+  readonly packs: readonly Omit<PackReference, 'liveBytes'>[]
+}
 
 interface OpenPart {
   readonly sealer: ObjectSealer
@@ -32,7 +41,9 @@ interface OpenPart {
 export class ManifestWriter {
   readonly #repository: Repository
   readonly #clusterId: string
-  readonly #label: BackupLabel
+  readonly #manifest: ManifestRevision
+  /** By index into the pack table. */
+  readonly #liveBytes: number[] = []
   readonly #context: RunContext
   readonly #parts: ManifestPart[] = []
   #frame = new BinaryWriter()
@@ -42,12 +53,12 @@ export class ManifestWriter {
 
   constructor(
     repository: Repository,
-    { clusterId, label }: { clusterId: string; label: BackupLabel },
+    { clusterId, label, revision }: ManifestRevision & { readonly clusterId: string },
     context: RunContext,
   ) {
     this.#repository = repository
     this.#clusterId = clusterId
-    this.#label = label
+    this.#manifest = { label, revision }
     this.#context = context
   }
 
@@ -59,21 +70,29 @@ export class ManifestWriter {
     )
     this.#last = { root: entry.root, path: entry.path }
     encodeEntry(this.#frame, entry, this.#entryContext)
+    if (entry.kind === 'file') this.#countLiveBytes(entry.extents)
     if (this.#frame.length >= frameTargetBytes) await this.#closeFrame()
   }
 
   /** Stores the rest and then the head. Gives the manifest's digest, for the catalogue, and what it added to the store. */
-  async finish(head: Omit<ManifestHead, 'parts'>): Promise<{ digest: string; storedBytes: number }> {
+  async finish(head: UnfinishedHead): Promise<{ digest: string; storedBytes: number }> {
     await this.#closeFrame()
     await this.#closePart()
-    const key = manifestKey(this.#clusterId, this.#label)
-    const payload = encodeManifestHead({ ...head, parts: this.#parts })
+    const key = manifestKey(this.#clusterId, this.#manifest)
+    const packs = head.packs.map((pack, index) => ({ ...pack, liveBytes: this.#liveBytes[index] ?? 0 }))
+    const payload = encodeManifestHead({ ...head, packs, parts: this.#parts })
     const sealed = sealSingle(payload, { keys: this.#repository.keys.sealing, kind: 'manifest', key })
     await this.#store(key, sealed)
     const partBytes = this.#parts.reduce((sum, part) => sum + part.sizeBytes, 0)
     return {
       digest: keyedDigest(this.#repository.keys.namesKey, sealed),
       storedBytes: sealed.length + partBytes,
+    }
+  }
+
+  #countLiveBytes(extents: readonly Extent[]): void {
+    for (const { length, source } of extents) {
+      if (source.kind === 'unit') this.#liveBytes[source.pack] = (this.#liveBytes[source.pack] ?? 0) + length
     }
   }
 
@@ -91,7 +110,7 @@ export class ManifestWriter {
   }
 
   #openPart(pending: Uint8Array): OpenPart {
-    const key = manifestPartKey(this.#clusterId, this.#label, this.#parts.length + 1)
+    const key = manifestPartKey(this.#clusterId, this.#manifest, this.#parts.length + 1)
     const sealer = createObjectSealer({ keys: this.#repository.keys.sealing, kind: 'manifest-part', key })
     return { sealer, chunks: [sealer.header], sizeBytes: sealer.header.length, pending }
   }
@@ -110,7 +129,7 @@ export class ManifestWriter {
     this.#sealPending(true)
     const bytes = Buffer.concat(this.#part.chunks)
     this.#part = undefined
-    const key = manifestPartKey(this.#clusterId, this.#label, this.#parts.length + 1)
+    const key = manifestPartKey(this.#clusterId, this.#manifest, this.#parts.length + 1)
     await this.#store(key, bytes)
     const digest = keyedDigest(this.#repository.keys.namesKey, bytes)
     this.#parts.push({ sizeBytes: bytes.length, digest })
@@ -120,7 +139,7 @@ export class ManifestWriter {
     if ((await this.#repository.store.putIfAbsent(key, bytes, this.#context)) === 'created') return
     throw new OperationError(
       'busy',
-      `writing the manifest of backup ${this.#label}: "${key}" exists already`,
+      `writing the manifest of backup ${this.#manifest.label}: "${key}" exists already`,
       {
         hint: 'Another backup took the same label; run the command again.',
       },

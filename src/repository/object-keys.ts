@@ -46,11 +46,25 @@ export interface PackName {
   readonly number: number
 }
 
-export const manifestKey = (clusterId: string, label: BackupLabel): string =>
-  `${clusterId}/backup/${label}/manifest`
+/** Where the manifests of a backup are, all revisions of them. */
+export const manifestPrefix = (clusterId: string, label: BackupLabel): string =>
+  `${clusterId}/backup/${label}/`
 
-export const manifestPartKey = (clusterId: string, label: BackupLabel, part: number): string =>
-  `${clusterId}/backup/${label}/part-${pad(part, 4)}`
+export const manifestKey = (clusterId: string, { label, revision }: ManifestRevision): string =>
+  `${manifestPrefix(clusterId, label)}${pad(revision, 4)}/manifest`
+
+export const manifestPartKey = (
+  clusterId: string,
+  { label, revision }: ManifestRevision,
+  part: number,
+): string => `${manifestPrefix(clusterId, label)}${pad(revision, 4)}/part-${pad(part, 4)}`
+
+/** A backup's manifest is never changed: when its data moves to other packs, it gets another one. */
+export interface ManifestRevision {
+  readonly label: BackupLabel
+  /** 1 when the backup is taken. The catalogue says which one counts. */
+  readonly revision: number
+}
 
 /** Where a cluster's archived WAL is; the layout below it belongs to the archive. */
 export const walPrefix = (clusterId: string): string => `${clusterId}/wal/`

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { packPayload } from '../codec/compression.ts'
-import { createObjectSealer, type SealingKeys } from '../codec/sealed-object.ts'
+import { packPayload, unpackPayload } from '../codec/compression.ts'
+import { createObjectSealer, ObjectOpener, type SealingKeys } from '../codec/sealed-object.ts'
 import {
   anyMutation,
   anyUnit,
@@ -16,7 +16,7 @@ import {
 } from '../../test/support/repository-samples.ts'
 import { testContext, testRepository } from '../../test/support/repository.ts'
 import { buildPack } from '../../test/support/sample-packs.ts'
-import { encodePackIndex } from './pack-index.ts'
+import { decodePackIndex, encodePackIndex } from './pack-index.ts'
 import { PackReader } from './pack-reader.ts'
 
 const context = testContext()
@@ -36,19 +36,25 @@ function readWhole(bytes: Uint8Array, source: { keys: SealingKeys; key: string }
   return comparable(reader.units.map(({ pieces }, number) => ({ pieces, raw: reader.unit(number) })))
 }
 
+interface ForgedPack {
+  readonly keys: SealingKeys
+  readonly indexLength?: number
+  readonly unitCount?: number
+}
+
 /** A pack with a good seal around frames and a trailer that PackWriter would not write. */
 function sealPack(
   frames: readonly Uint8Array[],
-  { keys, indexLength }: { keys: SealingKeys; indexLength?: (length: number) => number },
+  { keys, indexLength, unitCount = frames.length - 1 }: ForgedPack,
 ): Uint8Array {
   const sealer = createObjectSealer({ keys, kind: 'pack', key })
   const sealed = frames.map((raw, index) =>
     Buffer.concat(sealer.sealFrame(packPayload(raw, 0), index === frames.length - 1)),
   )
-  const trailer = Buffer.alloc(8)
-  const length = sealed.at(-1)?.length ?? 0
-  trailer.writeUInt32LE(indexLength?.(length) ?? length)
-  trailer.write('HFPX', 4)
+  const trailer = Buffer.alloc(12)
+  trailer.writeUInt32LE(indexLength ?? sealed.at(-1)?.length ?? 0)
+  trailer.writeUInt32LE(unitCount, 4)
+  trailer.write('HFPX', 8)
   return Uint8Array.from(Buffer.concat([sealer.header, ...sealed, trailer]))
 }
 
@@ -83,7 +89,7 @@ for (const method of ['aes-256-gcm', 'none'] as const) {
         const cut = bytes.slice(0, length)
         assert.throws(() => readWhole(cut, { keys, key }), { code: 'damaged' }, `${length} bytes`)
       }
-      for (const appended of [new Uint8Array(1), new Uint8Array(8), bytes.slice(-8), bytes.slice(32)]) {
+      for (const appended of [new Uint8Array(1), new Uint8Array(12), bytes.slice(-12), bytes.slice(32)]) {
         assert.throws(() => readWhole(Buffer.concat([bytes, appended]), { keys, key }), { code: 'damaged' })
       }
     })
@@ -118,9 +124,40 @@ for (const method of ['aes-256-gcm', 'none'] as const) {
     test('is damaged when its trailer says another length of the index, whatever it is', () => {
       const frames = [bytesOf('a unit'), encodePackIndex([])]
       for (const indexLength of [0, 1, 19, 20, 2 ** 16, 2 ** 31, 2 ** 32 - 1]) {
-        const bytes = sealPack(frames, { keys, indexLength: () => indexLength })
+        const bytes = sealPack(frames, { keys, indexLength })
         assert.throws(() => readWhole(bytes, { keys, key }), { code: 'damaged' }, `${indexLength}`)
       }
+    })
+
+    test('is damaged when its trailer says another number of units, whatever it is', () => {
+      const raw = bytesOf('a unit')
+      const piece = { root: 0, path: raw, offset: 0, length: raw.length, blockHashes: new BigUint64Array(1) }
+      const index = encodePackIndex([
+        { frameOffset: 32, frameLength: raw.length + overhead, pieces: [piece] },
+      ])
+      assert.doesNotThrow(() => readWhole(sealPack([raw, index], { keys, unitCount: 1 }), { keys, key }))
+      for (const unitCount of [0, 2, 257, 2 ** 16, 2 ** 31, 2 ** 32 - 1]) {
+        const bytes = sealPack([raw, index], { keys, unitCount })
+        assert.throws(() => readWhole(bytes, { keys, key }), { code: 'damaged' }, `${unitCount}`)
+      }
+    })
+
+    test('gives up its index to whoever has its header and its end alone', () => {
+      const { bytes, indexTag } = buildPack(samples, { keys, key })
+      const trailer = Buffer.from(bytes.slice(-12))
+      const [indexLength, unitCount] = [trailer.readUInt32LE(), trailer.readUInt32LE(4)]
+      const opener = new ObjectOpener(bytes.slice(0, 32), { keys, kind: 'pack', key })
+      const frame = bytes.slice(-12 - indexLength, -12)
+      const index = unpackPayload(opener.openFrame(frame, unitCount, true))
+      const units = decodePackIndex(index, {
+        key,
+        firstFrameOffset: 32,
+        framesEnd: bytes.length - 12 - indexLength,
+      })
+
+      assert.equal(trailer.toString('latin1', 8), 'HFPX')
+      assert.deepEqual(frame.slice(-16), indexTag)
+      assert.deepEqual(comparable(units), comparable(new PackReader(bytes, { keys, key }).units))
     })
 
     test('is damaged when its index does not fit its frames, although the seal is good', () => {
@@ -181,7 +218,7 @@ for (const method of ['aes-256-gcm', 'none'] as const) {
 
     test('is told from arbitrary bytes (X1)', () => {
       const { bytes } = buildPack(samples, { keys, key })
-      const ends = [new Uint8Array(), bytes.slice(-8)]
+      const ends = [new Uint8Array(), bytes.slice(-12)]
       fc.assert(
         fc.property(fc.uint8Array({ maxLength: 200 }), fc.constantFrom(...ends), (noise, end) => {
           const foreign = Uint8Array.from(Buffer.concat([bytes.subarray(0, 32), noise, end]))

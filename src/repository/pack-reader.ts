@@ -25,15 +25,9 @@ export class PackReader {
 
   constructor(bytes: Uint8Array, { keys, key }: PackSource) {
     this.#bytes = bytes
-    const indexEnd = bytes.length - packTrailerBytes
-    const indexOffset = indexEnd - readIndexLength(bytes, key)
-    if (indexOffset < sealedHeaderBytes)
-      throw new OperationError('damaged', `reading pack "${key}": its end is cut off`)
+    const { indexOffset, indexEnd, unitCount } = readTrailer(bytes, key)
     this.#opener = new ObjectOpener(bytes.subarray(0, sealedHeaderBytes), { keys, kind: 'pack', key })
     this.indexTag = bytes.slice(indexEnd - tagBytes, indexEnd)
-    // The index must be opened as the frame behind the last unit, whose number only the index tells: the frames before
-    // it are counted by their length fields, and the seal proves the count.
-    const unitCount = countFrames(bytes, indexOffset, key)
     const payload = this.#opener.openFrame(bytes.subarray(indexOffset, indexEnd), unitCount, true)
     this.units = decodePackIndex(unpackPayload(payload, largestIndexBytes, `the index of pack "${key}"`), {
       key,
@@ -59,24 +53,22 @@ export class PackReader {
   }
 }
 
-function readIndexLength(bytes: Uint8Array, key: string): number {
-  const trailer = new DataView(bytes.buffer, bytes.byteOffset + Math.max(0, bytes.length - packTrailerBytes))
-  const isPack =
-    bytes.length > sealedHeaderBytes + packTrailerBytes && trailer.getUint32(4, true) === packTrailerMagic
-  if (!isPack)
-    throw new OperationError('damaged', `reading pack "${key}": expected a pack, found its end missing`)
-  return trailer.getUint32(0, true)
+interface Trailer {
+  readonly indexOffset: number
+  readonly indexEnd: number
+  readonly unitCount: number
 }
 
-function countFrames(bytes: Uint8Array, indexOffset: number, key: string): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  let offset = sealedHeaderBytes
-  let count = 0
-  while (offset < indexOffset) {
-    offset += 4 + view.getUint32(offset, true)
-    count += 1
+/** The trailer is not sealed; the index opens only where and under the number that it really has. */
+function readTrailer(bytes: Uint8Array, key: string): Trailer {
+  const indexEnd = bytes.length - packTrailerBytes
+  const trailer = new DataView(bytes.buffer, bytes.byteOffset + Math.max(0, indexEnd))
+  if (indexEnd <= sealedHeaderBytes || trailer.getUint32(8, true) !== packTrailerMagic) {
+    throw new OperationError('damaged', `reading pack "${key}": expected a pack, found its end missing`)
   }
-  if (offset !== indexOffset)
-    throw new OperationError('damaged', `reading pack "${key}": its units do not end where its index begins`)
-  return count
+  const indexOffset = indexEnd - trailer.getUint32(0, true)
+  if (indexOffset < sealedHeaderBytes) {
+    throw new OperationError('damaged', `reading pack "${key}": its end is cut off`)
+  }
+  return { indexOffset, indexEnd, unitCount: trailer.getUint32(4, true) }
 }

@@ -6,15 +6,18 @@ import { encodePackIndex, piecesLength, type Piece, type Unit } from './pack-ind
 /** A unit holds at most this much: what a worker reads, compresses and seals at once. */
 export const largestUnitBytes = 1024 * 1024
 
-/** Ends a pack: the length of the index frame, then these four bytes. */
+/** Ends a pack: the length of the index frame, the number of units, then these four bytes. */
 export const packTrailerMagic = 0x58_50_46_48 // "HFPX" read as a little-endian u32
-export const packTrailerBytes = 8
+export const packTrailerBytes = 12
 
 /** A pack is finished when it reaches this size, so that objects stay well under the largest one. */
 const packTargetBytes = 16 * 1024 * 1024
 
-/** How much memory a pack writer needs to hold a pack of the target size, the unit that passes it, and the index. */
-export const packBufferBytes = packTargetBytes + 2 * largestUnitBytes
+/**
+ * How much memory a pack writer needs: a pack of the target size, the unit that passes it, and what that adds to the
+ * index, whose pieces have at most this many bytes of paths.
+ */
+export const packBufferBytes = packTargetBytes + 3 * largestUnitBytes
 
 interface PackWriterOptions {
   readonly buffer: Uint8Array
@@ -30,7 +33,6 @@ export interface FinishedPack {
   readonly unitCount: number
 }
 
-const framePrefixBytes = 4
 const tagBytes = 16
 
 /**
@@ -81,7 +83,8 @@ export class PackWriter {
     const indexTag = this.#buffer.slice(this.#used - tagBytes, this.#used)
     const trailer = new DataView(new ArrayBuffer(packTrailerBytes))
     trailer.setUint32(0, this.#used - indexOffset, true)
-    trailer.setUint32(framePrefixBytes, packTrailerMagic, true)
+    trailer.setUint32(4, this.#units.length, true)
+    trailer.setUint32(8, packTrailerMagic, true)
     this.#append(new Uint8Array(trailer.buffer))
     return { sizeBytes: this.#used, indexTag, unitCount: this.#units.length }
   }

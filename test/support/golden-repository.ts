@@ -30,8 +30,10 @@ export const goldenKeyFile: Unlocker = { kind: 'key-file', secret: bytesOf('0123
 export const goldenPassphrase: Unlocker = { kind: 'passphrase', passphrase: 'correct horse battery staple' }
 export const goldenSlotIds = { keyFile: '0000000000000001', passphrase: '0000000000000002' } as const
 
-export const goldenCluster: ClusterRecord = {
-  id: '00c1000000000001',
+/** Derived from the repository's keys and the cluster's name. */
+const goldenClusterIds = { sealed: '304e1d9c43e555ea', plain: '34af7bb1aa631edb' } as const
+
+const cluster = {
   name: 'main',
   systemIdentifier: parseSystemIdentifier('7400000000000000001'),
   lineage: '0123456789abcdef0123456789abcdef',
@@ -39,6 +41,8 @@ export const goldenCluster: ClusterRecord = {
   walSegmentSize: toWalSegmentSize(16 * 1024 * 1024),
   createdAtMs: goldenCreatedAtMs + 1000,
 }
+
+export const goldenCluster = (name: GoldenName): ClusterRecord => ({ id: goldenClusterIds[name], ...cluster })
 
 export const goldenFull = parseBackupLabel('20260219-153000F')
 export const goldenIncr = parseBackupLabel('20260220-160000I')
@@ -130,7 +134,10 @@ export const goldenEntries: readonly ManifestEntry[] = [
   },
 ]
 
-export function goldenHead(packs: readonly PackReference[]): Omit<ManifestHead, 'parts'> {
+/** How much of each pack `goldenEntries` refer to. */
+const goldenLiveBytes = [3 + 8192, 8192 + 18] as const
+
+export function goldenHead(packs: readonly Omit<PackReference, 'liveBytes'>[]): Omit<ManifestHead, 'parts'> {
   return {
     backup: {
       label: goldenIncr,
@@ -145,10 +152,11 @@ export function goldenHead(packs: readonly PackReference[]): Omit<ManifestHead, 
       restoredBytes: 1_064_981,
       storedBytes: 4711,
       damagedPageCount: 2,
+      revision: 1,
     },
-    systemIdentifier: goldenCluster.systemIdentifier,
+    systemIdentifier: cluster.systemIdentifier,
     hasDataChecksums: true,
-    walSegmentSize: goldenCluster.walSegmentSize,
+    walSegmentSize: cluster.walSegmentSize,
     serverVersion: '18.4',
     backupLabelFile: bytesOf('START WAL LOCATION: 1/2000028 (file 0000000A0000000100000002)\n'),
     tablespaceMap: bytesOf('16400 /srv/fast\n'),
@@ -157,7 +165,7 @@ export function goldenHead(packs: readonly PackReference[]): Omit<ManifestHead, 
       { oid: 16_401, name: 'inside', location: undefined },
     ],
     owners: ['postgres:postgres', 'root:postgres'],
-    packs,
+    packs: packs.map((pack, index) => ({ ...pack, liveBytes: goldenLiveBytes[index] ?? 0 })),
   }
 }
 

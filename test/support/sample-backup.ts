@@ -19,7 +19,7 @@ export async function storeManifest(
   entries: Iterable<ManifestEntry>,
   context: RunContext,
 ): Promise<StoredManifest> {
-  const name = { clusterId: sampleClusterId, label: sampleLabel }
+  const name = { clusterId: sampleClusterId, label: sampleLabel, revision: 1 }
   const writer = new ManifestWriter(repository, name, context)
   for (const entry of entries) await writer.add(entry)
   const { digest, storedBytes } = await writer.finish(sampleHead())
