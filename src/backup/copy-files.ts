@@ -41,6 +41,8 @@ export class FileCopier implements AsyncDisposable {
   readonly #context: RunContext
   readonly #lanes: readonly Lane[]
   readonly #rate: RateLimit
+  /** Ends what is under way when this is disposed of, or when one lane fails. */
+  readonly #ending = new AbortController()
   #packNumber = 0
 
   constructor(
@@ -58,8 +60,7 @@ export class FileCopier implements AsyncDisposable {
 
   /** Runs the tasks on all workers. `report` is told of every task's bytes. When one fails, all stop. */
   async run(tasks: Iterator<CopyTask>, report: (bytes: number) => void): Promise<void> {
-    const failing = new AbortController()
-    const signal = AbortSignal.any([this.#context.signal, failing.signal])
+    const signal = AbortSignal.any([this.#context.signal, this.#ending.signal])
     const runLane = async (lane: Lane): Promise<void> => {
       for (let next = tasks.next(); next.done !== true; next = tasks.next()) {
         await this.#rate.take(next.value.bytes, signal)
@@ -71,16 +72,16 @@ export class FileCopier implements AsyncDisposable {
       try {
         await runLane(lane)
       } catch (error) {
-        failing.abort(error) // the other lanes end with this very error
+        this.#ending.abort(error) // the other lanes end with this very error
         throw error
       }
     })
-    await allOrNone(work)
+    await afterAll(work)
   }
 
   /** Finishes and stores the packs that are still being built. Nothing can be copied after that. */
   async finish(): Promise<void> {
-    await allOrNone(
+    await afterAll(
       this.#lanes.map(async (lane) => {
         this.#take(lane, await lane.pool.run({ kind: 'finish' }, this.#context))
         await lane.storing
@@ -88,8 +89,11 @@ export class FileCopier implements AsyncDisposable {
     )
   }
 
+  /** When it resolves, nothing is read or stored any more: what was stored can be discarded for good. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.pool[Symbol.asyncDispose]()))
+    this.#ending.abort(new OperationError('cancelled', 'the copying was given up'))
+    await Promise.all(this.#lanes.map(({ pool }) => pool[Symbol.asyncDispose]()))
+    await Promise.allSettled(this.#lanes.map(({ storing }) => storing))
   }
 
   async #copy(lane: Lane, task: CopyTask, signal: AbortSignal): Promise<void> {
@@ -114,7 +118,8 @@ export class FileCopier implements AsyncDisposable {
     const { clusterId, label } = this.#options
     const key = packKey(clusterId, { label, number: pack.packNumber })
     const bytes = new Uint8Array(lane.buffers[pack.buffer], 0, pack.sizeBytes)
-    if ((await this.#repository.store.putIfAbsent(key, bytes, this.#context)) === 'exists') {
+    const signal = AbortSignal.any([this.#context.signal, this.#ending.signal])
+    if ((await this.#repository.store.putIfAbsent(key, bytes, { signal })) === 'exists') {
       throw new OperationError('busy', `storing a pack of backup ${label}: "${key}" exists already`, {
         hint: 'Another backup took the same label; run the command again.',
       })
@@ -150,7 +155,7 @@ function openLane(repository: Repository, scan: Scan, options: CopyOptions): Lan
 }
 
 /** Waits for all, so that nothing runs on behind an error; then throws the first lane's. */
-async function allOrNone(work: readonly Promise<void>[]): Promise<void> {
+async function afterAll(work: readonly Promise<void>[]): Promise<void> {
   const results = await Promise.allSettled(work)
   for (const result of results) if (result.status === 'rejected') throw result.reason
 }
