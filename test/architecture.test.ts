@@ -41,7 +41,8 @@ const restricted: readonly { what: string; pattern: RegExp; homes: readonly stri
   { what: 'the console', pattern: /\bconsole\.|\bprocess\.std(out|err)\b/, homes: ['src/cli/'] },
   {
     what: 'randomness',
-    pattern: /\bMath\.random\(|\b(?:randomBytes|randomUUID|randomInt|randomFill\w*)\b[^}]*\} from 'node:crypto'/,
+    pattern:
+      /\bMath\.random\(|\b(?:randomBytes|randomUUID|randomInt|randomFill\w*)\b[^}]*\} from 'node:crypto'/,
     homes: ['src/platform/random.ts'],
   },
   { what: 'worker threads', pattern: /from 'node:worker_threads'/, homes: ['src/platform/', '-worker.ts'] },

@@ -31,7 +31,7 @@ const run = (fileIndex: number, offset: number, length: number): StoredRun => ({
 const pack = (packNumber: number) =>
   ({ packNumber, buffer: 0, sizeBytes: 1, indexTag: new Uint8Array(16) }) as const
 
-const report = (runs: readonly StoredRun[]) => ({ runs, shortened: [], vanished: [] })
+const report = (runs: readonly StoredRun[]) => ({ runs, resized: [], vanished: [] })
 
 function copied(...packNumbers: readonly number[]): CopiedFiles {
   const files = new CopiedFiles(label)
@@ -74,8 +74,8 @@ describe('CopiedFiles', () => {
 
   test('cuts a file that was truncated while it was read, at the shortest end that was seen (R8)', () => {
     const files = copied(7)
-    files.add({ ...report([run(0, 200, 100)]), shortened: [{ file: 0, sizeBytes: 350 }] })
-    files.add({ ...report([run(0, 0, 100), run(0, 100, 50)]), shortened: [{ file: 0, sizeBytes: 150 }] })
+    files.add({ ...report([run(0, 200, 100)]), resized: [{ file: 0, sizeBytes: 350 }] })
+    files.add({ ...report([run(0, 0, 100), run(0, 100, 50)]), resized: [{ file: 0, sizeBytes: 150 }] })
     const [entry] = files.entries([file('a', 400)], none)
 
     assert.equal(entry?.sizeBytes, 150)

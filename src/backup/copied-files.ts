@@ -17,7 +17,8 @@ type StoredPack = Omit<PackReference, 'liveBytes'>
  */
 export class CopiedFiles {
   readonly #packs = new Map<number, StoredPack>()
-  readonly #shortened = new Map<number, number>()
+  /** Files that ended elsewhere than the scan said: the shortest end that was seen. */
+  readonly #resized = new Map<number, number>()
   readonly #vanished = new Set<number>()
   readonly #label: BackupLabel
   #runs = new Float64Array(columnCount * 4096)
@@ -27,10 +28,10 @@ export class CopiedFiles {
     this.#label = label
   }
 
-  add({ runs, shortened, vanished }: Pick<CopyResponse, 'runs' | 'shortened' | 'vanished'>): void {
+  add({ runs, resized, vanished }: Pick<CopyResponse, 'runs' | 'resized' | 'vanished'>): void {
     for (const run of runs) this.#addRun(run)
-    for (const { file, sizeBytes } of shortened) {
-      this.#shortened.set(file, Math.min(sizeBytes, this.#shortened.get(file) ?? Infinity))
+    for (const { file, sizeBytes } of resized) {
+      this.#resized.set(file, Math.min(sizeBytes, this.#resized.get(file) ?? Infinity))
     }
     for (const file of vanished) this.#vanished.add(file)
   }
@@ -62,7 +63,7 @@ export class CopiedFiles {
       while (next < order.length && this.#cell(order[next] ?? 0, columns.file) === index) next += 1
       if (this.#vanished.has(index)) continue
       const { root, path, mode, owner, modifiedAtMs } = file
-      const sizeBytes = this.#shortened.get(index) ?? file.sizeBytes
+      const sizeBytes = this.#resized.get(index) ?? file.sizeBytes
       yield {
         kind: 'file',
         root,

@@ -1,10 +1,12 @@
-import { join } from 'node:path'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { StartedBackup } from '../postgres/backup-session.ts'
+import { connect } from '../postgres/connection.ts'
+import type { Conninfo } from '../postgres/conninfo.ts'
 import { readControlFile } from '../postgres/control-file.ts'
-import type { ServerFacts } from '../postgres/server-facts.ts'
+import { readTablespaces, type ServerFacts, type Tablespace } from '../postgres/server-facts.ts'
+import { controlFileOf, refuseIdleDataDirectory } from './check-data-directory.ts'
 import { FileCopier } from './copy-files.ts'
 import { isControlFile, planCopyTasks, type CopyTask } from './copy-task.ts'
 import { recheckPages } from './recheck-pages.ts'
@@ -32,15 +34,17 @@ export interface CopiedCluster extends AsyncDisposable {
  * cluster cannot do without was gone, or anything could not be read.
  */
 export async function copyCluster(
-  { request, facts, label }: CopyClusterRequest,
+  { request, facts, label, started }: CopyClusterRequest,
   { repository, cluster }: BackupTools,
   context: RunContext,
 ): Promise<CopiedCluster> {
+  const { dataDirectory, version, catalogVersion } = facts
+  await refuseIdleDataDirectory({ dataDirectory, started }, context)
   const scan = await scanDataDirectory(
     {
-      dataDirectory: facts.dataDirectory,
-      tablespaceVersionFolder: `PG_${facts.version.major}_${facts.catalogVersion}`,
-      tablespaces: facts.tablespaces,
+      dataDirectory,
+      tablespaceVersionFolder: `PG_${version.major}_${catalogVersion}`,
+      tablespaces: await readTablespacesNow(request.conninfo, context),
       links: request.links,
     },
     context,
@@ -51,7 +55,12 @@ export async function copyCluster(
   const copier = opened.use(new FileCopier({ repository, scan, options }, context))
   await copier.run(planCopyTasks(scan, facts.hasDataChecksums), progressOf(scan, context))
   const damagedPages = await recheckPages(
-    { scan, suspects: copier.suspects, blockHashSeed: repository.keys.blockHashSeed },
+    {
+      scan,
+      suspects: copier.suspects,
+      blockHashSeed: repository.keys.blockHashSeed,
+      startLsn: started.startLsn,
+    },
     context,
   )
   refuseVanishedFiles(scan, copier.copied)
@@ -59,6 +68,12 @@ export async function copyCluster(
   await copier.finish()
   const owned = opened.move()
   return { scan, copier, damagedPages, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+/** After the start of the backup: one made before it, but after somebody asked, would be missed, and the WAL has it not. */
+async function readTablespacesNow(conninfo: Conninfo, context: RunContext): Promise<readonly Tablespace[]> {
+  await using session = await connect(conninfo, context)
+  return await readTablespaces(session)
 }
 
 function progressOf(scan: Scan, { report }: RunContext): (bytes: number) => void {
@@ -71,7 +86,7 @@ function progressOf(scan: Scan, { report }: RunContext): (bytes: number) => void
 
 async function controlFileTask(scan: Scan, facts: ServerFacts, context: RunContext): Promise<CopyTask> {
   const file = scan.files.findIndex(isControlFile)
-  const { bytes } = await readControlFile(join(facts.dataDirectory, 'global', 'pg_control'), context)
+  const { bytes } = await readControlFile(controlFileOf(facts.dataDirectory), context)
   const found = scan.files[file]
   if (found?.sizeBytes !== bytes.length) {
     throw new OperationError(
@@ -84,6 +99,7 @@ async function controlFileTask(scan: Scan, facts: ServerFacts, context: RunConte
     root: 0,
     path: found.path,
     isFollowed: false,
+    readsToEnd: false,
     offset: 0,
     length: bytes.length,
     firstBlock: undefined,

@@ -42,7 +42,15 @@ describe('FileCopier', () => {
 })
 
 function scanOf(folder: string, paths: readonly string[]): Scan {
-  const file = { root: 0, mode: 0o600, owner: 0, sizeBytes: 8192, modifiedAtMs: 0, isFollowed: false }
+  const file = {
+    root: 0,
+    mode: 0o600,
+    owner: 0,
+    sizeBytes: 8192,
+    modifiedAtMs: 0,
+    readsToEnd: false,
+    isFollowed: false,
+  }
   return {
     directories: [],
     files: paths.map((path): ScannedFile => ({ ...file, path })),
@@ -55,6 +63,15 @@ function scanOf(folder: string, paths: readonly string[]): Scan {
 }
 
 function taskOf(path: string, file: number): CopyTask {
-  const slice = { file, root: 0, path, offset: 0, length: 8192, firstBlock: undefined, isFollowed: false }
+  const slice = {
+    file,
+    root: 0,
+    path,
+    offset: 0,
+    length: 8192,
+    firstBlock: undefined,
+    isFollowed: false,
+    readsToEnd: false,
+  }
   return { slices: [slice], bytes: 8192 }
 }

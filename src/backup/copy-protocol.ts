@@ -51,8 +51,8 @@ export interface BuiltPack {
 export interface CopyResponse {
   readonly runs: readonly StoredRun[]
   readonly suspects: readonly SuspectPage[]
-  /** Files that ended before the scan said, and where. */
-  readonly shortened: readonly { readonly file: number; readonly sizeBytes: number }[]
+  /** Files that ended elsewhere than the scan said, and where. */
+  readonly resized: readonly { readonly file: number; readonly sizeBytes: number }[]
   /** Files that were gone when they were to be read. */
   readonly vanished: readonly number[]
   readonly built: readonly BuiltPack[]

@@ -33,7 +33,13 @@ const slicesOf = (tasks: readonly CopyTask[]): CopyTask['slices'] => tasks.flatM
 
 describe('planCopyTasks', () => {
   test('covers every byte of every file once, but for the control file and empty files', () => {
-    const scan = scanOf(['a', 3], ['b', 20 * MiB + 5], ['global/pg_control', 8192], ['c', 0], ['d', 5 * MiB])
+    const scan = scanOf(
+      ['a', 3],
+      ['b', 20 * MiB + 5],
+      ['global/pg_control', 8192],
+      ['base/5/1', 0],
+      ['d', 5 * MiB],
+    )
     const covered = new Map<number, number>()
     for (const { file, offset, length } of slicesOf(tasksOf(scan))) {
       assert.equal(offset, covered.get(file) ?? 0)

@@ -1,4 +1,4 @@
-import { firstBlockOf, parseRelationPath } from '../postgres/page-layout.ts'
+import { firstBlockOf, parseRelationPath, type RelationFile } from '../postgres/page-layout.ts'
 import { joinBytePath, type Scan, type ScannedFile } from './scan.ts'
 
 /** A run of one file's bytes, to be read by one worker. */
@@ -9,6 +9,11 @@ export interface Slice {
   readonly path: string
   readonly offset: number
   readonly length: number
+  /**
+   * True for files that are replaced or grow without the WAL knowing their bytes: they are read to the end that they have
+   * when they are opened. Of a relation, what lies behind the length of the scan is the WAL's (R8).
+   */
+  readonly readsToEnd: boolean
   /** Block number of the file's first page in its relation fork; undefined when its pages carry no checksum. */
   readonly firstBlock: number | undefined
   /** It is a symbolic link that the policy follows. */
@@ -31,28 +36,35 @@ const mostSlices = 1024
 
 /**
  * Cuts the files into tasks, in the order of the scan, so that neighbours share packs. Cuts are at multiples of the
- * task's size, so that a unit never straddles a block. Files without content need no task.
+ * task's size, so that a unit never straddles a block. Relations without content need no task.
  */
 export function* planCopyTasks(scan: Scan, hasChecksums: boolean): Generator<CopyTask> {
   let slices: Slice[] = []
   let bytes = 0
-  for (const [index, file] of scan.files.entries()) {
-    if (file.sizeBytes === 0 || isControlFile(file)) continue
-    const { root, path, isFollowed, sizeBytes } = file
-    const firstBlock = hasChecksums ? checksummedFrom(file) : undefined
-    const whole = { file: index, root, path, isFollowed, firstBlock, offset: 0, length: sizeBytes }
-    if (sizeBytes >= largeFileBytes) {
-      yield* cutLargeFile(whole)
+  for (const slice of wholeFiles(scan, hasChecksums)) {
+    if (slice.length >= largeFileBytes) {
+      yield* cutLargeFile(slice)
       continue
     }
-    slices.push(whole)
-    bytes += sizeBytes
+    slices.push(slice)
+    bytes += slice.length
     if (bytes < taskBytes && slices.length < mostSlices) continue
     yield { slices, bytes }
     slices = []
     bytes = 0
   }
   if (slices.length > 0) yield { slices, bytes }
+}
+
+function* wholeFiles({ files }: Scan, hasChecksums: boolean): Generator<Slice> {
+  for (const [index, file] of files.entries()) {
+    const { root, path, isFollowed, sizeBytes } = file
+    const relation = relationOf(file)
+    const readsToEnd = relation === undefined
+    if ((sizeBytes === 0 && !readsToEnd) || isControlFile(file)) continue
+    const firstBlock = hasChecksums && relation !== undefined ? firstBlockOf(relation) : undefined
+    yield { file: index, root, path, isFollowed, readsToEnd, firstBlock, offset: 0, length: sizeBytes }
+  }
 }
 
 /** pg_control is read last, once and by itself (R12). */
@@ -63,11 +75,11 @@ export function isControlFile(file: Pick<ScannedFile, 'root' | 'path'>): boolean
 function* cutLargeFile(slice: Slice): Generator<CopyTask> {
   for (let offset = 0; offset < slice.length; offset += taskBytes) {
     const length = Math.min(taskBytes, slice.length - offset)
-    yield { slices: [{ ...slice, offset, length }], bytes: length }
+    const readsToEnd = slice.readsToEnd && offset + length === slice.length
+    yield { slices: [{ ...slice, offset, length, readsToEnd }], bytes: length }
   }
 }
 
-function checksummedFrom({ root, path }: ScannedFile): number | undefined {
-  const relation = parseRelationPath(root === 0 ? path : joinBytePath(`pg_tblspc/${root}`, path))
-  return relation && firstBlockOf(relation)
+function relationOf({ root, path }: ScannedFile): RelationFile | undefined {
+  return parseRelationPath(root === 0 ? path : joinBytePath(`pg_tblspc/${root}`, path))
 }

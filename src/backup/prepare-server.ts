@@ -1,10 +1,9 @@
-import { join } from 'node:path'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { connect } from '../postgres/connection.ts'
-import { readControlFile } from '../postgres/control-file.ts'
 import { readServerFacts, type ServerFacts } from '../postgres/server-facts.ts'
 import { assertSameCluster } from '../repository/cluster-record.ts'
+import { refuseOtherDataDirectory } from './check-data-directory.ts'
 import type { BackupRequest, BackupTools } from './run-backup.ts'
 
 /**
@@ -28,8 +27,9 @@ export async function prepareServer(
     repository.store.location,
   )
   refuseUnsuitable(facts, cluster.name)
-  await refuseOtherDataDirectory({ ...facts, dataDirectory: dataDirectory ?? facts.dataDirectory }, context)
-  return { ...facts, dataDirectory: dataDirectory ?? facts.dataDirectory }
+  const local = { ...facts, dataDirectory: dataDirectory ?? facts.dataDirectory }
+  await refuseOtherDataDirectory(local, context)
+  return local
 }
 
 function refuseUnsuitable(facts: ServerFacts, name: string): void {
@@ -60,18 +60,4 @@ function findRefusal(facts: ServerFacts): { found: string; hint: string } | unde
     }
   }
   return undefined
-}
-
-/** The connection may lead to another host or another server than the files: then we would copy the wrong ones. */
-async function refuseOtherDataDirectory(facts: ServerFacts, context: RunContext): Promise<void> {
-  const path = join(facts.dataDirectory, 'global', 'pg_control')
-  const { control } = await readControlFile(path, context)
-  if (control.systemIdentifier === facts.systemIdentifier) return
-  throw new OperationError(
-    'cluster-mismatch',
-    `reading "${path}": expected system identifier ${facts.systemIdentifier} as the server says, found ${control.systemIdentifier}`,
-    {
-      hint: 'Set "data-directory" of the cluster to the data directory of the server that "connection" leads to.',
-    },
-  )
 }

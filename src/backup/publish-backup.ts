@@ -4,14 +4,18 @@ import type { RunContext } from '../domain/run-context.ts'
 import { formatPostgresVersion } from '../domain/postgres-version.ts'
 import { parseTargetTime } from '../domain/target-time.ts'
 import type { StartedBackup, StoppedBackup } from '../postgres/backup-session.ts'
+import { connect } from '../postgres/connection.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
 import { changeCatalogue } from '../repository/catalogue.ts'
-import type { ManifestEntry } from '../repository/manifest-entry.ts'
-import { compareEntries, ManifestWriter } from '../repository/manifest-writer.ts'
+import { ManifestWriter } from '../repository/manifest-writer.ts'
+import { refuseMissingTablespaces } from './refuse-missing-tablespaces.ts'
 import type { CopiedCluster } from './copy-cluster.ts'
+import { describeArchiver } from './prove-archiving.ts'
+import { manifestEntriesOf } from './manifest-entries-of.ts'
 import type { BackupRequest, BackupTools } from './run-backup.ts'
-import { fromBytePath } from './scan.ts'
+
+const firstRevision = 1
 
 export interface Publishing {
   readonly request: BackupRequest
@@ -32,8 +36,8 @@ export async function publishBackup(
   { repository, cluster }: BackupTools,
   { context, confirm }: { context: RunContext; confirm: () => Promise<void> },
 ): Promise<BackupEntry> {
-  const { request, label, started, stopped, copied, facts } = publishing
-  const { copier, scan, damagedPages } = copied
+  const { request, started, stopped, copied } = publishing
+  refuseMissingTablespaces(stopped.tablespaceMap, copied.scan)
   context.report({ kind: 'note', message: 'copied; waiting for the WAL of the backup to be archived' })
   await waitForWal(
     {
@@ -41,32 +45,39 @@ export async function publishBackup(
       fromLsn: started.startLsn,
       toLsn: stopped.stopLsn,
       timeoutMs: request.archiveTimeoutMs,
+      askServer: () => askArchiver(publishing, context),
     },
     { repositories: [{ repository, cluster }] },
     context,
   )
-  const manifest = new ManifestWriter(repository, { clusterId: cluster.id, label, revision: 1 }, context)
+  const backup = await writeManifest(publishing, { repository, cluster }, context)
+  const change = { kind: 'publish', backup } as const
+  await changeCatalogue(repository, { clusterId: cluster.id, change, confirm }, context)
+  return backup
+}
+
+async function askArchiver({ request, facts }: Publishing, context: RunContext): Promise<string> {
+  await using session = await connect(request.conninfo, context)
+  return await describeArchiver(session, facts)
+}
+
+/** Stores the manifest, its head last. Gives what the catalogue is to say about the backup. */
+async function writeManifest(
+  publishing: Publishing,
+  { repository, cluster }: BackupTools,
+  context: RunContext,
+): Promise<BackupEntry> {
+  const { label, stopped, copied, facts } = publishing
+  const name = { clusterId: cluster.id, label, revision: firstRevision }
+  const manifest = new ManifestWriter(repository, name, context)
   const totals = { fileCount: 0, restoredBytes: 0 }
-  for (const entry of entriesOf(copied)) {
+  for (const entry of manifestEntriesOf(copied)) {
     await manifest.add(entry)
     if (entry.kind !== 'file') continue
     totals.fileCount += 1
     totals.restoredBytes += entry.sizeBytes
   }
-  const backup = {
-    label,
-    type: 'full',
-    revision: 1,
-    major: facts.version.major,
-    timeline: started.timeline,
-    startLsn: started.startLsn,
-    stopLsn: stopped.stopLsn,
-    startedAt: parseTargetTime(started.startTime),
-    stoppedAt: parseTargetTime(stopped.stopTime),
-    ...totals,
-    storedBytes: copier.storedBytes,
-    damagedPageCount: [...damagedPages.values()].reduce((sum, blocks) => sum + blocks.length, 0),
-  } as const
+  const backup = { ...describe(publishing), ...totals }
   const { digest, storedBytes } = await manifest.finish({
     backup,
     systemIdentifier: facts.systemIdentifier,
@@ -75,33 +86,27 @@ export async function publishBackup(
     serverVersion: formatPostgresVersion(facts.version),
     backupLabelFile: stopped.labelFile,
     tablespaceMap: stopped.tablespaceMap,
-    tablespaces: scan.tablespaces,
-    owners: scan.owners,
-    packs: copier.copied.packTable(),
+    tablespaces: copied.scan.tablespaces,
+    owners: copied.scan.owners,
+    packs: copied.copier.copied.packTable(),
   })
-  const entry: BackupEntry = {
-    ...backup,
-    storedBytes: backup.storedBytes + storedBytes,
-    manifestDigest: digest,
-  }
-  const change = { kind: 'publish', backup: entry } as const
-  await changeCatalogue(repository, { clusterId: cluster.id, change, confirm }, context)
-  return entry
+  return { ...backup, storedBytes: backup.storedBytes + storedBytes, manifestDigest: digest }
 }
 
-/** Files, directories and links in the manifest's order. */
-function entriesOf({ scan, copier, damagedPages }: CopiedCluster): readonly ManifestEntry[] {
-  const directories = scan.directories.map((directory): ManifestEntry => ({
-    kind: 'directory',
-    ...directory,
-    path: fromBytePath(directory.path),
-  }))
-  const links = scan.links.map((link): ManifestEntry => ({
-    kind: 'link',
-    ...link,
-    path: fromBytePath(link.path),
-    target: fromBytePath(link.target),
-  }))
-  const files = copier.copied.entries(scan.files, damagedPages)
-  return [...directories, ...links, ...files].toSorted(compareEntries)
+type Described = Omit<BackupEntry, 'fileCount' | 'restoredBytes' | 'manifestDigest'>
+
+function describe({ label, facts, started, stopped, copied }: Publishing): Described {
+  return {
+    label,
+    type: 'full',
+    revision: firstRevision,
+    major: facts.version.major,
+    timeline: started.timeline,
+    startLsn: started.startLsn,
+    stopLsn: stopped.stopLsn,
+    startedAt: parseTargetTime(started.startTime),
+    stoppedAt: parseTargetTime(stopped.stopTime),
+    storedBytes: copied.copier.storedBytes,
+    damagedPageCount: [...copied.damagedPages.values()].reduce((sum, blocks) => sum + blocks.length, 0),
+  }
 }

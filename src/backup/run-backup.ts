@@ -4,6 +4,7 @@ import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readProcessIdentity } from '../platform/process-identity.ts'
 import { startBackup, type BackupSession } from '../postgres/backup-session.ts'
+import { connect } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
@@ -14,6 +15,7 @@ import { packPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
 import { copyCluster, type CopiedCluster } from './copy-cluster.ts'
 import { discardPacks } from './discard-packs.ts'
+import { awaitTestSegment, writeTestSegment } from './prove-archiving.ts'
 import { prepareServer } from './prepare-server.ts'
 import { publishBackup } from './publish-backup.ts'
 import type { LinkPolicy } from './scan-data-directory.ts'
@@ -65,6 +67,7 @@ export async function runBackup(
   const facts = await prepareServer(request, tools, held)
   const { backups } = await readCatalogue(repository, cluster.id, held)
   const label = await chooseLabel({ repository, cluster, listed: backups }, held)
+  await proveArchiving({ request, facts, label }, tools, held)
   held.report({ kind: 'note', message: `backup ${label} of cluster "${cluster.name}" starts` })
   try {
     return await takeBackup({ request, tools, lease, facts, label }, held)
@@ -111,6 +114,17 @@ async function copyWithin(
     if (session.lost.aborted) throw session.lost.reason
     throw error
   }
+}
+
+/** A backup whose WAL does not arrive is worth nothing: better known before an hour of copying than after (R3). */
+async function proveArchiving(
+  { request, facts, label }: Pick<Taking, 'request' | 'facts' | 'label'>,
+  place: BackupTools,
+  context: RunContext,
+): Promise<void> {
+  await using session = await connect(request.conninfo, context)
+  const lsn = await writeTestSegment(session, `holdfast backup ${label}`)
+  await awaitTestSegment({ lsn, facts, session, timeoutMs: request.archiveTimeoutMs }, [place], context)
 }
 
 /** Unique and rising even if the clock went back, also against packs of a backup that was killed (R19). */

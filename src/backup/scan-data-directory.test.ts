@@ -146,7 +146,6 @@ describe('scanDataDirectory', () => {
       { oid: 100, name: 'fast' },
       { oid: 101, name: 'inside' },
       { oid: 200, name: 'in_place' },
-      { oid: 201, name: 'dropped' },
     ]
     const found = await scan(data.dataDirectory, { tablespaces })
 
@@ -162,6 +161,21 @@ describe('scanDataDirectory', () => {
       { oid: 200, name: 'in_place', location: undefined },
     ])
     assert.deepEqual(found.links, [])
+  })
+
+  test('refuses a tablespace whose link, place or folder of this version is not there (R7)', async () => {
+    using data = tree('PG_VERSION', 'pg_tblspc/')
+    const empty = join(data.root, 'not mounted')
+    mkdirSync(empty)
+    symlinkSync(empty, join(data.dataDirectory, 'pg_tblspc', '100'))
+    symlinkSync(join(data.root, 'gone'), join(data.dataDirectory, 'pg_tblspc', '101'))
+
+    for (const oid of [100, 101, 102]) {
+      const tablespaces = [{ oid, name: 'lost' }]
+      await assert.rejects(scan(data.dataDirectory, { tablespaces }), (error) =>
+        isOperationError(error, 'file-unreadable'),
+      )
+    }
   })
 
   test('stops at a symbolic link, follows it or keeps it, as the policy says (R15)', async () => {

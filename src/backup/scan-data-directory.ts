@@ -10,6 +10,7 @@ import {
   fromBytePath,
   joinBytePath,
   toBytePath,
+  compareScanned,
   type BytePath,
   type Scan,
   type ScannedDirectory,
@@ -72,9 +73,9 @@ class Scanner {
     this.#findTablespaces(dataDirectory)
     for (const root of this.#rootPaths.keys()) await this.#scanRoot(root)
     return {
-      directories: this.#directories,
-      files: this.#files,
-      links: this.#links,
+      directories: this.#directories.toSorted(compareScanned),
+      files: this.#files.toSorted(compareScanned),
+      links: this.#links.toSorted(compareScanned),
       tablespaces: this.#tablespaces,
       rootPaths: this.#rootPaths,
       owners: this.#owners.names,
@@ -87,12 +88,13 @@ class Scanner {
     for (const { oid, name } of this.#request.tablespaces) {
       const link = `${dataDirectory}/${tablespaceFolder}/${oid}`
       const stats = lookAt(link)
-      if (stats === undefined) continue // dropped since the server was asked
+      if (stats === undefined)
+        throw unreadable(link, 'the server has a tablespace of this number, but there is no link to it')
       if (!stats.isSymbolicLink()) {
         this.#tablespaces.push({ oid, name, location: undefined })
         continue
       }
-      const place = toBytePath(realpathSync(fromBytePath(link), { encoding: 'buffer' }))
+      const place = realPathOf(link)
       this.#tablespaces.push({ oid, name, location: fromBytePath(place).toString() })
       this.#rootPaths.set(oid, place)
       this.#tablespacePlaces.add(place)
@@ -135,13 +137,20 @@ class Scanner {
   }
 
   #namesIn(folder: Folder): readonly BytePath[] {
-    if (folder.root !== 0 && folder.path === '') return [this.#request.tablespaceVersionFolder]
+    if (folder.root !== 0 && folder.path === '') return [this.#requireVersionFolder(folder)]
     try {
       return readdirSync(fromBytePath(folder.place), { encoding: 'buffer' }).map(toBytePath)
     } catch (cause) {
       if (isGone(cause)) return []
       throw unreadable(folder.place, 'it cannot be listed', cause)
     }
+  }
+
+  /** A tablespace without it is one whose disk is not mounted here: taking nothing of it would be a silent loss. */
+  #requireVersionFolder({ place }: Folder): BytePath {
+    const name = this.#request.tablespaceVersionFolder
+    if (lookAt(`${place}/${name}`) !== undefined) return name
+    throw unreadable(`${place}/${name}`, 'the tablespace has no such folder; is its disk mounted?')
   }
 
   /** Records what is at this place; gives the folder that is to be scanned in turn. */
@@ -238,6 +247,14 @@ function lookAt(place: BytePath): Stats | undefined {
   } catch (cause) {
     if (isGone(cause)) return undefined
     throw unreadable(place, 'it cannot be looked at', cause)
+  }
+}
+
+function realPathOf(link: BytePath): BytePath {
+  try {
+    return toBytePath(realpathSync(fromBytePath(link), { encoding: 'buffer' }))
+  } catch (cause) {
+    throw unreadable(link, 'the link leads nowhere; is the disk of the tablespace mounted?', cause)
   }
 }
 

@@ -20,6 +20,13 @@ interface ScannedEntry {
   readonly owner: number
 }
 
+/** By root, then by the bytes of the path: the order of a manifest. */
+export function compareScanned(one: ScannedEntry, other: ScannedEntry): number {
+  if (one.root !== other.root) return one.root - other.root
+  if (one.path === other.path) return 0
+  return one.path < other.path ? -1 : 1
+}
+
 export interface ScannedDirectory extends ScannedEntry {
   readonly mode: number
 }
@@ -37,7 +44,7 @@ export interface ScannedLink extends ScannedEntry {
   readonly target: BytePath
 }
 
-/** What is to be backed up, looked at after the backup began (R5). */
+/** What is to be backed up, looked at after the backup began (R5). Entries stand in the order of a manifest. */
 export interface Scan {
   readonly directories: readonly ScannedDirectory[]
   readonly files: readonly ScannedFile[]

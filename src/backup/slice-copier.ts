@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { packKey } from '../repository/object-keys.ts'
@@ -26,12 +26,18 @@ interface PendingRun {
 interface Answer {
   readonly runs: StoredRun[]
   readonly suspects: SuspectPage[]
-  readonly shortened: { file: number; sizeBytes: number }[]
+  readonly resized: { file: number; sizeBytes: number }[]
   readonly vanished: number[]
   readonly built: BuiltPack[]
+  growthLeft: number
   packNumber: number
   usedPackNumber: boolean
 }
+
+/** Bounds what a unit adds to the index of its pack: 256 paths have at most 1 MiB. */
+const mostPieces = 256
+/** What files may have grown in one task: one that is written all the time, such as a log, must not be read for ever. */
+const mostGrowthBytes = 1024 * 1024
 
 const zeros = Buffer.alloc(largestUnitBytes)
 
@@ -58,9 +64,10 @@ export class SliceCopier {
     const answer: Answer = {
       runs: [],
       suspects: [],
-      shortened: [],
+      resized: [],
       vanished: [],
       built: [],
+      growthLeft: mostGrowthBytes,
       packNumber: request.kind === 'copy' ? request.packNumber : 0,
       usedPackNumber: false,
     }
@@ -72,7 +79,7 @@ export class SliceCopier {
       case 'finish':
         if (this.#pack !== undefined) this.#closePack(answer)
     }
-    const { packNumber: _asked, ...response } = answer
+    const { packNumber: _asked, growthLeft: _unused, ...response } = answer
     return { ...response, openPackBytes: this.#pack?.writer.sizeBytes ?? 0 }
   }
 
@@ -91,7 +98,7 @@ export class SliceCopier {
       return
     }
     try {
-      this.#readSlice(fd, slice, answer)
+      this.#readSlice(fd, slice.readsToEnd ? stretchToEnd(fd, slice, answer) : slice, answer)
     } catch (cause) {
       if (cause instanceof OperationError) throw cause
       throw new OperationError('file-unreadable', `backing up ${printable(place)}: reading it failed`, {
@@ -111,7 +118,7 @@ export class SliceCopier {
       if (length > 0) this.#takeRun({ ...slice, offset: slice.offset + done, length }, answer)
       if (length < wanted) {
         // The file was truncated meanwhile: its true length is stored (R8), the WAL tells the rest.
-        answer.shortened.push({ file: slice.file, sizeBytes: slice.offset + done + length })
+        answer.resized.push({ file: slice.file, sizeBytes: slice.offset + done + length })
         return
       }
       done += wanted
@@ -138,6 +145,7 @@ export class SliceCopier {
     const piece = { root: slice.root, path: fromBytePath(slice.path), offset, length, blockHashes }
     this.#pending.push({ file, piece, unitOffset: this.#filled })
     this.#filled += length
+    if (this.#pending.length >= mostPieces) this.#closeUnit(answer)
   }
 
   #checkPages({ file, offset, length, firstBlock = 0 }: Slice, hashes: BigUint64Array, answer: Answer): void {
@@ -184,6 +192,16 @@ export class SliceCopier {
     this.#pack = undefined
     this.#buffer = this.#buffer === 0 ? 1 : 0
   }
+}
+
+/** The slice up to where the file ends now; what was replaced meanwhile may be longer than the scan saw (R8). */
+function stretchToEnd(fd: number, slice: Slice, answer: Answer): Slice {
+  const planned = slice.offset + slice.length
+  const sizeBytes = Math.min(fstatSync(fd).size, planned + answer.growthLeft)
+  if (sizeBytes <= planned) return slice
+  answer.growthLeft -= sizeBytes - planned
+  answer.resized.push({ file: slice.file, sizeBytes })
+  return { ...slice, length: sizeBytes - slice.offset }
 }
 
 /** The file descriptor, or undefined when the file is gone. A FIFO or link put there meanwhile is not followed (R16). */

@@ -31,9 +31,12 @@ export function readProcessIdentity(): ProcessIdentity {
  */
 export function isProvablyDead(identity: ProcessIdentity, self: ProcessIdentity): boolean {
   if (identity.bootId !== self.bootId || identity.pidNamespace !== self.pidNamespace) return false
-  const found = startTicksOf(identity.pid)
-  if (found !== undefined) return found !== identity.startTicks
-  return startTicksOf(1) !== undefined
+  try {
+    const found = startTicksOf(identity.pid)
+    return found === undefined ? startTicksOf(1) !== undefined : found !== identity.startTicks
+  } catch {
+    return false // what cannot be looked at is not proven
+  }
 }
 
 /**

@@ -6,7 +6,7 @@ import { describeConninfo, isSocketDirectory, type Conninfo } from './conninfo.t
 import { toOperationError, type StatementPurpose } from './server-error.ts'
 
 /** Every value as the server's text; numbers, LSNs and times are not squeezed into JavaScript's (R71). */
-export type TextRow = Record<string, string | null>
+type TextRow = Record<string, string | null>
 
 /** One connection to one server process. Statements run one after the other. */
 export interface PostgresSession extends AsyncDisposable {

@@ -2,7 +2,7 @@ import { OperationError } from '../domain/operation-error.ts'
 import { splitConninfoUri } from './conninfo-uri.ts'
 import { splitKeywordValues } from './conninfo-keywords.ts'
 
-export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
+type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
 
 /** Where a server is and how to log in: a libpq connection string, understood. */
 export interface Conninfo {

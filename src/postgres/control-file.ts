@@ -19,7 +19,7 @@ const clusterStates = [
   'in production',
 ] as const
 
-export type ClusterState = (typeof clusterStates)[number]
+type ClusterState = (typeof clusterStates)[number]
 
 /** What global/pg_control says about a cluster. */
 export interface ControlFile {

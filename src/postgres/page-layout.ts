@@ -1,5 +1,5 @@
 /** A relation's forks, as PostgreSQL names their files (common/relpath.h). */
-export type RelationFork = 'main' | 'fsm' | 'vm' | 'init'
+type RelationFork = 'main' | 'fsm' | 'vm' | 'init'
 
 /** One file of a relation: at most 1 GiB of one fork. */
 export interface RelationFile {

@@ -45,21 +45,6 @@ export async function readRecoveryStatus(session: PostgresSession): Promise<Reco
   }
 }
 
-/** Goes on replaying after a pause; with a reached target and its action "pause" this ends recovery. */
-export async function resumeReplay(session: PostgresSession): Promise<void> {
-  await session.query('select pg_catalog.pg_wal_replay_resume()', [], {
-    doing: 'resuming recovery',
-    grant: 'EXECUTE ON FUNCTION pg_catalog.pg_wal_replay_resume()',
-  })
-}
-
-export async function pauseReplay(session: PostgresSession): Promise<void> {
-  await session.query('select pg_catalog.pg_wal_replay_pause()', [], {
-    doing: 'pausing recovery',
-    grant: 'EXECUTE ON FUNCTION pg_catalog.pg_wal_replay_pause()',
-  })
-}
-
 /**
  * Asks the server to end recovery on a new timeline and returns at once: watch `isInRecovery` for the end. This, and never
  * the removal of recovery.signal, is how recovery is finished (M9, R43).

@@ -47,7 +47,7 @@ export function toOperationError(
 }
 
 /** The five characters that PostgreSQL names its errors with; undefined for any other failure. */
-export function sqlStateOf(error: unknown): string | undefined {
+function sqlStateOf(error: unknown): string | undefined {
   const code = codeOf(error)
   return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !(code in socketCodes) ? code : undefined
 }

@@ -186,7 +186,8 @@ function unsigned(text: string): string {
   return BigInt.asUintN(64, BigInt(text)).toString()
 }
 
-async function readTablespaces(session: PostgresSession): Promise<readonly Tablespace[]> {
+/** The tablespaces but pg_default and pg_global. */
+export async function readTablespaces(session: PostgresSession): Promise<readonly Tablespace[]> {
   // 1663 and 1664 are pg_default and pg_global (catalog/pg_tablespace.dat).
   const rows = await session.query<{ oid: string; name: string; location: string }>(
     `select oid, spcname as name, pg_catalog.pg_tablespace_location(oid) as location

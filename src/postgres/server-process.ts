@@ -27,7 +27,7 @@ export interface PrivateServerRequest {
   readonly dbname?: string
 }
 
-export type StopMode = 'smart' | 'fast' | 'immediate'
+type StopMode = 'smart' | 'fast' | 'immediate'
 
 /**
  * A server of our own on a directory, reachable only through its private socket directory. It may outlive us only if we

@@ -51,7 +51,13 @@ export async function ensureCluster(
   }
   const name = { kind: 'cluster', key: clusterRecordKey(record.id, 1) } as const
   const answer = await writeObject(repository, { name, payload: encodeRecord(record) }, context)
-  return answer === 'created' ? record : ensureCluster(repository, cluster, context)
+  if (answer === 'created') return record
+  const payload = await readObject(repository, name, context)
+  if (payload === undefined)
+    throw new OperationError('busy', `adding cluster "${cluster.name}": its record has vanished`)
+  const first = decodeClusterRecord(payload, name.key)
+  assertSameCluster(first, cluster, repository.store.location)
+  return first
 }
 
 /** The record of the cluster with this name, or undefined. */

@@ -8,7 +8,7 @@ export interface Extent {
   readonly source: ExtentSource
 }
 
-export type ExtentSource =
+type ExtentSource =
   | { readonly kind: 'zeros' }
   /** `pack` is an index into the manifest's pack table; `offset` is where in the unit's raw bytes the run begins. */
   | { readonly kind: 'unit'; readonly pack: number; readonly unit: number; readonly offset: number }
@@ -20,7 +20,7 @@ interface CommonEntry {
   readonly path: Uint8Array
 }
 
-export interface DirectoryEntry extends CommonEntry {
+interface DirectoryEntry extends CommonEntry {
   readonly kind: 'directory'
   readonly mode: number
   /** Index into the manifest's owners. */
@@ -38,7 +38,7 @@ export interface FileEntry extends CommonEntry {
   readonly extents: readonly Extent[]
 }
 
-export interface LinkEntry extends CommonEntry {
+interface LinkEntry extends CommonEntry {
   readonly kind: 'link'
   readonly owner: number
   readonly target: Uint8Array

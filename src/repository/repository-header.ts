@@ -8,7 +8,7 @@ import { digestOf, equalBytes } from '../codec/digest.ts'
 export const repositoryMagic = new TextEncoder().encode('HOLDFAST')
 
 /** The newest format that this version reads, and the one that it writes. */
-export const formatVersion = 1
+const formatVersion = 1
 
 /** What a store says about itself before any key is known. See docs/formats/repository.md. */
 export interface RepositoryHeader {
