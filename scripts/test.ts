@@ -18,14 +18,14 @@ if (all.length === 0) {
 }
 
 const isGreen = [
-  run(quick, ['--test-isolation=none', '--test-timeout=60000']),
-  run(slow, ['--test-concurrency=2', '--test-timeout=600000']),
+  run(quick, ['--test-reporter=dot', '--test-isolation=none', '--test-timeout=60000']),
+  run(slow, ['--test-reporter=spec', '--test-concurrency=2', '--test-timeout=1200000']),
 ].every(Boolean)
 process.exitCode = isGreen ? 0 : 1
 
 function run(files: readonly string[], options: readonly string[]): boolean {
   if (files.length === 0) return true
-  const { status } = spawnSync(process.execPath, ['--test', '--test-reporter=dot', ...options, ...files], {
+  const { status } = spawnSync(process.execPath, ['--test', ...options, ...files], {
     cwd: root,
     stdio: 'inherit',
   })

@@ -142,7 +142,7 @@ async function requireWritable(path: string, doing: string): Promise<void> {
   } catch (cause) {
     throw new OperationError('file-unwritable', `${doing}: ${quote(path)} cannot be written to`, {
       cause,
-      hint: 'Create the directory as a user who may, and give it to the user that runs PostgreSQL.',
+      hint: 'As root, run: install -d -m 700 -o OWNER DIRECTORY, with the user that runs PostgreSQL as owner.',
     })
   }
 }

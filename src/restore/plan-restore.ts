@@ -96,7 +96,7 @@ function warningsOf({ route, walRoute, linksOutside, hasConfiguration }: Restore
     ...(hasConfiguration
       ? []
       : [
-          'postgresql.conf or pg_hba.conf is not part of the backup: put them back before you start the server',
+          'postgresql.conf or pg_hba.conf is not part of the backup, because it is not in the data directory: put it back, or name it with "-c config_file" when you start the server',
         ]),
     ...linksOutside.map(
       (path) =>

@@ -171,7 +171,7 @@ function filesOnlyText({ request }: RestorePlan): string {
 
 function lineageText({ request }: RestorePlan): string {
   if (request.continuesLineage) return ''
-  return 'It archives nothing. When it replaces the original: ALTER SYSTEM RESET archive_mode, and restart.\n'
+  return 'It archives nothing. When it replaces the original: ALTER SYSTEM SET archive_mode = on, and restart.\n'
 }
 
 function describeState(state: RestorePlan['places'][number]['state']): string {
