@@ -3,6 +3,18 @@ import type { BackupLabel } from '../domain/backup-label.ts'
 import type { CopyTask } from './copy-task.ts'
 import type { BytePath } from './scan.ts'
 
+/*
+ * The words of the copying, from the data directory to the manifest:
+ *
+ *   file   --cut into-->     slices   a run of one file's bytes that one worker reads; a task is a row of slices
+ *   slice  --read as-->      pieces   up to 1 MiB of one file, hashed by block
+ *   pieces --gathered in-->  units    up to 1 MiB of pieces, compressed and sealed together
+ *   units  --appended to-->  packs    objects of about 16 MiB, built in shared memory and stored by the main thread
+ *
+ * For each piece the worker reports a run: which bytes of which file went to which place of which unit. Runs in order are
+ * a file's extents in the manifest.
+ */
+
 /** What a copy worker is given once, when it starts. */
 export interface CopyWorkerSetup {
   readonly clusterId: string
