@@ -2,6 +2,7 @@
 // and proof. Everything it makes is in one temporary folder, which is removed at the end.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
+import { archiveEverything } from '../test/support/archive-everything.ts'
 import { fullCheck } from '../test/support/full-check.ts'
 import { expectOk, runHoldfast } from '../test/support/holdfast.ts'
 import { prepareLedger } from '../test/support/ledger-schema.ts'
@@ -47,7 +48,7 @@ await server.query('DROP TABLE customers')
 await step(`Somebody drops the table "customers" at ${before.time}; nobody notices for 500 transfers`, () =>
   ledger.advance(500),
 )
-await server.query('SELECT pg_catalog.pg_switch_wal()')
+await archiveEverything(server) // within archive_timeout it would happen by itself
 
 await step('holdfast restore: to the moment before, beside the running server', () =>
   holdfast('restore', '--target-dir', restoredDirectory, '--target-time', before.time),

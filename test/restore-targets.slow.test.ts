@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { archiveEverything } from './support/archive-everything.ts'
 import { fullCheck } from './support/full-check.ts'
 import { prepareLedger } from './support/ledger-schema.ts'
 import { startLedger } from './support/ledger.ts'
@@ -70,7 +71,7 @@ describe('restore reaches exactly the moment that was asked for', () => {
       const later = await after.marker()
       await after.advance(30)
       await after.stop()
-      await heir.query('select pg_switch_wal()')
+      await archiveEverything(heir)
 
       const onTwo = ['--target-timeline', '2', '--target-time', later.time]
       await using second = await site.restore('second', ...onTwo)

@@ -147,7 +147,7 @@ async function noticesItsLoss(server: TestServer): Promise<void> {
     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'holdfast'",
   )
 
-  await waitUntil('the loss to be noticed', () => backup.lost.aborted, { timeoutMs: 2000 })
+  await waitUntil('the loss to be noticed', () => backup.lost.aborted, { timeoutMs: 20_000 })
   assert.ok(isOperationError(backup.lost.reason, 'backup-interrupted'))
   assert.match(String(backup.lost.reason), /terminating connection/)
   await assert.rejects(backup.stop(), (error) => isOperationError(error, 'backup-interrupted'))
@@ -166,7 +166,7 @@ async function noticesACrash(server: TestServer): Promise<void> {
 
   await server.kill()
 
-  await waitUntil('the crash to be noticed', () => backup.lost.aborted, { timeoutMs: 2000 })
+  await waitUntil('the crash to be noticed', () => backup.lost.aborted, { timeoutMs: 20_000 })
   await assert.rejects(backup.stop(), (error) => isOperationError(error, 'backup-interrupted'))
   await server.start()
 }

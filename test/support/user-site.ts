@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { archiveEverything } from './archive-everything.ts'
 import { expectOk, runHoldfast, type HoldfastResult } from './holdfast.ts'
 import { openServer, startServer, type TestServer } from './postgres-server.ts'
 import type { Scratch } from './scratch.ts'
@@ -42,9 +43,9 @@ export class UserSite implements AsyncDisposable {
     return backup.label
   }
 
-  /** Ends the current segment, so that everything so far gets into the archive. */
-  async switchWal(): Promise<void> {
-    await this.server.query('select pg_catalog.pg_switch_wal()')
+  /** Ends the current segment, and waits until everything so far is in the archive. */
+  switchWal(): Promise<void> {
+    return archiveEverything(this.server)
   }
 
   /** Restores into a new directory and starts what came of it, as the user's service manager would. */

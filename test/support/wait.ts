@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 interface WaitOptions {
-  /** Default: 10 000. */
+  /** Default: 60 000. Generous, because machines may be busy; nothing waits longer than it must. */
   readonly timeoutMs?: number
   /** Pause between two probes. Default: 20. */
   readonly intervalMs?: number
@@ -15,7 +15,7 @@ interface WaitOptions {
 export async function waitUntil<T>(
   description: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
-  { timeoutMs = 10_000, intervalMs = 20 }: WaitOptions = {},
+  { timeoutMs = 60_000, intervalMs = 20 }: WaitOptions = {},
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs
   let lastError: unknown
