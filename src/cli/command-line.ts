@@ -6,6 +6,7 @@ import { CommandEnvironment } from './command-environment.ts'
 import type { Surroundings } from './command-environment.ts'
 import { commandTable } from './command-table.ts'
 import { failureExitCode } from './failure-exit-code.ts'
+import { firstFailure } from './first-failure.ts'
 import { addGlobalOptions } from './global-options.ts'
 import type { GlobalOptions } from './global-options.ts'
 import { commandWord, wantsJson } from './read-ahead.ts'
@@ -22,7 +23,7 @@ export async function runCommandLine(argv: readonly string[], surroundings: Surr
     return environment.exitCode
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0
-    const failure = explain(error, surroundings.signal)
+    const failure = explain(firstFailure(error), surroundings.signal)
     const exitCode = failureExitCode(argv, isOperationError(failure) ? failure.exitCode : 1)
     environment.reportFailure(failure, { exitCode, wantsJson: wantsJson(argv) })
     return exitCode
