@@ -5,9 +5,6 @@ import { firstFailure } from './first-failure.ts'
 describe('firstFailure', () => {
   test('is the failure of the work when closing failed after it, twice', async () => {
     const original = new Error('the store is gone')
-    const closing = (message: string): AsyncDisposable => ({
-      [Symbol.asyncDispose]: () => Promise.reject(new Error(message)),
-    })
     const work = async (): Promise<void> => {
       await using one = closing('cannot close one')
       await using other = closing('cannot close the other')
@@ -23,4 +20,8 @@ describe('firstFailure', () => {
 
     assert.equal(firstFailure(error), error)
   })
+})
+
+const closing = (message: string): AsyncDisposable => ({
+  [Symbol.asyncDispose]: () => Promise.reject(new Error(message)),
 })
