@@ -22,7 +22,7 @@ const context = testContext()
  * part of 16 MiB, twice when it is put together, and a frame; the rest is Node and garbage that is not collected yet. A
  * million entries held at once would not fit.
  */
-const mostBytes = 400 * mebibyte
+const mostBytes = 512 * mebibyte
 
 /** Counts what passes, and notes how large the process becomes meanwhile. */
 class Watch {
