@@ -21,6 +21,8 @@ const excluded = [
   'tablespace_map',
   'tablespace_map.old',
   'backup_manifest',
+  'recovery.signal',
+  'standby.signal',
   'postgresql.auto.conf.tmp',
   'current_logfiles.tmp',
   'global/pg_internal.init',

@@ -6,11 +6,11 @@ const emptiedFolders: ReadonlySet<string> = new Set(
 /** Folders below those that must exist too; summaries from 17 on. */
 const keptFolders: ReadonlySet<string> = new Set(['pg_wal/archive_status', 'pg_wal/summaries'])
 
-/** Directly in the data directory. A copied label or pid file would be worse than useless. */
+/** Directly in the data directory. A copied label, signal or pid file would be worse than useless. */
 const excludedFiles: ReadonlySet<string> = new Set(
   (
     'postmaster.pid postmaster.opts backup_label backup_label.old tablespace_map tablespace_map.old ' +
-    'backup_manifest postgresql.auto.conf.tmp current_logfiles.tmp'
+    'backup_manifest postgresql.auto.conf.tmp current_logfiles.tmp recovery.signal standby.signal'
   ).split(' '),
 )
 

@@ -42,13 +42,7 @@ describe('EntryChecker', () => {
   test('refuses links where tablespaces are linked, and files of a recovery', () => {
     refuses([directory(''), directory('pg_tblspc'), link('pg_tblspc/16400')])
     refuses([directory(''), link('global')])
-    for (const path of [
-      'backup_label',
-      'tablespace_map',
-      'recovery.signal',
-      'standby.signal',
-      'postmaster.pid',
-    ]) {
+    for (const path of ['backup_label', 'tablespace_map', 'postmaster.pid']) {
       refuses([directory(''), file(path)])
     }
   })

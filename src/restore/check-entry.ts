@@ -17,14 +17,8 @@ export const joinBytePath = (folder: BytePath, name: BytePath): BytePath =>
 export const controlFilePath: BytePath = 'global/pg_control'
 export const autoConfPath: BytePath = 'postgresql.auto.conf'
 
-/** Recovery's own files: a manifest that has one of them is not the work of a backup. */
-const reserved: ReadonlySet<BytePath> = new Set([
-  'backup_label',
-  'tablespace_map',
-  'recovery.signal',
-  'standby.signal',
-  'postmaster.pid',
-])
+/** The server's own files: a manifest that has one of them is not the work of a backup. */
+const reserved: ReadonlySet<BytePath> = new Set(['backup_label', 'tablespace_map', 'postmaster.pid'])
 
 const longestPathBytes = 3072
 const longestNameBytes = 255
@@ -72,7 +66,7 @@ function problemOf({ root, kind }: ManifestEntry, path: BytePath): string | unde
   const problem = spellingProblem(path)
   if (problem !== undefined || root !== 0) return problem
   if (reserved.has(path)) return 'a backup never holds this file'
-  return kind === 'link' && /^(?:pg_tblspc|global)\b/.test(path)
+  return kind === 'link' && /^(?:pg_tblspc|global)(?:\/|$)/.test(path)
     ? 'a backup never holds a link there'
     : undefined
 }

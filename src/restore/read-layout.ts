@@ -20,8 +20,18 @@ interface Growing {
   controlFile: number | undefined
 }
 
-/** What an earlier restore or promotion may have left in the cluster before it was backed up: of no use to anybody. */
-const leftBehind: ReadonlySet<BytePath> = new Set([markerFile, recoveryLog, pendingControlFile, 'promote'])
+/**
+ * What an earlier restore, promotion or role change may have left in the cluster before it was backed up: how this recovery
+ * goes is not for them to say.
+ */
+const leftBehind: ReadonlySet<BytePath> = new Set([
+  markerFile,
+  recoveryLog,
+  pendingControlFile,
+  'promote',
+  'recovery.signal',
+  'standby.signal',
+])
 
 /** Reads a whole manifest and checks every entry. Throws `damaged` or `path-unsafe`; nothing was written then. */
 export async function readLayout(

@@ -18,6 +18,8 @@ export function recoveryServerSettings(
     recovery_target_action: 'pause',
     recovery_end_command: '',
     archive_cleanup_command: '',
+    // Applied to recoveries from an archive too: replay would wait for each commit to be old enough.
+    recovery_min_apply_delay: '0',
     primary_conninfo: '',
     primary_slot_name: '',
     // A restored subscription would fetch from the publisher as if it were the original (M17).

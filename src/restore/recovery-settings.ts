@@ -19,6 +19,7 @@ export function recoverySettings(configuration: RecoveryConfiguration): Record<s
     primary_slot_name: '',
     recovery_end_command: '',
     archive_cleanup_command: '',
+    recovery_min_apply_delay: '0',
     restore_command: restoreCommand,
     // Never "latest": which timelines there are may change until the server asks (R37).
     recovery_target_timeline: String(timeline),
@@ -33,18 +34,13 @@ export function lineageSettings(continuesLineage: boolean): Record<string, strin
   return continuesLineage ? {} : { archive_mode: 'off' }
 }
 
+const targets = ['', '_time', '_lsn', '_xid', '_name'].map((suffix) => `recovery_target${suffix}`)
+
 /**
- * Targets that other configuration files set are emptied before ours are set: PostgreSQL refuses two of them, and looks at
- * each when it reads it.
+ * The targets that are not ours, emptied: any configuration file that is read, also an included one, may set another, and
+ * PostgreSQL refuses two of them. They must stand before ours, because it looks at each when it reads it.
  */
-export function emptiedTargets(
-  found: readonly { readonly name: string }[],
-  settings: Readonly<Record<string, string>>,
-): Record<string, string> {
-  const foreign = found
-    .map(({ name }) => name)
-    .filter((name) => isTarget(name) && !Object.hasOwn(settings, name))
+export function emptiedTargets(settings: Readonly<Record<string, string>>): Record<string, string> {
+  const foreign = targets.filter((name) => !Object.hasOwn(settings, name))
   return Object.fromEntries(foreign.map((name) => [name, '']))
 }
-
-const isTarget = (name: string): boolean => /^recovery_target(?:_time|_lsn|_xid|_name)?$/.test(name)

@@ -2,7 +2,7 @@ import { readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OperationError } from '../domain/operation-error.ts'
 import { hasSystemCode, replaceDurably } from '../platform/durable-file.ts'
-import { listRecoverySettings, rewriteAutoConf } from '../postgres/auto-conf.ts'
+import { rewriteAutoConf } from '../postgres/auto-conf.ts'
 import { controlFileBytes, poisonControlFile } from '../postgres/control-file.ts'
 import { autoConfPath, controlFilePath } from './check-entry.ts'
 import { emptiedTargets } from './recovery-settings.ts'
@@ -24,9 +24,7 @@ export async function writeRecoveryFiles(
   await replaceDurably(join(dataDirectory, 'backup_label'), backupLabel, 0o600)
   if (tablespaceMap.length > 0)
     await replaceDurably(join(dataDirectory, 'tablespace_map'), tablespaceMap, 0o600)
-  const configured = await readIfThere(join(dataDirectory, 'postgresql.conf'))
-  const foreign = listRecoverySettings(configured.toString('latin1'))
-  await writeAutoConf(dataDirectory, { ...emptiedTargets(foreign, settings), ...settings })
+  await writeAutoConf(dataDirectory, { ...emptiedTargets(settings), ...settings })
   await replaceDurably(join(dataDirectory, 'recovery.signal'), new Uint8Array(), 0o600)
 }
 
