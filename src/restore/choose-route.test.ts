@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parseBackupLabel } from '../domain/backup-label.ts'
 import { parseLsn } from '../domain/lsn.ts'
-import { isOperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { parseRecoveryTarget, type RecoveryTargetOptions } from '../domain/recovery-target.ts'
 import { parseTargetTime } from '../domain/target-time.ts'
 import { parseTimelineHistory, type TimelineHistory } from '../domain/timeline-history.ts'
@@ -72,19 +72,20 @@ describe('chooseRoute', () => {
       wal: { 1: [2, 11], 2: [10, 20], 3: [11, 20] },
     })
 
-    assert.match(refusal({}, facts, 'target-ambiguous'), /found 2, 3/)
+    assert.match(refusal({}, facts, 'target-ambiguous'), /found 2 .*0\/1500000.*, 3 .*0\/1500000/)
     assert.equal(chosen({ targetTimeline: '2' }, facts).timeline, 2)
     assert.equal(chosen({ targetTimeline: 'latest' }, facts).timeline, 3)
   })
 
-  test('does not ask when the newest backup is behind the fork', () => {
+  test('asks even when the newest backup is behind a fork, and not when that backup was asked for', () => {
     const facts = factsOf({
       backups: [backup('A', 1, [2, 3]), backup('B', 3, [12, 13])],
       histories: ['2: 1 0/A80000', '3: 1 0/B80000'],
       wal: { 1: [2, 11], 2: [10, 20], 3: [11, 20] },
     })
 
-    assert.deepEqual(chosen({}, facts), { label: 'B', timeline: 3 })
+    assert.match(refusal({}, facts, 'target-ambiguous'), /found 2 .*, 3 /)
+    assert.deepEqual(chosen({ label: 'B' }, facts), { label: 'B', timeline: 3 })
   })
 
   test('asks when the old primary went on behind the fork: a copy was promoted beside it', () => {
@@ -94,7 +95,7 @@ describe('chooseRoute', () => {
       wal: { 1: [2, 14], 2: [10, 20] },
     })
 
-    assert.match(refusal({}, facts, 'target-ambiguous'), /found 1, 2/)
+    assert.match(refusal({}, facts, 'target-ambiguous'), /found 1 .*0\/F00000.*, 2 /)
   })
 
   test('leaves out a backup that was taken behind the fork to the asked timeline (R37)', () => {
@@ -109,6 +110,82 @@ describe('chooseRoute', () => {
       refusal({ targetTimeline: '2', label: 'B' }, facts, 'target-unreachable'),
       /does not pass through its end/,
     )
+  })
+
+  test('does not take the newest backup of a branch that was abandoned by a recovery (R37)', () => {
+    const facts = abandoned()
+
+    for (const asked of [{}, { targetTime: '2026-02-05T00:00:00Z' }, { targetImmediate: true }])
+      assert.match(refusal(asked, facts, 'target-ambiguous'), /found 1 .*0\/B00000.*, 2 .*0\/E00000/)
+    assert.deepEqual(chosen({ targetTimeline: 'latest' }, facts), { label: 'A', timeline: 2 })
+    assert.deepEqual(chosen({ targetTimeline: '2' }, facts), { label: 'A', timeline: 2 })
+    assert.deepEqual(chosen({ targetTimeline: '1' }, facts), { label: 'B', timeline: 1 })
+    assert.deepEqual(chosen({ label: 'B' }, facts), { label: 'B', timeline: 1 })
+    assert.deepEqual(chosen({ label: 'A', targetImmediate: true }, facts), { label: 'A', timeline: 1 })
+    assert.match(
+      refusal({ label: 'B', targetTimeline: 'latest' }, facts, 'target-unreachable'),
+      /does not pass through its end/,
+    )
+  })
+
+  test('asks for a branch that no backup leads to any more', () => {
+    const facts = abandoned()
+
+    const backups = facts.backups.slice(1)
+    assert.match(refusal({}, { ...facts, backups }, 'target-ambiguous'), /found 1 .*, 2 /)
+  })
+
+  test('counts a backup behind the fork as WAL behind it', () => {
+    const facts = factsOf({
+      backups: [backup('A', 1, [2, 3]), backup('B', 1, [8, 9])],
+      histories: ['2: 1 0/680000'],
+      wal: { 1: [2, 6], 2: [6, 7] },
+    })
+
+    assert.match(refusal({}, facts, 'target-ambiguous'), /found 1 .*, 2 /)
+  })
+
+  test('asks when a recovery has archived nothing but its history yet, not when that expired', () => {
+    const facts = factsOf({
+      backups: [backup('A', 1, [2, 3]), backup('B', 1, [8, 9])],
+      histories: ['2: 1 0/680000'],
+      wal: { 1: [2, 12] },
+    })
+
+    assert.match(refusal({}, facts, 'target-ambiguous'), /found 1 .*, 2 /)
+    assert.deepEqual(chosen({}, { ...facts, backups: facts.backups.slice(1) }), { label: 'B', timeline: 1 })
+  })
+
+  test('does not ask for an LSN that lies before every fork', () => {
+    const facts = abandoned()
+
+    assert.deepEqual(chosen({ targetLsn: '0/67FFFF' }, facts), { label: 'A', timeline: 1 })
+    refusal({ targetLsn: '0/680000' }, facts, 'target-ambiguous')
+  })
+
+  test('counts a timeline whose history is missing or unreadable, unless another one tells it', () => {
+    const facts = factsOf({
+      backups: [backup('A', 1, [2, 3]), backup('B', 1, [8, 9])],
+      histories: [],
+      wal: { 1: [2, 12], 2: [6, 13] },
+    })
+    const damage = new OperationError('damaged', 'reading "00000002.history": flipped')
+    const damaged = { ...facts, unreadableHistories: new Map([[toTimelineId(2), damage]]) }
+
+    for (const unknown of [facts, damaged]) {
+      assert.match(refusal({}, unknown, 'target-ambiguous'), /found 1 .*, 2 .*history/)
+      assert.match(refusal({ targetLsn: '0/400000' }, unknown, 'target-ambiguous'), /found 1 .*, 2 /)
+      assert.equal(chosen({ targetTimeline: '1' }, unknown).label, 'B')
+      assert.equal(chosen({ targetImmediate: true, label: 'A' }, unknown).timeline, 1)
+    }
+    assert.match(refusal({ targetTimeline: '2' }, damaged, 'damaged'), /flipped/)
+    assert.match(refusal({ targetTimeline: 'latest' }, damaged, 'damaged'), /flipped/)
+    const told = factsOf({
+      backups: facts.backups,
+      histories: ['3: 1 0/A80000, 2 0/C80000'],
+      wal: { 1: [2, 10], 2: [10, 12], 3: [12, 15] },
+    })
+    assert.deepEqual(chosen({}, told), { label: 'B', timeline: 3 })
   })
 
   test('names the history file that is missing', () => {
@@ -130,7 +207,7 @@ function chosen({ label, ...target }: Asked, facts: RouteFacts): { label: string
 function refusal(
   asked: Asked,
   facts: RouteFacts,
-  code: 'target-unreachable' | 'target-ambiguous' | 'wal-missing',
+  code: 'target-unreachable' | 'target-ambiguous' | 'wal-missing' | 'damaged',
 ): string {
   try {
     chosen(asked, facts)
@@ -143,6 +220,14 @@ function refusal(
 
 const straight = (): RouteFacts =>
   factsOf({ backups: [backup('A', 1, [2, 3]), backup('B', 1, [8, 9])], histories: [], wal: { 1: [2, 20] } })
+
+/** B was taken at the end of timeline 1; then a recovery to a moment before it went on as timeline 2. */
+const abandoned = (): RouteFacts =>
+  factsOf({
+    backups: [backup('A', 1, [2, 3]), backup('B', 1, [8, 9])],
+    histories: ['2: 1 0/680000'],
+    wal: { 1: [2, 10], 2: [6, 13] },
+  })
 
 /** `start` and `stop` count megabytes of WAL; A ended on the first of February at noon, B on the second. */
 function backup(letter: string, timeline: number, [start, stop]: readonly [number, number]): BackupEntry {
@@ -169,7 +254,7 @@ function labelOf(letter: string): BackupEntry['label'] {
   return parseBackupLabel(`2026020${letter.charCodeAt(0) - 64}-110000F`)
 }
 
-/** Histories as `TIMELINE: PARENT FORK`; the archived segments of each timeline, first and last number. */
+/** Histories as `TIMELINE: PARENT FORK, PARENT FORK`; the archived segments of each timeline, first and last number. */
 function factsOf({
   backups,
   histories,
@@ -182,7 +267,7 @@ function factsOf({
   const parsed = new Map<TimelineId, TimelineHistory>(
     histories.map((text) => {
       const [timeline = '', line = ''] = text.split(': ')
-      const history = parseTimelineHistory(toTimelineId(Number(timeline)), `${line}\tbecause\n`)
+      const history = parseTimelineHistory(toTimelineId(Number(timeline)), line.replaceAll(', ', '\n'))
       return [history.timeline, history]
     }),
   )
@@ -195,6 +280,7 @@ function factsOf({
   return {
     backups,
     histories: parsed,
+    unreadableHistories: new Map(),
     timelines: findWalGaps({ segments, histories: parsed.values(), segmentSize: mebibyte }),
   }
 }

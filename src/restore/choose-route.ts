@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { formatLsn, type Lsn } from '../domain/lsn.ts'
 import { OperationError } from '../domain/operation-error.ts'
@@ -7,6 +8,7 @@ import { isReachable, timelineSpans, type TimelineHistory } from '../domain/time
 import { formatTimelineHex, type TimelineId } from '../domain/timeline.ts'
 import type { TimelineCoverage } from '../domain/wal-gaps.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
+import { branchEnds, newestTimeline, type BranchEnd } from './branch-ends.ts'
 
 /** The backup that a restore begins with, and the timelines that its recovery follows. */
 export interface Route {
@@ -20,6 +22,8 @@ export interface RouteFacts {
   readonly backups: readonly BackupEntry[]
   readonly timelines: readonly TimelineCoverage[]
   readonly histories: ReadonlyMap<TimelineId, TimelineHistory>
+  /** Why the history of a timeline is not among them although there is one. */
+  readonly unreadableHistories: ReadonlyMap<TimelineId, OperationError>
 }
 
 export interface RouteRequest {
@@ -35,28 +39,123 @@ export interface RouteRequest {
  * history file is missing, `wal-missing`.
  */
 export function chooseRoute(request: RouteRequest, facts: RouteFacts): Route {
-  if (request.label !== undefined)
-    return routeFrom(listedBackup(request.label, facts.backups), request, facts)
-  const newest = facts.backups.findLast((backup) => whyNot(backup, request, facts) === undefined)
-  if (newest === undefined) throw noneFits(request, facts)
-  return routeFrom(newest, request, facts)
+  const [newest] = possibleRoutes(request, facts)
+  if (newest === undefined) throw noneFits(request, facts, undefined)
+  return newest
+}
+
+/** Every route that may lead to the target, newest backup first; at least one. Throws what `chooseRoute` throws. */
+export function possibleRoutes(request: RouteRequest, facts: RouteFacts): readonly Route[] {
+  const { label } = request
+  if (label !== undefined) return [routeFrom(listedBackup(label, facts.backups), request, facts)]
+  const fitting = facts.backups.filter((backup) => whyTooLate(backup, request) === undefined).toReversed()
+  if (fitting.length === 0) throw noneFits(request, facts, undefined)
+  if (isOnOwnTimeline(request.target)) return ownRoutes(fitting, request, facts)
+  const history = askedHistory(request.target, facts) ?? onlyBranch(branchEnds(facts), request, facts)
+  const routes = fitting.filter((backup) => leadsTo(history, backup)).map((backup) => ({ backup, history }))
+  if (routes.length === 0) throw noneFits(request, facts, history)
+  return routes
 }
 
 function routeFrom(backup: BackupEntry, request: RouteRequest, facts: RouteFacts): Route {
-  const reason = whyNot(backup, request, facts)
-  if (reason === undefined) return { backup, history: resolveHistory(backup, request.target, facts) }
-  throw new OperationError('target-unreachable', `restoring from backup ${backup.label}: ${reason}`, {
-    hint: 'Name another backup or leave "--backup" out, and the newest one that fits is taken.',
-  })
+  const tooLate = whyTooLate(backup, request)
+  if (tooLate !== undefined) throw doesNotFit(backup, tooLate)
+  const history = isOnOwnTimeline(request.target)
+    ? historyOf(backup.timeline, facts)
+    : (askedHistory(request.target, facts) ?? onlyBranch(endsBehind(backup, facts), request, facts))
+  if (!leadsTo(history, backup)) throw doesNotFit(backup, whyPassedBy(backup, history))
+  return { backup, history }
 }
 
-/** Why this backup cannot lead to the target; undefined when it can. */
-function whyNot(
-  backup: BackupEntry,
-  { target, locatedLsn }: RouteRequest,
+/**
+ * Routes that end on the timeline of their backup. There, too, the newest backup may be on a branch that was abandoned,
+ * so that every branch must lead to the same.
+ */
+function ownRoutes(
+  fitting: readonly BackupEntry[],
+  request: RouteRequest,
   facts: RouteFacts,
+): readonly Route[] {
+  const isAtBackup = request.target.kind === 'immediate'
+  const newestOf = ({ history }: BranchEnd): BackupEntry | undefined =>
+    history && fitting.find((backup) => leadsTo(history, backup))
+  const ends = differing(branchEnds(facts), (end) => {
+    const newest = newestOf(end)
+    if (newest === undefined) return `behind no backup: ${end.timeline}`
+    return isAtBackup ? newest.label : String(newest.timeline)
+  })
+  if (ends.length > 1) throw severalBranches(ends)
+  const newest = ends.map(newestOf).find((backup) => backup !== undefined) ?? fitting[0]
+  return fitting
+    .filter(({ label, timeline }) => (isAtBackup ? label === newest?.label : timeline === newest?.timeline))
+    .map((backup) => ({ backup, history: historyOf(backup.timeline, facts) }))
+}
+
+/** A backup is consistent on its own timeline; whatever grew out of it does not matter. */
+function isOnOwnTimeline({ kind, timeline }: RecoveryTarget): boolean {
+  return timeline === 'current' || (kind === 'immediate' && timeline === undefined)
+}
+
+/** The history of the timeline that was asked for; undefined when it follows from the branches. */
+function askedHistory({ timeline }: RecoveryTarget, facts: RouteFacts): TimelineHistory | undefined {
+  if (timeline === undefined || timeline === 'current') return undefined
+  return historyOf(timeline === 'latest' ? newestTimeline(facts) : timeline, facts)
+}
+
+/** The branches that may have come out of the backup. */
+function endsBehind(backup: BackupEntry, facts: RouteFacts): readonly BranchEnd[] {
+  return branchEnds(facts).filter(({ timeline, history }) =>
+    history === undefined ? timeline >= backup.timeline : leadsTo(history, backup),
+  )
+}
+
+/** The one way that the target can mean. Several ways are the operator's to choose between (R37). */
+function onlyBranch(ends: readonly BranchEnd[], request: RouteRequest, facts: RouteFacts): TimelineHistory {
+  const lsn = request.target.kind === 'lsn' ? request.target.lsn : request.locatedLsn
+  const ways = differing(ends, ({ timeline, history }) => wayTo(lsn, history) ?? String(timeline))
+  if (ways.length > 1) throw severalBranches(ends)
+  const [end] = ways
+  assert.ok(end, 'a backup lies on a branch')
+  return historyOf(end.timeline, facts)
+}
+
+/** What is the same for branches that part behind `lsn`. */
+function wayTo(lsn: Lsn | undefined, history: TimelineHistory | undefined): string | undefined {
+  if (lsn === undefined || history === undefined) return undefined
+  return timelineSpans(history)
+    .filter(({ startLsn }) => startLsn <= lsn)
+    .map(({ timeline, startLsn }) => `from ${startLsn} on ${timeline}`)
+    .join()
+}
+
+/** The first of each kind. */
+function differing(ends: readonly BranchEnd[], kindOf: (end: BranchEnd) => string): readonly BranchEnd[] {
+  return [...Map.groupBy(ends, kindOf).values()].flatMap((same) => same.slice(0, 1))
+}
+
+function severalBranches(ends: readonly BranchEnd[]): OperationError {
+  const found = ends.map(({ timeline, history, archivedTo }) => {
+    const end = archivedTo === undefined ? 'nothing archived yet' : `archived to LSN ${formatLsn(archivedTo)}`
+    return `${timeline} (${end}${history === undefined ? ', its history is missing or unreadable' : ''})`
+  })
+  const example = ends.findLast(({ history }) => history !== undefined)?.timeline ?? 'latest'
+  return new OperationError(
+    'target-ambiguous',
+    `choosing the timeline to recover on: expected one that the target can mean, found ${found.join(', ')}`,
+    {
+      hint: `Name the one that you follow with "--target-timeline", for example ${example}.`,
+    },
+  )
+}
+
+const leadsTo = (history: TimelineHistory, { timeline, stopLsn }: BackupEntry): boolean =>
+  isReachable(history, { timeline, lsn: stopLsn })
+
+/** Why this backup cannot lead to the target on any timeline; undefined when it can. */
+function whyTooLate(
+  { stopLsn, stoppedAt }: BackupEntry,
+  { target, locatedLsn }: RouteRequest,
 ): string | undefined {
-  const { stopLsn, stoppedAt } = backup
   const targetLsn = target.kind === 'lsn' ? target.lsn : locatedLsn
   if (target.kind === 'time' && stoppedAt > target.time) {
     return `it ended at ${formatInstant(stoppedAt)}, after the target ${formatInstant(target.time)}`
@@ -64,99 +163,31 @@ function whyNot(
   if (targetLsn !== undefined && stopLsn > targetLsn) {
     return `it ended at LSN ${formatLsn(stopLsn)}, after the target at LSN ${formatLsn(targetLsn)}`
   }
-  if (typeof target.timeline !== 'number') return undefined
-  const history = historyOf(target.timeline, facts)
-  if (isReachable(history, { timeline: backup.timeline, lsn: stopLsn })) return undefined
-  return `timeline ${target.timeline} does not pass through its end, LSN ${formatLsn(stopLsn)} on timeline ${backup.timeline}`
+  return undefined
 }
 
-function resolveHistory(backup: BackupEntry, target: RecoveryTarget, facts: RouteFacts): TimelineHistory {
-  // A backup is consistent on its own timeline; whatever grew out of it does not matter.
-  if (target.kind === 'immediate' && target.timeline === undefined) return historyOf(backup.timeline, facts)
-  switch (target.timeline) {
-    case 'current':
-      return historyOf(backup.timeline, facts)
-    case 'latest':
-      return (
-        descendantsOf(backup, facts)
-          .toSorted((one, other) => one.timeline - other.timeline)
-          .at(-1) ?? historyOf(backup.timeline, facts)
-      )
-    case undefined:
-      return onlyBranch(backup, facts)
-    default:
-      return historyOf(target.timeline, facts)
-  }
-}
+const whyPassedBy = ({ timeline, stopLsn }: BackupEntry, history: TimelineHistory): string =>
+  `timeline ${history.timeline} does not pass through its end, LSN ${formatLsn(stopLsn)} on timeline ${timeline}`
 
-/** The one way that leads on from the backup. Several ways are the operator's to choose between (R37). */
-function onlyBranch(backup: BackupEntry, facts: RouteFacts): TimelineHistory {
-  const ends = branchEnds(backup, facts)
-  const [end, second] = ends
-  if (end !== undefined && second === undefined) return end
-  const found = ends.map(({ timeline }) => timeline).join(', ')
-  throw new OperationError(
-    'target-ambiguous',
-    `choosing the timeline to recover backup ${backup.label} on: expected one that came out of timeline ${backup.timeline}, found ${found}`,
-    {
-      hint: `Name the one that you follow with "--target-timeline", for example ${end?.timeline ?? backup.timeline}.`,
-    },
-  )
-}
-
-/**
- * Where the WAL that came out of the backup ends: timelines that nothing forked from, and those on which the server went
- * on after a fork, which happens when a copy was promoted beside it.
- */
-function branchEnds(backup: BackupEntry, facts: RouteFacts): readonly TimelineHistory[] {
-  const family = [historyOf(backup.timeline, facts), ...descendantsOf(backup, facts)]
-  return family.filter((member) => {
-    const forks = family.flatMap((other) =>
-      other.timeline === member.timeline ? [] : (spanEnd(other, member.timeline) ?? []),
-    )
-    const last = forks.reduce<Lsn | undefined>(
-      (latest, fork) => (latest === undefined || fork > latest ? fork : latest),
-      undefined,
-    )
-    return last === undefined || hasWalBehind(member.timeline, last, facts)
+function doesNotFit({ label }: BackupEntry, reason: string): OperationError {
+  return new OperationError('target-unreachable', `restoring from backup ${label}: ${reason}`, {
+    hint: 'Name another backup or leave "--backup" out, and the newest one that fits is taken.',
   })
 }
 
-function descendantsOf(
-  { timeline, stopLsn }: BackupEntry,
-  { histories }: RouteFacts,
-): readonly TimelineHistory[] {
-  return [...histories.values()].filter(
-    (history) => history.timeline !== timeline && isReachable(history, { timeline, lsn: stopLsn }),
-  )
-}
-
-/** Where a history leaves the timeline; undefined when it does not pass through it. */
-function spanEnd(history: TimelineHistory, timeline: TimelineId): Lsn | undefined {
-  return timelineSpans(history).find((span) => span.timeline === timeline)?.endLsn
-}
-
-function hasWalBehind(timeline: TimelineId, fork: Lsn, { timelines }: RouteFacts): boolean {
-  const coverage = timelines.find((candidate) => candidate.timeline === timeline)
-  // The segment of the fork itself is on both: the old timeline's may have been filled up by a switch.
-  return (
-    coverage?.ranges.some(({ endLsn, startLsn, count }) => endLsn - (endLsn - startLsn) / count >= fork) ??
-    false
-  )
-}
-
-function historyOf(timeline: TimelineId, { histories }: RouteFacts): TimelineHistory {
+function historyOf(
+  timeline: TimelineId,
+  { histories, unreadableHistories }: Pick<RouteFacts, 'histories' | 'unreadableHistories'>,
+): TimelineHistory {
   const known = histories.get(timeline)
   if (known !== undefined) return known
   if (timeline === 1) return { timeline, ancestors: [] }
+  const reason = unreadableHistories.get(timeline)
+  if (reason !== undefined) throw reason
   const file = `${formatTimelineHex(timeline)}.history`
-  throw new OperationError(
-    'wal-missing',
-    `following timeline ${timeline}: "${file}" is not in the archive, or there are several of it`,
-    {
-      hint: 'Push this file from pg_wal of a server on that timeline, or name another timeline with "--target-timeline".',
-    },
-  )
+  throw new OperationError('wal-missing', `following timeline ${timeline}: "${file}" is not in the archive`, {
+    hint: 'Push this file from pg_wal of a server on that timeline, or name another timeline with "--target-timeline".',
+  })
 }
 
 function listedBackup(label: BackupLabel, backups: readonly BackupEntry[]): BackupEntry {
@@ -171,8 +202,11 @@ function listedBackup(label: BackupLabel, backups: readonly BackupEntry[]): Back
   )
 }
 
-function noneFits({ target, ...request }: RouteRequest, facts: RouteFacts): OperationError {
-  const { backups } = facts
+function noneFits(
+  request: RouteRequest,
+  { backups }: RouteFacts,
+  history: TimelineHistory | undefined,
+): OperationError {
   const [first] = backups.toSorted((one, other) => Number(one.stoppedAt - other.stoppedAt))
   if (first === undefined) {
     return new OperationError(
@@ -184,7 +218,8 @@ function noneFits({ target, ...request }: RouteRequest, facts: RouteFacts): Oper
     )
   }
   const reasons = backups.map(
-    (backup) => `${backup.label}: ${whyNot(backup, { target, ...request }, facts) ?? 'fits'}`,
+    (backup) =>
+      `${backup.label}: ${whyTooLate(backup, request) ?? (history ? whyPassedBy(backup, history) : 'fits')}`,
   )
   const shown = reasons.slice(-3).join('; ')
   return new OperationError(

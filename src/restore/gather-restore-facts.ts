@@ -42,7 +42,8 @@ export async function gatherRestoreFacts(
   const { target, backup: label } = request
   const { backups } = await readCatalogue(repository, cluster.id, context)
   const inventory = await readArchiveInventory(place, context)
-  const facts = { backups, timelines: inventory.timelines, histories: inventory.histories }
+  const { timelines, histories } = inventory
+  const facts = { backups, timelines, histories, unreadableHistories: new Map() }
   const conflicts = new Set(inventory.conflicts.map(({ name }) => name.name))
   const archived = { hasSegment: inventory.hasSegment, timelines: inventory.timelines, conflicts }
   const located =
