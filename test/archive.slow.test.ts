@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { chmod, cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -71,7 +72,7 @@ describe('recovering through the rendered restore_command', () => {
       const [found] = await restored.query<{ rows: string }>('select count(*)::text as rows from filling')
       assert.equal(found?.rows, String(segmentCount * rows))
       const gets = (await site.starts()).filter((start) =>
-        /archive-get --mode recovery "?0000000[0-9A-F]{17,}"? /.test(start),
+        /archive-get --mode recovery --absent-code 93 "?0000000[0-9A-F]{17,}"? /.test(start),
       )
       // How many is a matter of speed, for a bench to say: here, that there are any.
       assert.ok(gets.length < segmentCount, `archive-get was started for ${gets.length} segments`)
@@ -98,19 +99,73 @@ describe('recovering through the rendered restore_command', () => {
       await restored.stop()
     })
 
-    const logs = (await readdir(scratch.folder)).filter((file) => /^server-.*[.]log$/.test(file))
-    assert.equal(logs.length, 2)
-    const texts = await Promise.all(logs.map((file) => readFile(join(scratch.folder, file), 'utf8')))
-    const log = texts.join('')
+    const log = await allLogs(scratch)
     assert.match(log, /archive recovery/)
     assert.doesNotMatch(log, /selected new timeline/)
   })
 })
 
+describe('a server that recovers', () => {
+  test('dies instead of promoting when the program is gone (M1, M10, R39)', async () => {
+    await using scratch = await createScratch('gone')
+    await using server = await startServer({ major: 17, scratch, walSegmentSizeMb: 1, settings: archiving })
+    const site = await createArchiveSite(scratch, server)
+    const copy = await copyOfStopped(server, scratch)
+    await server.stop()
+    const restoreCommand = site.restoreCommand({ programPath: '/opt/gone/bin/holdfast' })
+
+    await assert.rejects(recover(copy, { site, major: 17, scratch, restoreCommand }))
+
+    const log = await allLogs(scratch)
+    assert.match(log, /Cannot find module '\/opt\/gone\/bin\/holdfast'/)
+    assert.match(log, /FATAL: {2}could not restore file "00000002.history" from archive/)
+    assert.doesNotMatch(log, /selected new timeline/)
+  })
+
+  test('stops fast, without promoting, while archive-get takes its time (M1, M3)', async () => {
+    await using scratch = await createScratch('slow')
+    await using server = await startServer({ major: 17, scratch, walSegmentSizeMb: 1, settings: archiving })
+    const site = await createArchiveSite(scratch, server)
+    const copy = await copyOfStopped(server, scratch)
+    await server.stop()
+    const nodePath = join(site.folder, 'waiting-node')
+    const script = 'process.on("SIGTERM", () => process.exit(143)); setInterval(() => 0, 1000)'
+    await writeFile(
+      nodePath,
+      `#!/bin/sh\necho >'${scratch.folder}/waits'\nexec '${process.execPath}' -e '${script}'\n`,
+      { mode: 0o755 },
+    )
+    await giveAll(site.folder, scratch)
+    const restored = recover(copy, {
+      site,
+      major: 17,
+      scratch,
+      restoreCommand: site.restoreCommand({ nodePath }),
+    })
+    const failure = assert.rejects(restored)
+    await waitUntil('archive-get', () => existsSync(join(scratch.folder, 'waits')))
+
+    const began = performance.now()
+    const [postmaster] = (await readFile(join(copy, 'postmaster.pid'), 'utf8')).split('\n')
+    process.kill(Number(postmaster), 'SIGINT')
+    await waitUntil('the end of the server', () => !existsSync(join(copy, 'postmaster.pid')))
+    assert.ok(performance.now() - began < 5000)
+    await failure
+
+    assert.doesNotMatch(await allLogs(scratch), /selected new timeline|could not restore file/)
+  })
+})
+
+async function allLogs({ folder }: Scratch): Promise<string> {
+  const logs = (await readdir(folder)).filter((file) => /^server-.*[.]log$/.test(file))
+  return (await Promise.all(logs.map((file) => readFile(join(folder, file), 'utf8')))).join('')
+}
+
 interface Recovery {
   readonly site: ArchiveSite
-  readonly major: 14 | 16 | 18
+  readonly major: 14 | 16 | 17 | 18
   readonly scratch: Scratch
+  readonly restoreCommand?: string
 }
 
 /** A base to recover from: the directory of the server while it is stopped. */
@@ -124,12 +179,13 @@ async function copyOfStopped(server: TestServer, scratch: Scratch): Promise<stri
   return copy
 }
 
-async function recover(copy: string, { site, major, scratch }: Recovery): Promise<TestServer> {
+async function recover(copy: string, recovery: Recovery): Promise<TestServer> {
+  const { site, major, scratch, restoreCommand = site.restoreCommand() } = recovery
   const signal = join(copy, 'recovery.signal')
   await writeFile(signal, '')
   await giveAll(copy, scratch)
   const settings = {
-    restore_command: site.restoreCommand(),
+    restore_command: restoreCommand,
     archive_mode: 'off',
     recovery_target_timeline: 'latest',
   }

@@ -67,7 +67,7 @@ describe('renderArchiveCommand', () => {
 describe('renderRestoreCommand', () => {
   test('moves a segment that was fetched ahead into place without the program, and asks it otherwise', async () => {
     await using folder = await temporaryFolder()
-    await prepare(folder.path, 'exit 130')
+    await prepare(folder.path, 'exit 42')
     const prefetched = join(folder.path, 'pg_wal', 'holdfast-prefetch')
     await mkdir(prefetched)
     await writeFile(join(prefetched, third), 'x')
@@ -76,7 +76,7 @@ describe('renderRestoreCommand', () => {
 
     assert.equal(await run(), 0)
     assert.equal((await stat(join(folder.path, 'pg_wal', 'RECOVERYXLOG'))).size, 1)
-    assert.equal(await run(), 130)
+    assert.equal(await run(), 126)
   })
 })
 
@@ -130,6 +130,7 @@ describe('tidyAcknowledgements', () => {
 async function prepare(folder: string, program: string): Promise<() => Promise<number | undefined>> {
   await mkdir(join(folder, 'pg_wal'))
   await writeFile(join(folder, 'pg_wal', third), 'x')
+  await writeFile(partsIn(folder).programPath, 'x')
   await writeFile(partsIn(folder).nodePath, `#!/bin/sh\n${program}\n`, { mode: 0o700 })
   return shellIn(folder, renderArchiveCommand(partsIn(folder)), `pg_wal/${third}`)
 }
@@ -145,7 +146,7 @@ function shellIn(folder: string, command: string, path: string): () => Promise<n
 function partsIn(folder: string): Parameters<typeof renderArchiveCommand>[0] {
   return {
     nodePath: join(folder, 'it\'s "a" $HOME 100%p node'),
-    programPath: '/x/holdfast',
+    programPath: join(folder, '100%f holdfast'),
     configFile: '/x/%f.yaml',
     cluster: 'main',
   }

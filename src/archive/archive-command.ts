@@ -15,12 +15,15 @@ export interface CommandParts {
  * ahead: the shell takes an acknowledgement that is newer than the file, once, and says done (`acknowledgements.ts`).
  *
  * No `exec`: above 125, or when the program is killed, PostgreSQL ends its archiver without counting a failure (M12). The
- * shell turns that into 1. When PostgreSQL itself is stopped, the shell gets the signal as well and dies of it.
+ * shell turns that into 1. It also looks whether there is anything in the program: Node runs an empty file, as a crash of
+ * the machine leaves them, with success. When PostgreSQL itself is stopped, the shell gets the signal as well and dies of it.
  */
 export function renderArchiveCommand(parts: CommandParts): string {
+  const program = commandQuote(parts.programPath)
   const acknowledgement = `"pg_wal/${acknowledgementFolder}/%f"`
   return [
     `if [ ${acknowledgement} -nt "%p" ] && rm -f ${acknowledgement}; then exit 0; fi`,
+    `[ -s ${program} ] || { echo 'error: starting holdfast: nothing in' ${program} >&2; exit 1; }`,
     `${programWords(parts)} archive-push --ahead "%p" || { r=$?; [ "$r" -gt 125 ] && r=1; exit "$r"; }`,
   ].join('; ')
 }
@@ -28,19 +31,36 @@ export function renderArchiveCommand(parts: CommandParts): string {
 export interface RestoreCommandParts extends CommandParts {
   /** What an uncertain answer becomes: a stop of the server in recovery, a retry on a standby (M2). */
   readonly mode: 'recovery' | 'standby'
+  /** The only repository to read from; undefined: all of the cluster's. */
+  readonly repo?: string
 }
 
 /** Where archive-get keeps segments that recovery will ask for, below pg_wal. */
 export const prefetchFolder = 'holdfast-prefetch'
 
 /**
- * The restore_command, before it is quoted for a configuration file. A segment that was fetched ahead is renamed into
- * place, which is atomic, for both names are in pg_wal. Everything else is Node's to answer, above all "absent". `exec`,
- * so that PostgreSQL sees what became of Node: a program that is missing (127) or was killed means "I do not know".
+ * What our archive-get answers when a file is proven absent and this shell asks it to. Node ends with 1 to 13 of its own
+ * accord, before a line of ours has run: PostgreSQL would take that for the end of the WAL and promote (M1).
  */
-export function renderRestoreCommand(parts: RestoreCommandParts): string {
-  const program = `exec ${programWords(parts)} archive-get --mode ${parts.mode} "%f" "%p"`
-  return `mv -f "pg_wal/${prefetchFolder}/%f" "%p" 2>/dev/null && exit 0; ${program}`
+const absentCode = 93
+
+/**
+ * The restore_command, before it is quoted for a configuration file. A segment that was fetched ahead is renamed into
+ * place, which is atomic, for both names are in pg_wal. Everything else is Node's to answer, above all "absent".
+ *
+ * No `exec`: the shell believes two answers only, a 0 with the file to show for it and our own word for "absent". What
+ * else comes, from us, from Node or because there is none, means "I do not know". When PostgreSQL is stopped, it signals
+ * the shell and Node alike and sees the shell die of that; 143 is for whoever stops Node alone.
+ */
+export function renderRestoreCommand({ mode, repo, ...parts }: RestoreCommandParts): string {
+  const options = `--mode ${mode} --absent-code ${absentCode}`
+  const selection = repo === undefined ? '' : ` --repo ${commandQuote(repo)}`
+  return [
+    `mv -f "pg_wal/${prefetchFolder}/%f" "%p" 2>/dev/null && exit 0`,
+    `${programWords(parts)}${selection} archive-get ${options} "%f" "%p"`,
+    `case $? in 0) [ -f "%p" ] && exit 0 ;; ${absentCode}) exit 1 ;; 143) exit 143 ;; esac`,
+    `exit ${mode === 'standby' ? 1 : 126}`,
+  ].join('; ')
 }
 
 function programWords({ nodePath, programPath, configFile, cluster }: CommandParts): string {

@@ -5,6 +5,7 @@ import {
   renderArchiveCommand,
   renderRestoreCommand,
   type CommandParts,
+  type RestoreCommandParts,
 } from '../../src/archive/archive-command.ts'
 import { parseSystemIdentifier } from '../../src/domain/system-identifier.ts'
 import { toWalSegmentSize } from '../../src/domain/wal-segment.ts'
@@ -44,8 +45,8 @@ export class ArchiveSite {
     return renderArchiveCommand(this.parts)
   }
 
-  restoreCommand(mode: 'recovery' | 'standby' = 'recovery'): string {
-    return renderRestoreCommand({ ...this.parts, mode })
+  restoreCommand(changes: Partial<RestoreCommandParts> = {}): string {
+    return renderRestoreCommand({ ...this.parts, mode: 'recovery', ...changes })
   }
 
   /** What Node was started for so far: the arguments, one line each. */

@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import { Option } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
 import type { Command } from 'commander'
 import { prefetchFolder } from '../../archive/archive-command.ts'
 import type { OpenedPlaces } from '../../app/open-archive-places.ts'
@@ -7,12 +7,16 @@ import type { Configuration } from '../../config/configuration-schema.ts'
 import { classifyArchiveFileName } from '../../domain/archive-file-name.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 
-/** What PostgreSQL takes for "this file does not exist", in recovery the end of the WAL (RULES M1). */
-const absentExitCode = 1
-
 interface GetOptions {
   readonly mode: 'recovery' | 'standby'
+  readonly absentCode: number
   readonly prefetch?: true
+}
+
+interface GetRequest {
+  readonly name: string
+  readonly path: string
+  readonly absentCode: number
 }
 
 /**
@@ -30,13 +34,26 @@ export function registerArchiveGet(program: Command, environment: CommandEnviron
         .choices(['recovery', 'standby'])
         .default('recovery'),
     )
+    .addOption(
+      // 1 is what PostgreSQL takes for "this file does not exist", in recovery the end of the WAL (RULES M1).
+      new Option('--absent-code <code>', 'the exit code for what is proven absent')
+        .argParser(toExitCode)
+        .default(1)
+        .hideHelp(),
+    )
     .addOption(new Option('--prefetch', 'fetch what comes after NAME, for pg_wal at PATH').hideHelp())
-    .action((name: string, path: string, { prefetch }: GetOptions) =>
-      prefetch === true ? fetchAhead(name, path, environment) : get(name, path, environment),
+    .action((name: string, path: string, { prefetch, absentCode }: GetOptions) =>
+      prefetch === true ? fetchAhead(name, path, environment) : get({ name, path, absentCode }, environment),
     )
 }
 
-async function get(name: string, path: string, environment: CommandEnvironment): Promise<void> {
+function toExitCode(text: string): number {
+  const code = Number(text)
+  if (Number.isInteger(code) && code >= 1 && code <= 125) return code
+  throw new InvalidArgumentError('Expected a whole number from 1 to 125.')
+}
+
+async function get({ name, path, absentCode }: GetRequest, environment: CommandEnvironment): Promise<void> {
   const [{ configuration }, { getForRecovery }] = await Promise.all([
     environment.loadConfiguration(),
     import('../../archive/get-for-recovery.ts'),
@@ -49,7 +66,7 @@ async function get(name: string, path: string, environment: CommandEnvironment):
   if (answer.kind === 'found') return
   // Absent wherever we could look. A repository that could not be opened may have it: that is not a proof (R39).
   if (places.failures.length > 0) throw places.failures[0]
-  environment.exitWith(absentExitCode)
+  environment.exitWith(absentCode)
 }
 
 /** Throws when no repository can be opened. */
