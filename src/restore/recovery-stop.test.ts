@@ -66,6 +66,19 @@ describe('planStop', () => {
     assert.match(refusal({ targetLsn: '0/600000' }, 'target-ambiguous', all, conflicts), /several contents/)
     assert.equal(settings({ targetLsn: '0/400000' }, all, conflicts)['recovery_target_lsn'], '0/400000')
   })
+
+  test('refuses such a segment on the way to the end, to a time, and to an LSN in the last record (R26)', () => {
+    const conflicts = new Set([segmentNameOf(one, 5n, mebibyte)])
+
+    for (const options of [{}, { targetTime: '2026-02-03T00:00:00Z' }, { targetLsn: '0/CFFF80' }])
+      assert.match(refusal(options, 'target-ambiguous', complete, conflicts), /000000010000000000000005/)
+  })
+
+  test('needs the segment in which the record at an LSN begins', () => {
+    const conflicts = new Set([segmentNameOf(one, 5n, mebibyte)])
+
+    refusal({ targetLsn: '0/500000' }, 'target-ambiguous', complete, conflicts)
+  })
 })
 
 const backup = {

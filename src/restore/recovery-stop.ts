@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { formatLsn, type Lsn } from '../domain/lsn.ts'
+import { formatLsn, toLsn, type Lsn } from '../domain/lsn.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RecoveryTarget } from '../domain/recovery-target.ts'
@@ -87,7 +87,8 @@ function stopAtRecord(
   }
 }
 
-function stopAtEnd({ backup, archiveEnd }: StopFacts): RecoveryStop {
+function stopAtEnd({ backup, archiveEnd, walRoute }: StopFacts): RecoveryStop {
+  requireWal(walRoute, walRoute.endLsn, 'to the end of the archive')
   const { lastRecordLsn, lastRecordEndLsn } = archiveEnd ?? {}
   if (lastRecordLsn === undefined || lastRecordEndLsn === undefined || lastRecordEndLsn <= backup.stopLsn) {
     return { kind: 'immediate', atLeast: backup.stopLsn }
@@ -100,7 +101,8 @@ function stopAtLsn(target: Extract<RecoveryTarget, { kind: 'lsn' }>, facts: Stop
   const { lsn, inclusive } = target
   const { lastRecordLsn, lastRecordEndLsn } = archiveEnd ?? {}
   if (lastRecordLsn !== undefined && lsn <= lastRecordLsn) {
-    requireWal(walRoute, lsn, `to LSN ${formatLsn(lsn)}`)
+    // The record that begins there is read, also when it is not replayed.
+    requireWal(walRoute, toLsn(lsn + 1n), `to LSN ${formatLsn(lsn)}`)
     return { kind: 'lsn', lsn, inclusive, atLeast: inclusive ? lsn : backup.stopLsn }
   }
   // No record begins there, so PostgreSQL would never notice that it has arrived; but everything before it is there.
@@ -123,6 +125,8 @@ function stopAtTime(
   const { time, inclusive } = target
   const last = archiveEnd?.lastCommitAt
   if (last !== undefined && (inclusive ? last > time : last >= time)) {
+    // Where recovery stops is not known before it is there, so it may pass through every segment.
+    requireWal(walRoute, walRoute.endLsn, `to ${formatInstant(time)}`)
     return { kind: 'time', time, inclusive, atLeast: backup.stopLsn }
   }
   if (walRoute.hasGap) throw missingWal(walRoute, `to ${formatInstant(time)}`)
