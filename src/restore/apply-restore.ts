@@ -40,7 +40,8 @@ export async function applyRestore(
   await stopOrphan(dataDirectory, context)
   for (const { path } of plan.places) {
     await makeFolderDurably(path, 0o700)
-    await writeMarker(path, { systemIdentifier: head.systemIdentifier, backup: plan.backup.label })
+    const { systemIdentifier } = head
+    await writeMarker(path, { systemIdentifier, backup: plan.backup.label, dataDirectory })
   }
   // From here on no server starts in the directory until the control file is back.
   await removeControlFile(dataDirectory)

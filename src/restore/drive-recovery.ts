@@ -14,6 +14,7 @@ import { readControlFile, type ControlFile } from '../postgres/control-file.ts'
 import { readRecoveryStatus, type RecoveryStatus } from '../postgres/recovery-status.ts'
 import { fatalLinesOf } from '../postgres/server-log.ts'
 import { startPrivateServer, type PrivateServer } from '../postgres/server-process.ts'
+import { removeMarkers } from './apply-restore.ts'
 import { controlFilePath } from './check-entry.ts'
 import { lookAt } from './check-path.ts'
 import { checkReached, stopLineOf } from './check-reached.ts'
@@ -199,6 +200,8 @@ async function finish(
     await askForPromotion(server, dataDirectory)
     await waitForPromotion(server, roles, context)
   }
+  // From now on it is a database like any other, which no restore may take up, whatever becomes of the rest.
+  if (isPromoting) await removeMarkers(plan)
   await server.stop('fast', context)
   const { control } = await readControlFile(join(dataDirectory, controlFilePath), context)
   const problem = shutdownProblem(control, { plan, isPromoting })

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { isOperationError, type OperationErrorCode } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { crc32c } from '../platform/crc32c.ts'
 import { systemClock } from '../platform/system-clock.ts'
+import { controlFileBytes } from '../postgres/control-file.ts'
 import { inspectTarget, type RestorePlace, type TargetRequest } from './inspect-target.ts'
 import { markerFile } from './restore-marker.ts'
 
@@ -83,6 +85,35 @@ describe('inspectTarget', () => {
     assert.deepEqual(await states(scratch, map('side', join(scratch.folder, 'moved'))), ['vacant', 'vacant'])
   })
 
+  test('takes up a tablespace only where its own data directory is to be taken up as well (R14, R47)', async () => {
+    using scratch = makeScratch()
+    const [data, other, space] = ['data', 'other', 'space'].map((name) => join(scratch.folder, name))
+    assert.ok(data !== undefined && other !== undefined && space !== undefined)
+    for (const folder of [data, other, space]) mkdirSync(folder)
+    const request = { targetDirectory: data, tablespaces: [{ oid: 16_400, name: 'side', location: space }] }
+    writeFileSync(join(space, markerFile), JSON.stringify({ systemIdentifier: '7', dataDirectory: data }))
+
+    // The cluster there was finished and removed, or it is a server's that runs elsewhere.
+    await refuses(scratch, request, 'directory-occupied')
+    for (const folder of [data, other])
+      writeFileSync(join(folder, markerFile), JSON.stringify({ systemIdentifier: '7' }))
+    assert.deepEqual(await states(scratch, request), ['interrupted', 'interrupted'])
+    await refuses(scratch, { ...request, targetDirectory: other }, 'directory-occupied')
+    writeFileSync(join(space, markerFile), JSON.stringify({ systemIdentifier: '7' }))
+    await refuses(scratch, request, 'directory-occupied')
+  })
+
+  test('does not take up a cluster that recovers from a crash long after its promotion (R59)', async () => {
+    using scratch = makeScratch()
+    writeFileSync(join(scratch.folder, markerFile), JSON.stringify({ systemIdentifier: '7' }))
+    mkdirSync(join(scratch.folder, 'global'))
+    writeFileSync(join(scratch.folder, 'global', 'pg_control'), recoveringControlFile('7'))
+
+    await refuses(scratch, { targetDirectory: scratch.folder }, 'directory-occupied')
+    writeFileSync(join(scratch.folder, 'recovery.signal'), '')
+    assert.deepEqual(await states(scratch, { targetDirectory: scratch.folder }), ['interrupted'])
+  })
+
   test('refuses a directory that a server stands in', async () => {
     using scratch = makeScratch()
     writeFileSync(join(scratch.folder, 'postmaster.pid'), `${process.pid}\n`)
@@ -97,6 +128,20 @@ describe('inspectTarget', () => {
     await refuses(scratch, { targetDirectory: scratch.folder }, 'directory-occupied')
   })
 })
+
+/** As src/postgres/control-file.test.ts makes it. */
+function recoveringControlFile(systemIdentifier: string): Buffer {
+  const bytes = Buffer.alloc(controlFileBytes)
+  bytes.writeBigUInt64LE(BigInt(systemIdentifier), 0)
+  bytes.writeUInt32LE(1300, 8)
+  bytes.writeUInt32LE(4, 16) // in crash recovery
+  bytes.writeBigUInt64LE(0x0150_0028n, 32)
+  bytes.writeUInt32LE(3, 48)
+  bytes.writeUInt32LE(3, 52)
+  bytes.writeDoubleLE(1_234_567, 208)
+  bytes.writeUInt32LE(crc32c(bytes.subarray(0, 288)) >>> 0, 288)
+  return bytes
+}
 
 interface Place extends Disposable {
   readonly folder: string

@@ -65,9 +65,9 @@ async function inspectDataDirectory(
   const content = await inspectFolder(targetDirectory, doing)
   if (content !== 'filled') return content
   const control = await readControlIfThere(targetDirectory, context)
-  // Once it was promoted it is somebody's database, whatever the marker says.
-  const isUnfinished = control === undefined || isPoisoned(control) || control.state.includes('recovery')
-  if (isUnfinished && (await readMarker(targetDirectory)) === systemIdentifier) return 'interrupted'
+  const marker = await readMarker(targetDirectory)
+  const isOurs = marker?.systemIdentifier === systemIdentifier
+  if (isOurs && (await isUnfinished(control, targetDirectory))) return 'interrupted'
   if (!isDelta) {
     throw new OperationError('directory-occupied', `${doing}: it is not empty`, {
       hint: 'Name an empty directory, or add "--delta" to bring a copy of the same cluster there to the state of the backup.',
@@ -85,25 +85,49 @@ async function inspectDataDirectory(
   )
 }
 
+/**
+ * Once it was promoted it is somebody's database, whatever a marker says. The server takes the signal away when it
+ * promotes; its state alone proves nothing, because later it may recover from a crash, or be a standby.
+ */
+async function isUnfinished(control: ControlFile | undefined, dataDirectory: string): Promise<boolean> {
+  if (control === undefined || isPoisoned(control)) return true
+  return (
+    control.state.includes('recovery') && (await lookAt(join(dataDirectory, 'recovery.signal'))) !== undefined
+  )
+}
+
 async function inspectTablespace(
   { oid, name, location = '' }: TablespaceRecord,
-  { tablespaceMap, targetDirectory, systemIdentifier, forbidden }: TargetRequest,
+  request: TargetRequest,
   dataState: RestorePlace['state'],
 ): Promise<RestorePlace> {
-  const mapping = tablespaceMap.find((candidate) => isFor(candidate, { oid, name }))
+  const mapping = request.tablespaceMap.find((candidate) => isFor(candidate, { oid, name }))
   const path = mapping?.directory ?? location
   const doing = `restoring tablespace ${quote(name)} into`
-  await checkPath(path, doing, forbidden)
+  await checkPath(path, doing, request.forbidden)
   const place = { root: oid, name, path }
   const content = await inspectFolder(path, `${doing} ${quote(path)}`)
   if (content !== 'filled') return { ...place, state: content }
-  if ((await readMarker(path)) === systemIdentifier) return { ...place, state: 'interrupted' }
-  const isItsOwn =
-    dataState === 'occupied' && (await linkTarget(join(targetDirectory, 'pg_tblspc', String(oid)))) === path
-  if (isItsOwn) return { ...place, state: 'occupied' }
+  const state = await claimOn(place, request, dataState)
+  if (state !== undefined) return { ...place, state }
   throw new OperationError('directory-occupied', `${doing} ${quote(path)}: it is not empty`, {
     hint: `It may belong to a server that runs: name another directory with "--tablespace-map ${name}=DIR".`,
   })
+}
+
+/** Whether what a tablespace's directory holds is the cluster's that is restored; undefined when that is not certain. */
+async function claimOn(
+  { root, path }: Pick<RestorePlace, 'root' | 'path'>,
+  { targetDirectory, systemIdentifier, isDelta }: TargetRequest,
+  dataState: RestorePlace['state'],
+): Promise<'interrupted' | 'occupied' | undefined> {
+  const marker = await readMarker(path)
+  const isLeft = marker?.systemIdentifier === systemIdentifier && marker.dataDirectory === targetDirectory
+  // A marker alone may be one that was left in the tablespace of a cluster that runs since.
+  if (isLeft && dataState === 'interrupted') return 'interrupted'
+  // A restore that was killed before it had marked all tablespaces is no reason to refuse those of the cluster.
+  const link = isDelta ? await linkTarget(join(targetDirectory, 'pg_tblspc', String(root))) : undefined
+  return link === path ? 'occupied' : undefined
 }
 
 /** What a marker is until it has its name: all that a restore leaves that was killed as soon as it had begun. */

@@ -18,27 +18,38 @@ export const recoveryLog = 'holdfast-recovery.log'
 export interface RestoreMarker {
   readonly systemIdentifier: string
   readonly backup: BackupLabel
+  /** Of the cluster that is restored: a tablespace is taken up together with it only. */
+  readonly dataDirectory: string
+}
+
+/** What a marker says that a restore left when it ended before it was done. */
+export interface LeftMarker {
+  readonly systemIdentifier: string
+  /** Undefined when the marker does not say. */
+  readonly dataDirectory: string | undefined
 }
 
 /** From now on the directory belongs to this process; when it is dead, to whoever restores the same cluster again. */
 export async function writeMarker(
   directory: string,
-  { systemIdentifier, backup }: RestoreMarker,
+  { systemIdentifier, backup, dataDirectory }: RestoreMarker,
 ): Promise<void> {
-  const marker = { version: 1, systemIdentifier, backup, holder: readProcessIdentity() }
+  const marker = { version: 1, systemIdentifier, backup, dataDirectory, holder: readProcessIdentity() }
   await replaceDurably(join(directory, markerFile), Buffer.from(`${JSON.stringify(marker)}\n`), 0o600)
 }
 
-/**
- * The system identifier in the marker that a restore left when it ended before it was done; undefined when there is none
- * that can be read. Throws `busy` when that restore may still run.
- */
-export async function readMarker(directory: string): Promise<string | undefined> {
+/** Undefined when there is none that can be read. Throws `busy` when the restore that wrote it may still run. */
+export async function readMarker(directory: string): Promise<LeftMarker | undefined> {
   const fields = await readFields(join(directory, markerFile))
   const systemIdentifier = fields.get('systemIdentifier')
   if (typeof systemIdentifier !== 'string') return undefined
-  const holder = fields.get('holder')
-  if (!isIdentity(holder) || isProvablyDead(holder, readProcessIdentity())) return systemIdentifier
+  const [dataDirectory, holder] = [fields.get('dataDirectory'), fields.get('holder')]
+  if (!isIdentity(holder) || isProvablyDead(holder, readProcessIdentity())) {
+    return {
+      systemIdentifier,
+      dataDirectory: typeof dataDirectory === 'string' ? dataDirectory : undefined,
+    }
+  }
   throw new OperationError(
     'busy',
     `restoring into ${quote(directory)}: another restore works there, process ${holder.pid} on host ${quote(holder.host)}`,
