@@ -10,7 +10,7 @@ import { toTimelineId, type TimelineId } from '../domain/timeline.ts'
 import { findWalGaps } from '../domain/wal-gaps.ts'
 import { toWalSegmentSize } from '../domain/wal-segment.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
-import { chooseRoute, type RouteFacts } from './choose-route.ts'
+import { chooseRoute, possibleRoutes, type RouteFacts } from './choose-route.ts'
 
 const mebibyte = toWalSegmentSize(1024 * 1024)
 
@@ -190,6 +190,29 @@ describe('chooseRoute', () => {
 
   test('names the history file that is missing', () => {
     assert.match(refusal({ targetTimeline: '26' }, straight(), 'wal-missing'), /0000001A\.history/)
+  })
+})
+
+describe('possibleRoutes', () => {
+  test('passes over backups that are not on the asked timeline, unless one was asked for', () => {
+    const facts = factsOf({
+      backups: [backup('A', 1, [2, 3]), backup('B', 1, [4, 5]), backup('C', 2, [11, 12])],
+      histories: ['2: 1 0/680000'],
+      wal: { 1: [2, 10], 2: [6, 13] },
+    })
+    for (const options of [{ targetXid: '800' }, { targetName: 'x' }]) {
+      const target = parseRecoveryTarget({ ...options, targetTimeline: '1' })
+
+      const routes = possibleRoutes({ target, label: undefined }, facts)
+
+      assert.deepEqual(
+        routes.map((route) => route.backup.label),
+        [labelOf('B'), labelOf('A')],
+      )
+      assert.throws(() => possibleRoutes({ target, label: labelOf('C') }, facts), {
+        code: 'target-unreachable',
+      })
+    }
   })
 })
 

@@ -4,13 +4,11 @@ import { toLsn, type Lsn } from '../domain/lsn.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RecoveryTarget } from '../domain/recovery-target.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import type { TimelineHistory } from '../domain/timeline-history.ts'
 import type { WalSegmentName, WalSegmentSize } from '../domain/wal-segment.ts'
-import type { BackupEntry } from '../repository/backup-entry.ts'
 import { readControlRecord } from '../wal/control-records.ts'
 import { WalRecordReader, type WalRecord } from '../wal/record-reader.ts'
 import { readTransactionEnd } from '../wal/transaction-records.ts'
-import { chooseRoute, type Route, type RouteFacts } from './choose-route.ts'
+import { possibleRoutes, type Route, type RouteFacts } from './choose-route.ts'
 import { fetchAll } from './read-archive-end.ts'
 import { followWal, nameAt, type ArchivedNames } from './wal-route.ts'
 
@@ -23,10 +21,19 @@ export interface LocatedTarget {
 
 type SearchedTarget = Extract<RecoveryTarget, { kind: 'xid' | 'name' }>
 
+/** The WAL that is read for one backup. */
+export interface SearchedStretch {
+  readonly route: Route
+  /** Searched already from here on. */
+  readonly to: Lsn | undefined
+}
+
+export type FoundRecord = Pick<LocatedTarget, 'lsn' | 'endLsn'>
+
 /**
  * Finds the record that ends a transaction, or makes a restore point, by reading the WAL: first what the newest backup
  * needs, then further back. The backup found with it is the newest that leads there. Throws `target-unreachable` when it
- * is not in the archive.
+ * is not in the archive, and what `possibleRoutes` throws.
  */
 export async function locateTarget(
   {
@@ -38,26 +45,35 @@ export async function locateTarget(
   place: ArchivePlace,
   context: RunContext,
 ): Promise<LocatedTarget> {
-  const candidates = facts.backups
-    .filter((backup) => label === undefined || backup.label === label)
-    .toReversed()
-  let searched: { history: TimelineHistory; from: Lsn } | undefined
-  for (const backup of candidates) {
-    const route = chooseRoute({ target, label: backup.label }, facts)
-    const isSameWay = searched?.history.timeline === route.history.timeline
-    const to = isSameWay ? searched?.from : undefined
-    const found = await searchRoute({ target, route, to, archived }, place, context)
-    if (found !== undefined && found.lsn >= backup.stopLsn) return { label: backup.label, ...found }
-    searched = { history: route.history, from: backup.startLsn }
-  }
-  throw notFound(target, candidates)
+  const routes = possibleRoutes({ target, label }, facts)
+  const located = await locateOn(routes, (stretch) =>
+    searchRoute({ target, archived, ...stretch }, place, context),
+  )
+  if (located === undefined) throw notFound(target, routes)
+  return located
 }
 
-interface Search {
+/**
+ * The first such record behind the start of the newest backup that ended before it: recovery stops at the first one,
+ * and cannot stop while the backup is not consistent.
+ */
+export async function locateOn(
+  routes: readonly Route[],
+  search: (stretch: SearchedStretch) => Promise<FoundRecord | undefined>,
+): Promise<LocatedTarget | undefined> {
+  let newer: { route: Route; first: FoundRecord | undefined } | undefined
+  for (const route of routes) {
+    const { backup, history } = route
+    const known = newer?.route.history.timeline === history.timeline ? newer : undefined
+    const first = (await search({ route, to: known?.route.backup.startLsn })) ?? known?.first
+    if (first !== undefined && first.lsn >= backup.stopLsn) return { label: backup.label, ...first }
+    newer = { route, first }
+  }
+  return undefined
+}
+
+interface Search extends SearchedStretch {
   readonly target: SearchedTarget
-  readonly route: Route
-  /** Searched already from here on. */
-  readonly to: Lsn | undefined
   readonly archived: ArchivedNames
 }
 
@@ -65,7 +81,7 @@ async function searchRoute(
   { target, route, to, archived }: Search,
   place: ArchivePlace,
   context: RunContext,
-): Promise<{ lsn: Lsn; endLsn: Lsn } | undefined> {
+): Promise<FoundRecord | undefined> {
   const { walSegmentSize } = place.cluster
   const walRoute = followWal(route, archived, walSegmentSize)
   const end = to === undefined || to > walRoute.endLsn ? walRoute.endLsn : to
@@ -109,13 +125,10 @@ function isTarget(record: WalRecord, target: SearchedTarget): boolean {
   return control?.kind === 'restore-point' && control.name === target.name
 }
 
-function notFound(target: SearchedTarget, candidates: readonly BackupEntry[]): OperationError {
+function notFound(target: SearchedTarget, routes: readonly Route[]): OperationError {
   const what =
     target.kind === 'xid' ? `the end of transaction ${target.xid}` : `restore point "${target.name}"`
-  const where =
-    candidates.length === 0
-      ? 'there is no backup to recover from'
-      : `it is not in the archived WAL behind ${candidates.at(-1)?.label ?? ''}`
+  const where = `it is not in the archived WAL behind ${routes.at(-1)?.backup.label ?? 'any backup'}`
   return new OperationError('target-unreachable', `looking for ${what}: ${where}`, {
     hint: 'Check its spelling and the timeline, or name a moment with "--target-time" or "--target-lsn".',
   })
