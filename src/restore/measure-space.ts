@@ -1,6 +1,8 @@
-import { lstat, readdir, stat, statfs } from 'node:fs/promises'
+import type { Dirent } from 'node:fs'
+import { readdir, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { nearestExisting } from './check-path.ts'
+import { hasSystemCode } from '../platform/durable-file.ts'
+import { lookAt, nearestExisting } from './check-path.ts'
 import type { RestorePlace } from './inspect-target.ts'
 
 /** A file system that a restore writes to. */
@@ -34,13 +36,25 @@ export async function measureSpace(
   return [...byDevice.values()]
 }
 
-/** Bytes that are allocated below a directory; links are not followed. */
+/** Bytes that are allocated below a directory; links are not followed. A server of ours may still be at work there. */
 async function usedBelow(path: string): Promise<number> {
   let used = 0
-  for (const entry of await readdir(path, { withFileTypes: true, recursive: true })) {
-    if (!entry.isFile()) continue
-    const { blocks } = await lstat(join(entry.parentPath, entry.name))
-    used += blocks * 512
+  const folders = [path]
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for (const entry of await entriesOf(folder)) {
+      const entryPath = join(folder, entry.name)
+      if (entry.isDirectory()) folders.push(entryPath)
+      else if (entry.isFile()) used += Number((await lookAt(entryPath))?.blocks ?? 0) * 512
+    }
   }
   return used
+}
+
+async function entriesOf(folder: string): Promise<readonly Dirent[]> {
+  try {
+    return await readdir(folder, { withFileTypes: true })
+  } catch (error) {
+    if (hasSystemCode(error, 'ENOENT')) return []
+    throw error
+  }
 }
