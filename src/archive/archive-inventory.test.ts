@@ -16,7 +16,7 @@ import { toTimelineId } from '../domain/timeline.ts'
 import { isWalSegmentName, segmentNameOf } from '../domain/wal-segment.ts'
 import { systemClock } from '../platform/system-clock.ts'
 import { MemoryStore } from '../storage/memory/memory-store.ts'
-import { findNewestTimeline, readArchiveInventory } from './archive-inventory.ts'
+import { findNewestTimeline, readArchiveInventory, surveyArchive } from './archive-inventory.ts'
 import type { ArchivePlace } from './archive-place.ts'
 import { getFile } from './get-file.ts'
 import { pushFile } from './push-file.ts'
@@ -67,6 +67,45 @@ describe('readArchiveInventory', () => {
     await assert.rejects(readTimelineHistory(place, toTimelineId(2), recordingContext()), (error) =>
       isOperationError(error, 'target-ambiguous'),
     )
+  })
+
+  test('throws for a damaged history, which surveyArchive keeps by its timeline (R37)', async () => {
+    const store = new FaultyStore(new MemoryStore('x', systemClock))
+    const place = await createPlace({ store })
+    await archive(place, { '00000002.history': '1\t0/500000\treason\n' })
+    await archive(place, { '00000003.history': '1\t0/600000\treason\n' })
+    await archive(place, { '00000004.history': '1\t0/500000\tone\n' })
+    await archive(place, { '00000004.history': '1\t0/600000\tother\n' })
+    const flip = {
+      kind: 'flip-bit',
+      bitIndex: 300,
+      at: { operation: 'get', subject: '00000002.history' },
+    } as const
+    store.plan(flip)
+
+    const { histories, unreadableHistories } = await surveyArchive(place, recordingContext())
+
+    assert.deepEqual([...histories.keys()], [3])
+    assert.deepEqual(
+      [...unreadableHistories].map(([timeline, { code }]) => [timeline, code]),
+      [
+        [2, 'damaged'],
+        [4, 'target-ambiguous'],
+      ],
+    )
+    store.plan(flip)
+    await assert.rejects(readArchiveInventory(place, recordingContext()), (error) =>
+      isOperationError(error, 'damaged'),
+    )
+  })
+
+  test('does not take a history that cannot be fetched for a damaged one (R39)', async () => {
+    const store = new FaultyStore(new MemoryStore('x', systemClock))
+    const place = await createPlace({ store })
+    await archive(place, { '00000002.history': '1\t0/500000\treason\n' })
+    store.plan({ kind: 'fail', when: 'before', error: unreachable(), at: { operation: 'get' } })
+
+    await assert.rejects(surveyArchive(place, recordingContext()), isUnreachable)
   })
 
   test('throws when the listing fails, and never shows less (R39)', async () => {

@@ -1,4 +1,5 @@
 import type { ArchiveFileName } from '../domain/archive-file-name.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { parseTimelineHistory, type TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
@@ -8,7 +9,7 @@ import { walPrefix } from '../repository/object-keys.ts'
 import type { ArchivePlace } from './archive-place.ts'
 import { decodeText } from './check-archived-file.ts'
 import { SegmentRuns } from './segment-runs.ts'
-import { readHistoryContent } from './timeline-histories.ts'
+import { ambiguous, readHistoryContent } from './timeline-histories.ts'
 import { parseWalObjectKey } from './wal-object-key.ts'
 
 /** Everything that is archived of one cluster in one repository, as far as names tell; contents are not read. */
@@ -33,14 +34,30 @@ interface ArchivedName {
   readonly digests: readonly string[]
 }
 
-/** Reads the inventory out of a listing, in memory that grows with the gaps and not with the segments. */
+/** An inventory that may lack histories, and why. */
+export interface ArchiveSurvey extends ArchiveInventory {
+  /** Of each timeline whose history is damaged (`damaged`) or has several contents (`target-ambiguous`). */
+  readonly unreadableHistories: ReadonlyMap<TimelineId, OperationError>
+}
+
+/**
+ * Reads the inventory out of a listing, in memory that grows with the gaps and not with the segments. Throws `damaged` for
+ * a history that cannot be used.
+ */
 export async function readArchiveInventory(
   place: ArchivePlace,
   context: RunContext,
 ): Promise<ArchiveInventory> {
+  const { unreadableHistories, ...inventory } = await surveyArchive(place, context)
+  for (const error of unreadableHistories.values()) if (error.code === 'damaged') throw error
+  return inventory
+}
+
+/** The inventory for those who may do without some of the histories: what is damaged is told and not thrown. */
+export async function surveyArchive(place: ArchivePlace, context: RunContext): Promise<ArchiveSurvey> {
   const listed = await readListing(place, context)
   const conflicts = listed.named.filter(({ digests }) => digests.length > 1)
-  const histories = await readHistories(listed.named, place, context)
+  const { histories, unreadableHistories } = await readHistories(listed.named, place, context)
   const segmentSize = place.cluster.walSegmentSize
   const timelines = findWalGaps({
     segments: new Map([...listed.segments].map(([timeline, runs]) => [timeline, runs.numbers()])),
@@ -51,6 +68,7 @@ export async function readArchiveInventory(
     timelines,
     conflicts,
     histories,
+    unreadableHistories,
     partials: listed.named.filter(({ name }) => name.kind === 'partial'),
     newestTimeline: listed.newestTimeline,
     storedBytes: listed.storedBytes,
@@ -104,15 +122,34 @@ async function readHistories(
   named: readonly ArchivedName[],
   place: ArchivePlace,
   context: RunContext,
-): Promise<ReadonlyMap<TimelineId, TimelineHistory>> {
+): Promise<Pick<ArchiveSurvey, 'histories' | 'unreadableHistories'>> {
   const histories = new Map<TimelineId, TimelineHistory>()
-  for (const { name, digests } of named) {
-    const [digest] = digests
-    if (name.kind !== 'history' || digest === undefined || digests.length > 1) continue
-    const bytes = await readHistoryContent(place, { name, digest }, context)
-    histories.set(name.timeline, parseTimelineHistory(name.timeline, decodeText(bytes)))
+  const unreadableHistories = new Map<TimelineId, OperationError>()
+  for (const archived of named) {
+    const { name } = archived
+    if (name.kind !== 'history') continue
+    const history = await readHistory(archived, place, context)
+    if (history instanceof OperationError) unreadableHistories.set(name.timeline, history)
+    else histories.set(name.timeline, history)
   }
-  return histories
+  return { histories, unreadableHistories }
+}
+
+/** The history, or what is wrong with it. Throws when it could not be found out. */
+async function readHistory(
+  { name, digests }: ArchivedName,
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<TimelineHistory | OperationError> {
+  const [digest, other] = digests
+  if (digest === undefined || other !== undefined) return ambiguous(name, place, digests)
+  try {
+    const bytes = await readHistoryContent(place, { name, digest }, context)
+    return parseTimelineHistory(name.timeline, decodeText(bytes))
+  } catch (error) {
+    if (isOperationError(error, 'damaged')) return error
+    throw error
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { readArchiveInventory } from '../archive/archive-inventory.ts'
+import { surveyArchive } from '../archive/archive-inventory.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readCatalogue } from '../repository/catalogue.ts'
@@ -41,9 +41,9 @@ export async function gatherRestoreFacts(
   const { repository, cluster } = place
   const { target, backup: label } = request
   const { backups } = await readCatalogue(repository, cluster.id, context)
-  const inventory = await readArchiveInventory(place, context)
-  const { timelines, histories } = inventory
-  const facts = { backups, timelines, histories, unreadableHistories: new Map() }
+  const inventory = await surveyArchive(place, context)
+  const { timelines, histories, unreadableHistories } = inventory
+  const facts = { backups, timelines, histories, unreadableHistories }
   const conflicts = new Set(inventory.conflicts.map(({ name }) => name.name))
   const archived = { hasSegment: inventory.hasSegment, timelines: inventory.timelines, conflicts }
   const located =
