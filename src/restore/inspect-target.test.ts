@@ -9,6 +9,7 @@ import { crc32c } from '../platform/crc32c.ts'
 import { systemClock } from '../platform/system-clock.ts'
 import { controlFileBytes } from '../postgres/control-file.ts'
 import { inspectTarget, type RestorePlace, type TargetRequest } from './inspect-target.ts'
+import { findPostmaster } from './postmaster-file.ts'
 import { markerFile } from './restore-marker.ts'
 
 const context: RunContext = {
@@ -112,6 +113,23 @@ describe('inspectTarget', () => {
     await refuses(scratch, { targetDirectory: scratch.folder }, 'directory-occupied')
     writeFileSync(join(scratch.folder, 'recovery.signal'), '')
     assert.deepEqual(await states(scratch, { targetDirectory: scratch.folder }), ['interrupted'])
+  })
+
+  test('sees a server whose directory has another path (R59)', async () => {
+    using scratch = makeScratch()
+    const seen = join(scratch.folder, 'seen')
+    mkdirSync(seen)
+    writeFileSync(join(seen, 'postmaster.pid'), `${process.pid}\n`)
+    const workingDirectory = process.cwd()
+    process.chdir(seen)
+    try {
+      // /proc/self/root is another path to the same directory, as a bind mount would be.
+      const found = await findPostmaster(join('/proc/self/root', seen))
+      assert.equal(found?.pid, process.pid)
+    } finally {
+      process.chdir(workingDirectory)
+    }
+    assert.equal(await findPostmaster(seen), undefined)
   })
 
   test('refuses a directory that a server stands in', async () => {

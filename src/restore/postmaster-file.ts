@@ -1,4 +1,4 @@
-import { readFile, readlink, rm } from 'node:fs/promises'
+import { readFile, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
@@ -27,8 +27,7 @@ export async function findPostmaster(dataDirectory: string): Promise<RunningPost
   const pid = Math.abs(Number.parseInt(lines[0] ?? '', 10))
   if (!(pid > 0) || !sendSignal(pid, 0)) return undefined
   // The number may have gone to another program since a crash. A server stands in its data directory.
-  const workingDirectory = await workingDirectoryOf(pid)
-  if (workingDirectory !== undefined && workingDirectory !== dataDirectory) return undefined
+  if ((await standsElsewhere(pid, dataDirectory)) || !sendSignal(pid, 0)) return undefined
   const socketDirectory = lines[4] ?? ''
   return { pid, socketDirectory, isOurs: basename(socketDirectory).startsWith(socketDirectoryPrefix) }
 }
@@ -66,11 +65,14 @@ export function serverRunning(dataDirectory: string, { pid }: RunningPostmaster)
   )
 }
 
-async function workingDirectoryOf(pid: number): Promise<string | undefined> {
+/** By what the directories are, not by their paths: a mount shows one directory under two. */
+async function standsElsewhere(pid: number, dataDirectory: string): Promise<boolean> {
   try {
-    return await readlink(`/proc/${pid}/cwd`)
+    const own = await stat(dataDirectory, { bigint: true })
+    const found = await stat(`/proc/${pid}/cwd`, { bigint: true })
+    return found.ino !== own.ino || found.dev !== own.dev
   } catch {
-    return undefined // another user's process, or it has just ended: then it proves nothing
+    return false // another user's process, or it has just ended: then it proves nothing
   }
 }
 
