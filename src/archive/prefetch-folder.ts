@@ -4,13 +4,20 @@ import { classifyArchiveFileName } from '../domain/archive-file-name.ts'
 import { isWalSegmentName, type WalSegmentName } from '../domain/wal-segment.ts'
 import { sendSignal } from '../platform/child-process.ts'
 import { hasSystemCode } from '../platform/durable-file.ts'
-import { isProvablyDead, readProcessIdentity, type ProcessIdentity } from '../platform/process-identity.ts'
+import {
+  isGoneFromThisMachine,
+  readProcessIdentity,
+  type ProcessIdentity,
+} from '../platform/process-identity.ts'
 import { prefetchFolder } from './archive-command.ts'
 import { temporaryPrefix } from './write-content.ts'
 
 /** Names that begin with a dot are ours; every other one is a segment, verified, synced and complete. */
 const ownerFile = '.owner'
 const askedFile = '.asked'
+
+/** Whoever still fetches into the folder while it is removed makes that fail with ENOTEMPTY; it ends soon. */
+const removal = { recursive: true, force: true, maxRetries: 5, retryDelay: 50 } as const
 
 /** `pg_wal/holdfast-prefetch` of one server: what archive-get and the prefetcher, two processes, tell each other. */
 export class PrefetchFolder {
@@ -38,7 +45,7 @@ export class PrefetchFolder {
   /** Whether a prefetcher lives that looks after this folder. */
   async hasOwner(): Promise<boolean> {
     const owner = parseOwner(await readIfThere(join(this.path, ownerFile)))
-    return owner !== undefined && !isProvablyDead(owner, readProcessIdentity())
+    return owner !== undefined && !isGoneFromThisMachine(owner, readProcessIdentity())
   }
 
   /** Makes this process the owner, of an empty folder. False when another one lives. */
@@ -65,7 +72,7 @@ export class PrefetchFolder {
   }
 
   async remove(): Promise<void> {
-    await rm(this.path, { recursive: true, force: true })
+    await rm(this.path, removal)
   }
 
   /** The segments that wait to be taken. */

@@ -40,6 +40,15 @@ export function isProvablyDead(identity: ProcessIdentity, self: ProcessIdentity)
 }
 
 /**
+ * As `isProvablyDead`, for what was written to a directory of this machine only, such as a data directory: there another
+ * boot under the same host name is an earlier one, and its processes are gone. Not for what several machines share.
+ */
+export function isGoneFromThisMachine(identity: ProcessIdentity, self: ProcessIdentity): boolean {
+  if (identity.host === self.host && identity.bootId !== self.bootId) return true
+  return isProvablyDead(identity, self)
+}
+
+/**
  * When a process began; undefined when there is none of that number, or it is dead and waits for its parent. Field 22 of
  * /proc/PID/stat (proc(5)); the command's name before it may contain anything, so count from its ")".
  */

@@ -1,9 +1,10 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { prefetchFolder } from '../archive/archive-command.ts'
+import { PrefetchFolder } from '../archive/prefetch-folder.ts'
 import type { Lsn } from '../domain/lsn.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import { sendSignal } from '../platform/child-process.ts'
@@ -206,13 +207,26 @@ async function finish(
   const { control } = await readControlFile(join(dataDirectory, controlFilePath), context)
   const problem = shutdownProblem(control, { plan, isPromoting })
   if (problem !== undefined) throw failed(dataDirectory, problem)
-  await rm(join(dataDirectory, 'pg_wal', prefetchFolder), { recursive: true, force: true })
+  await removePrefetched(dataDirectory, context)
   await rm(join(dataDirectory, recoveryLog), { force: true })
   return {
     lsn: status.replayLsn ?? plan.stop.atLeast,
     commitTime: status.replayedCommitTime,
     timeline: control.timeline,
     isPromoted: isPromoting,
+  }
+}
+
+/** Segments that were fetched ahead and not needed. The cluster is as it should be without that. */
+async function removePrefetched(dataDirectory: string, { report }: RunContext): Promise<void> {
+  const folder = new PrefetchFolder(join(dataDirectory, 'pg_wal'))
+  try {
+    await folder.remove()
+  } catch (error) {
+    report({
+      kind: 'warning',
+      message: `removing ${quote(folder.path)} failed: ${String(error)}; nothing needs it, remove it by hand`,
+    })
   }
 }
 
