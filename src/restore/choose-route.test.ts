@@ -173,6 +173,7 @@ describe('chooseRoute', () => {
     const damaged = { ...facts, unreadableHistories: new Map([[toTimelineId(2), damage]]) }
 
     for (const unknown of [facts, damaged]) {
+      assert.doesNotMatch(refusal({}, unknown, 'target-ambiguous'), /for example 1/)
       assert.match(refusal({}, unknown, 'target-ambiguous'), /found 1 .*, 2 .*history/)
       assert.match(refusal({ targetLsn: '0/400000' }, unknown, 'target-ambiguous'), /found 1 .*, 2 /)
       assert.equal(chosen({ targetTimeline: '1' }, unknown).label, 'B')

@@ -138,12 +138,17 @@ function severalBranches(ends: readonly BranchEnd[]): OperationError {
     const end = archivedTo === undefined ? 'nothing archived yet' : `archived to LSN ${formatLsn(archivedTo)}`
     return `${timeline} (${end}${history === undefined ? ', its history is missing or unreadable' : ''})`
   })
-  const example = ends.findLast(({ history }) => history !== undefined)?.timeline ?? 'latest'
+  const unknown = ends.find(({ history }) => history === undefined)
+  // An example would lead away from the timeline that nothing is known of.
+  const advice =
+    unknown === undefined
+      ? `, for example ${ends.at(-1)?.timeline ?? 'latest'}`
+      : `; ${unknown.timeline} needs its history file, from pg_wal of a server on it`
   return new OperationError(
     'target-ambiguous',
     `choosing the timeline to recover on: expected one that the target can mean, found ${found.join(', ')}`,
     {
-      hint: `Name the one that you follow with "--target-timeline", for example ${example}.`,
+      hint: `Name the one that you follow with "--target-timeline"${advice}.`,
     },
   )
 }
