@@ -51,7 +51,8 @@ export async function openCluster(
   return { settings, repositories, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
-function chooseRepos(
+/** The configured repos of a cluster, or the one of that name. Throws when there is none. */
+export function chooseRepos(
   configuration: Configuration,
   settings: ClusterConfiguration,
   repoName: string | undefined,

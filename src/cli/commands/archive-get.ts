@@ -21,7 +21,8 @@ interface GetRequest {
 
 /**
  * `archive-get NAME PATH`, which PostgreSQL runs as its restore_command. Exit code 0: the file is there, verified; 1: it
- * is proven absent. Everything that fails leaves through `failureExitCode`, which knows what PostgreSQL makes of it.
+ * is proven absent, from the repository that `--repo` names or else from all of the cluster's. Everything that fails
+ * leaves through `failureExitCode`, which knows what PostgreSQL makes of it.
  */
 export function registerArchiveGet(program: Command, environment: CommandEnvironment): void {
   program
@@ -75,7 +76,8 @@ async function openPlaces(
   environment: CommandEnvironment,
 ): Promise<OpenedPlaces> {
   const { openArchivePlaces } = await import('../../app/open-archive-places.ts')
-  const selection = { configuration, clusterName: environment.options.cluster }
+  const { cluster, repo } = environment.options
+  const selection = { configuration, clusterName: cluster, repoName: repo }
   const places = await openArchivePlaces(selection, environment.context)
   if (places.repositories.length > 0) return places
   await places[Symbol.asyncDispose]()
@@ -93,6 +95,7 @@ function prefetcherOf({ options, surroundings }: CommandEnvironment): StartPrefe
     const selection = [
       ...(options.config === undefined ? [] : ['--config', options.config]),
       ...(options.cluster === undefined ? [] : ['--cluster', options.cluster]),
+      ...(options.repo === undefined ? [] : ['--repo', options.repo]),
     ]
     const variables = Object.entries(surroundings.variables).filter(
       (entry): entry is [string, string] => entry[1] !== undefined,

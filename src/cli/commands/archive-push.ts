@@ -32,14 +32,15 @@ async function push(
   ])
   const { context, options } = environment
   const limited = limitTime(context, configuration.archive.pushTimeout)
-  const selection = { configuration, clusterName: options.cluster }
+  // Every repository, whatever --repo says: only all of them together are "archived" (R22).
+  const selection = { configuration, clusterName: options.cluster, repoName: undefined }
   await using places = await openArchivePlaces(selection, limited)
   const tools = {
     repositories: places.repositories,
     compressionLevel: configuration.archive.compressionLevel,
   }
   if (places.repositories.length > 0) await pushFile({ path }, tools, limited)
-  // What can be reached has the file now, but only all of them together are "archived" (R22).
+  // What can be reached has the file now, which is not enough.
   if (places.failures.length > 0) throw places.failures[0]
   if (!ahead) return
   const { pushAhead } = await import('../../archive/push-ahead.ts')

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Option } from 'commander'
@@ -79,18 +79,20 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   const connection = clusterConnection(settings, environment.surroundings.variables)
   const dataDirectory = ownedDirectory(request, settings)
   await becomeClusterOwner({ runAs: settings.runAs, dataDirectory, socket: socketOf(connection) })
-  const [{ openCluster }, { prepareRestore, runRestore }, { planAnswer, resultAnswer }] = await Promise.all([
-    import('../../app/open-cluster.ts'),
-    import('../../restore/run-restore.ts'),
-    import('../output/restore.ts'),
-  ])
+  const [{ openFirstPlace }, { prepareRestore, runRestore }, { planAnswer, resultAnswer }] =
+    await Promise.all([
+      import('../../app/open-archive-places.ts'),
+      import('../../restore/run-restore.ts'),
+      import('../output/restore.ts'),
+    ])
+  const configFile = requireReadable(file)
   const selection = { configuration, clusterName: settings.name, repoName: environment.options.repo }
-  await using opened = await openCluster(selection, environment.context)
+  await using opened = await openFirstPlace(selection, environment.context)
   const [place] = opened.repositories
   const tools: RestoreTools = {
     place,
     workers: configuration.restore.workers,
-    restoreCommand: await restoreCommandFor(settings.name, file),
+    restoreCommand: await restoreCommandFor({ cluster: settings.name, repo: place.name, configFile }),
     binaries: {
       searchPath: environment.surroundings.variables['PATH'] ?? '',
       ...(settings.binDirectory !== undefined && { configured: settings.binDirectory }),
@@ -147,8 +149,8 @@ function ownedDirectory(
   return candidates.find((folder) => (statSync(folder, { throwIfNoEntry: false })?.uid ?? 0) !== 0)
 }
 
-async function restoreCommandFor(cluster: string, configFile: string | undefined): Promise<string> {
-  const { renderRestoreCommand } = await import('../../archive/archive-command.ts')
+/** The configuration file, which the server that recovers reads the archive by, as the user that we are now. */
+function requireReadable(configFile: string | undefined): string {
   if (configFile === undefined) {
     throw new OperationError(
       'config-missing',
@@ -158,14 +160,35 @@ async function restoreCommandFor(cluster: string, configFile: string | undefined
       },
     )
   }
+  const path = resolve(configFile)
+  try {
+    accessSync(path, constants.R_OK)
+    return path
+  } catch (error) {
+    const who = `user ${process.geteuid?.() ?? ''}`
+    throw new OperationError(
+      'file-unreadable',
+      `restoring: the server that recovers runs as ${who}, who cannot read the configuration ${quote(path)}`,
+      {
+        cause: error,
+        hint: 'Give the file and its key files to the user that PostgreSQL runs as, with "chown".',
+      },
+    )
+  }
+}
+
+interface Archive {
+  readonly cluster: string
+  /** Where the plan was made from: what is not there was not planned with either. */
+  readonly repo: string
+  readonly configFile: string
+}
+
+async function restoreCommandFor({ cluster, repo, configFile }: Archive): Promise<string> {
+  const { renderRestoreCommand } = await import('../../archive/archive-command.ts')
   const programPath = fileURLToPath(new URL('../../../bin/holdfast', import.meta.url))
-  return renderRestoreCommand({
-    nodePath: process.execPath,
-    programPath,
-    configFile: resolve(configFile),
-    cluster,
-    mode: 'recovery',
-  })
+  const nodePath = process.execPath
+  return renderRestoreCommand({ nodePath, programPath, configFile, cluster, repo, mode: 'recovery' })
 }
 
 /** Overwriting a cluster needs its name, typed on a terminal or given as an option. */
