@@ -2,16 +2,17 @@ import { open, rm, symlink, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { hasSystemCode, makeFolderDurably } from '../platform/durable-file.ts'
+import { hasSystemCode } from '../platform/durable-file.ts'
 import { fromBytePath, toBytePath, type BytePath } from './check-entry.ts'
-import { lookAt } from './check-path.ts'
+import { lookAt, type ForbiddenPlaces } from './check-path.ts'
+import { claimPlaces } from './claim-places.ts'
 import type { GatheredFacts } from './gather-restore-facts.ts'
 import { leadsOutside } from './leads-outside.ts'
 import type { RestorePlan } from './plan-restore.ts'
 import { createFiles, removeLeftovers } from './prepare-files.ts'
 import { stopOrphan } from './postmaster-file.ts'
 import { recoverySettings } from './recovery-settings.ts'
-import { markerFile, writeMarker } from './restore-marker.ts'
+import { markerFile, supersededMarkerFile } from './restore-marker.ts'
 import { renderTablespaceMap } from './tablespace-map.ts'
 import { writeFailure } from './unpacker.ts'
 import { placeOf, writePacks, type WrittenBytes } from './write-packs.ts'
@@ -22,6 +23,7 @@ export interface ApplyRequest {
   readonly facts: GatheredFacts
   readonly workers: number | undefined
   readonly restoreCommand: string
+  readonly forbidden: ForbiddenPlaces
 }
 
 /**
@@ -30,19 +32,15 @@ export interface ApplyRequest {
  * The marker stays: whoever finishes the restore removes it.
  */
 export async function applyRestore(
-  { plan, facts, workers, restoreCommand }: ApplyRequest,
+  { plan, facts, workers, restoreCommand, forbidden }: ApplyRequest,
   place: ArchivePlace,
   context: RunContext,
 ): Promise<WrittenBytes> {
   const { head, layout } = facts
   const dataDirectory = plan.request.targetDirectory
   const rootPaths = new Map(plan.places.map(({ root, path }) => [root, toBytePath(Buffer.from(path))]))
+  await claimPlaces({ plan, head, forbidden }, context)
   await stopOrphan(dataDirectory, context)
-  for (const { path } of plan.places) {
-    await makeFolderDurably(path, 0o700)
-    const { systemIdentifier } = head
-    await writeMarker(path, { systemIdentifier, backup: plan.backup.label, dataDirectory })
-  }
   // From here on no server starts in the directory until the control file is back.
   await removeControlFile(dataDirectory)
   if (plan.isDelta) await removeLeftovers({ layout, rootPaths }, context)
@@ -76,6 +74,7 @@ export async function applyRestore(
 /** The last step of a restore: from now on the directories are not ours any more. */
 export async function removeMarkers(plan: RestorePlan): Promise<void> {
   for (const { path } of plan.places.toReversed()) {
+    await rm(join(path, supersededMarkerFile), { force: true })
     await rm(join(path, markerFile), { force: true })
     await syncDirectories([toBytePath(Buffer.from(path))])
   }

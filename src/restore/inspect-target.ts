@@ -7,7 +7,7 @@ import { isPoisoned, readControlFile, type ControlFile } from '../postgres/contr
 import type { TablespaceRecord } from '../repository/manifest-head.ts'
 import { checkPath, lookAt, nearestExisting, overlaps, type ForbiddenPlaces } from './check-path.ts'
 import { findPostmaster, serverRunning } from './postmaster-file.ts'
-import { readMarker } from './restore-marker.ts'
+import { markerFile, readMarker, type Claim, type LeftMarker } from './restore-marker.ts'
 import type { RestoreRequest, TablespaceMapping } from './restore-request.ts'
 
 /** A directory that a restore fills. */
@@ -28,6 +28,8 @@ export interface TargetRequest extends Pick<RestoreRequest, 'targetDirectory' | 
   readonly systemIdentifier: string
   readonly tablespaces: readonly TablespaceRecord[]
   readonly forbidden: ForbiddenPlaces
+  /** Directories that carry our own marker by now, by their paths: they are looked at as they were before. */
+  readonly claims?: ReadonlyMap<string, Claim>
 }
 
 /**
@@ -58,14 +60,15 @@ export async function inspectTarget(
 }
 
 async function inspectDataDirectory(
-  { targetDirectory, systemIdentifier, isDelta }: TargetRequest,
+  request: TargetRequest,
   context: RunContext,
 ): Promise<RestorePlace['state']> {
+  const { targetDirectory, systemIdentifier, isDelta } = request
   const doing = `restoring into ${quote(targetDirectory)}`
-  const content = await inspectFolder(targetDirectory, doing)
+  const content = await inspectFolder(targetDirectory, doing, request)
   if (content !== 'filled') return content
   const control = await readControlIfThere(targetDirectory, context)
-  const marker = await readMarker(targetDirectory)
+  const marker = await markerLeftIn(targetDirectory, request)
   const isOurs = marker?.systemIdentifier === systemIdentifier
   if (isOurs && (await isUnfinished(control, targetDirectory))) return 'interrupted'
   if (!isDelta) {
@@ -106,7 +109,7 @@ async function inspectTablespace(
   const doing = `restoring tablespace ${quote(name)} into`
   await checkPath(path, doing, request.forbidden)
   const place = { root: oid, name, path }
-  const content = await inspectFolder(path, `${doing} ${quote(path)}`)
+  const content = await inspectFolder(path, `${doing} ${quote(path)}`, request)
   if (content !== 'filled') return { ...place, state: content }
   const state = await claimOn(place, request, dataState)
   if (state !== undefined) return { ...place, state }
@@ -118,10 +121,11 @@ async function inspectTablespace(
 /** Whether what a tablespace's directory holds is the cluster's that is restored; undefined when that is not certain. */
 async function claimOn(
   { root, path }: Pick<RestorePlace, 'root' | 'path'>,
-  { targetDirectory, systemIdentifier, isDelta }: TargetRequest,
+  request: TargetRequest,
   dataState: RestorePlace['state'],
 ): Promise<'interrupted' | 'occupied' | undefined> {
-  const marker = await readMarker(path)
+  const { targetDirectory, systemIdentifier, isDelta } = request
+  const marker = await markerLeftIn(path, request)
   const isLeft = marker?.systemIdentifier === systemIdentifier && marker.dataDirectory === targetDirectory
   // A marker alone may be one that was left in the tablespace of a cluster that runs since.
   if (isLeft && dataState === 'interrupted') return 'interrupted'
@@ -130,11 +134,20 @@ async function claimOn(
   return link === path ? 'occupied' : undefined
 }
 
+async function markerLeftIn(path: string, { claims }: TargetRequest): Promise<LeftMarker | undefined> {
+  const claim = claims?.get(path)
+  return claim === undefined ? readMarker(path) : claim.left
+}
+
 /** What a marker is until it has its name: all that a restore leaves that was killed as soon as it had begun. */
 const unfinishedMarker = /^\.holdfast-[0-9a-f]{32}\.tmp$/
 
 /** Whether there is anything in it. Throws unless it could be filled by us. */
-async function inspectFolder(path: string, doing: string): Promise<'vacant' | 'interrupted' | 'filled'> {
+async function inspectFolder(
+  path: string,
+  doing: string,
+  { claims }: TargetRequest,
+): Promise<'vacant' | 'interrupted' | 'filled'> {
   const found = await lookAt(path)
   if (found === undefined) {
     await requireWritable(await nearestExisting(dirname(path)), doing)
@@ -155,7 +168,9 @@ async function inspectFolder(path: string, doing: string): Promise<'vacant' | 'i
     )
   }
   await requireWritable(path, doing)
-  const names = await readdir(path)
+  const claim = claims?.get(path)
+  const isNew = claim !== undefined && claim.left === undefined
+  const names = (await readdir(path)).filter((name) => !(isNew && name === markerFile))
   if (names.length === 0) return 'vacant'
   return names.every((name) => unfinishedMarker.test(name)) ? 'interrupted' : 'filled'
 }

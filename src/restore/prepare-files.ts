@@ -17,7 +17,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import { hasSystemCode } from '../platform/durable-file.ts'
 import { fromBytePath, joinBytePath, toBytePath, type BytePath } from './check-entry.ts'
 import type { Layout } from './layout.ts'
-import { markerFile, pendingControlFile } from './restore-marker.ts'
+import { markerFile, pendingControlFile, supersededMarkerFile } from './restore-marker.ts'
 import { writeFailure } from './unpacker.ts'
 import { placeOf } from './write-packs.ts'
 
@@ -54,7 +54,7 @@ function isKeptFolder(
 ): boolean {
   const kind = kinds.get(`${root}/${path}`)
   const isForeign = root !== 0 && !path.includes('/') && kind === undefined
-  if (isForeign || path === markerFile) return false
+  if (isForeign || path === markerFile || path === supersededMarkerFile) return false
   return keep(joinBytePath(place, path), kind)
 }
 

@@ -1,13 +1,20 @@
-import { readFile } from 'node:fs/promises'
+import { link, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
-import { hasSystemCode, replaceDurably } from '../platform/durable-file.ts'
-import { isProvablyDead, readProcessIdentity, type ProcessIdentity } from '../platform/process-identity.ts'
+import { hasSystemCode, publishDurably } from '../platform/durable-file.ts'
+import {
+  isGoneFromThisMachine,
+  readProcessIdentity,
+  type ProcessIdentity,
+} from '../platform/process-identity.ts'
 
 /** Stands in a directory, of the cluster and of each tablespace, from before the first change until it is complete. */
 export const markerFile = 'holdfast-restore-in-progress'
+
+/** Where the marker of a dead restore goes when another one takes the directory over; counts where there is no newer one. */
+export const supersededMarkerFile = `${markerFile}.old`
 
 /** The control file has this name, below the data directory, until everything else is there (R47). */
 export const pendingControlFile = 'global/holdfast-pg_control'
@@ -29,34 +36,99 @@ export interface LeftMarker {
   readonly dataDirectory: string | undefined
 }
 
-/** From now on the directory belongs to this process; when it is dead, to whoever restores the same cluster again. */
-export async function writeMarker(
+/** A directory that belongs to this process until it is given back or the restore is done. */
+export interface Claim {
+  readonly directory: string
+  /** What was there before: of a restore that is dead. */
+  readonly left: LeftMarker | undefined
+  /** Our marker. */
+  readonly bytes: Uint8Array
+}
+
+/**
+ * Marks the directory as ours. Of several restores that try it at the same time one wins, the others get `busy`. When this
+ * process is dead the directory belongs to whoever restores the same cluster again.
+ */
+export async function claimDirectory(
   directory: string,
   { systemIdentifier, backup, dataDirectory }: RestoreMarker,
-): Promise<void> {
-  const marker = { version: 1, systemIdentifier, backup, dataDirectory, holder: readProcessIdentity() }
-  await replaceDurably(join(directory, markerFile), Buffer.from(`${JSON.stringify(marker)}\n`), 0o600)
+): Promise<Claim> {
+  const fields = { version: 1, systemIdentifier, backup, dataDirectory, holder: readProcessIdentity() }
+  const bytes = Buffer.from(`${JSON.stringify(fields)}\n`)
+  await readMarker(directory)
+  const left = await supersedeMarker(directory)
+  // Dying here leaves the old marker under its second name, where it is found as well.
+  const answer = await publishDurably(join(directory, markerFile), bytes, 0o600)
+  if (answer === 'exists') throw busy(directory, 'another restore was quicker')
+  return { directory, left, bytes }
+}
+
+/** Moves the marker of a dead restore away. Only one of several that try finds it. */
+async function supersedeMarker(directory: string): Promise<LeftMarker | undefined> {
+  const [path, superseded] = [join(directory, markerFile), join(directory, supersededMarkerFile)]
+  try {
+    await rename(path, superseded)
+  } catch (error) {
+    if (!hasSystemCode(error, 'ENOENT')) throw error
+    return readMarker(directory)
+  }
+  try {
+    return await readMarkerFile(directory, supersededMarkerFile)
+  } catch (error) {
+    // Since we looked somebody has done the same and put a new one there: it gets its name back.
+    await link(superseded, path).catch(() => undefined) // it may have another one by now
+    throw error
+  }
+}
+
+/** Whether nobody has taken the directory from us. */
+export async function isHeld({ directory, bytes }: Claim): Promise<boolean> {
+  try {
+    return Buffer.compare(await readFile(join(directory, markerFile)), bytes) === 0
+  } catch (error) {
+    if (hasSystemCode(error, 'ENOENT')) return false
+    throw error
+  }
+}
+
+/** Gives back a directory in which nothing was changed, with the marker that it had. */
+export async function releaseDirectory(claim: Claim): Promise<void> {
+  if (!(await isHeld(claim))) return
+  const path = join(claim.directory, markerFile)
+  if (claim.left === undefined) await rm(path, { force: true })
+  else await rename(join(claim.directory, supersededMarkerFile), path)
 }
 
 /** Undefined when there is none that can be read. Throws `busy` when the restore that wrote it may still run. */
 export async function readMarker(directory: string): Promise<LeftMarker | undefined> {
-  const fields = await readFields(join(directory, markerFile))
+  return (
+    (await readMarkerFile(directory, markerFile)) ?? (await readMarkerFile(directory, supersededMarkerFile))
+  )
+}
+
+async function readMarkerFile(directory: string, name: string): Promise<LeftMarker | undefined> {
+  const path = join(directory, name)
+  const fields = await readFields(path)
   const systemIdentifier = fields.get('systemIdentifier')
   if (typeof systemIdentifier !== 'string') return undefined
   const [dataDirectory, holder] = [fields.get('dataDirectory'), fields.get('holder')]
-  if (!isIdentity(holder) || isProvablyDead(holder, readProcessIdentity())) {
-    return {
-      systemIdentifier,
-      dataDirectory: typeof dataDirectory === 'string' ? dataDirectory : undefined,
-    }
+  // A data directory is one machine's, so a process of an earlier boot is gone.
+  if (isIdentity(holder) && !isGoneFromThisMachine(holder, readProcessIdentity())) {
+    throw busy(
+      directory,
+      `another restore works there, process ${holder.pid} on host ${quote(holder.host)}`,
+      `Wait for it; if it is gone for certain, remove the file ${quote(path)} and everything else that it left there.`,
+    )
   }
-  throw new OperationError(
-    'busy',
-    `restoring into ${quote(directory)}: another restore works there, process ${holder.pid} on host ${quote(holder.host)}`,
-    {
-      hint: `Wait for it; if it is gone for certain, remove the file "${markerFile}" there and name an empty directory.`,
-    },
-  )
+  return { systemIdentifier, dataDirectory: typeof dataDirectory === 'string' ? dataDirectory : undefined }
+}
+
+export function busy(
+  directory: string,
+  why: string,
+  hint = 'Nothing was changed; run the command again.',
+): OperationError {
+  return new OperationError('busy', `restoring into ${quote(directory)}: ${why}`, { hint })
 }
 
 async function readFields(path: string): Promise<ReadonlyMap<string, unknown>> {
