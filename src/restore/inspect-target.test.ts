@@ -132,6 +132,14 @@ describe('inspectTarget', () => {
     assert.equal(await findPostmaster(seen), undefined)
   })
 
+  test('tells where pg_wal leads to that will be a directory', async () => {
+    using scratch = makeScratch()
+    writeFileSync(join(scratch.folder, markerFile), JSON.stringify({ systemIdentifier: '7' }))
+    assert.equal((await inspect(scratch, {}))[0]?.walLink, undefined)
+    symlinkSync('/mnt/wal', join(scratch.folder, 'pg_wal'))
+    assert.equal((await inspect(scratch, {}))[0]?.walLink, '/mnt/wal')
+  })
+
   test('refuses a directory that a server stands in', async () => {
     using scratch = makeScratch()
     writeFileSync(join(scratch.folder, 'postmaster.pid'), `${process.pid}\n`)

@@ -22,6 +22,8 @@ export interface RestorePlace {
    * be brought to the backup's state.
    */
   readonly state: 'vacant' | 'interrupted' | 'occupied'
+  /** Where pg_wal of the data directory leads to when it is a link; the restore makes it a directory, WAL fills this place. */
+  readonly walLink?: string
 }
 
 export interface TargetRequest extends Pick<RestoreRequest, 'targetDirectory' | 'isDelta' | 'tablespaceMap'> {
@@ -47,7 +49,10 @@ export async function inspectTarget(
   if (postmaster !== undefined && !postmaster.isOurs) throw serverRunning(path, postmaster)
   const state = await inspectDataDirectory(request, context)
   if (postmaster !== undefined && state !== 'interrupted') throw serverRunning(path, postmaster)
-  const places: RestorePlace[] = [{ root: 0, name: '', path, state }]
+  const walLink = await linkTarget(join(path, 'pg_wal'))
+  const places: RestorePlace[] = [
+    { root: 0, name: '', path, state, ...(walLink !== undefined && { walLink }) },
+  ]
   refuseUnknownMappings(request)
   for (const tablespace of request.tablespaces) {
     if (tablespace.location === undefined) continue
