@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
+import { fromBytePath } from '../platform/byte-path.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import type { Extent, FileEntry } from '../repository/manifest-entry.ts'
 import type { PackReference } from '../repository/manifest-head.ts'
 import type { BuiltPack, CopyResponse, StoredRun } from './copy-protocol.ts'
-import { fromBytePath, type ScannedFile } from './scan.ts'
+import { type ScannedFile } from './scan.ts'
 
 /** Columns of a stored run. A million files of a terabyte are held in flat memory, not as objects. */
 const columns = { file: 0, offset: 1, length: 2, packNumber: 3, unit: 4, unitOffset: 5 } as const

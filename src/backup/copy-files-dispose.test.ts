@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { toBytePath } from '../platform/byte-path.ts'
 import { createPlace, recordingContext } from '../../test/support/archive-fixture.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
 import { systemClock } from '../platform/system-clock.ts'
@@ -13,7 +14,7 @@ import { packPrefix } from '../repository/object-keys.ts'
 import { MemoryStore } from '../storage/memory/memory-store.ts'
 import { FileCopier } from './copy-files.ts'
 import type { CopyTask } from './copy-task.ts'
-import { toBytePath, type Scan } from './scan.ts'
+import { type Scan } from './scan.ts'
 
 const taskBytes = 8 * 1024 * 1024
 const label = parseBackupLabel('20260220-153000F')

@@ -3,11 +3,12 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { toBytePath } from '../platform/byte-path.ts'
 import { createPlace, recordingContext } from '../../test/support/archive-fixture.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
 import { FileCopier } from './copy-files.ts'
 import type { CopyTask } from './copy-task.ts'
-import { toBytePath, type Scan, type ScannedFile } from './scan.ts'
+import { type Scan, type ScannedFile } from './scan.ts'
 
 describe('FileCopier', () => {
   test('stops all workers as soon as one fails', async () => {

@@ -1,7 +1,7 @@
+import type { BytePath } from '../platform/byte-path.ts'
 import type { SealingKeys } from '../codec/sealed-object.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import type { CopyTask } from './copy-task.ts'
-import type { BytePath } from './scan.ts'
 
 /*
  * The words of the copying, from the data directory to the manifest:

@@ -1,5 +1,6 @@
+import { joinBytePath } from '../platform/byte-path.ts'
 import { firstBlockOf, parseRelationPath, type RelationFile } from '../postgres/page-layout.ts'
-import { joinBytePath, type Scan, type ScannedFile } from './scan.ts'
+import { type Scan, type ScannedFile } from './scan.ts'
 
 /** A run of one file's bytes, to be read by one worker. */
 export interface Slice {

@@ -1,7 +1,8 @@
+import { fromBytePath } from '../platform/byte-path.ts'
 import type { ManifestEntry } from '../repository/manifest-entry.ts'
 import { compareEntries } from '../repository/manifest-writer.ts'
 import type { CopiedCluster } from './copy-cluster.ts'
-import { fromBytePath, type ScannedDirectory, type ScannedLink } from './scan.ts'
+import { type ScannedDirectory, type ScannedLink } from './scan.ts'
 
 /** Files, directories and links in the manifest's order, one at a time: there may be a million. */
 export function manifestEntriesOf({

@@ -3,12 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
+import { toBytePath } from '../platform/byte-path.ts'
 import { testContext } from '../../test/support/repository.ts'
 import { blockSize, createPageKernel } from '../codec/page-kernel.ts'
 import { toLsn } from '../domain/lsn.ts'
 import type { SuspectPage } from './copy-protocol.ts'
 import { recheckPages } from './recheck-pages.ts'
-import { toBytePath, type Scan } from './scan.ts'
+import { type Scan } from './scan.ts'
 
 const startLsn = toLsn(0x1_0500_0028n)
 const before = startLsn - 1n

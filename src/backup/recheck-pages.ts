@@ -1,10 +1,11 @@
 import { open } from 'node:fs/promises'
+import { fromBytePath, joinBytePath } from '../platform/byte-path.ts'
 import { blockSize, createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
 import type { Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { firstBlockOf, parseRelationPath, type RelationFile } from '../postgres/page-layout.ts'
 import type { SuspectPage } from './copy-protocol.ts'
-import { fromBytePath, joinBytePath, type Scan, type ScannedFile } from './scan.ts'
+import { type Scan, type ScannedFile } from './scan.ts'
 
 /** Long enough for a write that was under way to be over. */
 const pauseMs = 150

@@ -1,6 +1,7 @@
 import { lstatSync } from 'node:fs'
+import { fromBytePath } from '../platform/byte-path.ts'
 import { OperationError } from '../domain/operation-error.ts'
-import { fromBytePath, type Scan } from './scan.ts'
+import { type Scan } from './scan.ts'
 
 /**
  * The server's own list of tablespaces at the start of the backup has the last word: one that is on it, was not copied and

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
+import { type BytePath, fromBytePath, showBytePath } from '../platform/byte-path.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { CopiedFiles } from './copied-files.ts'
-import { fromBytePath, type BytePath, type Scan, type ScannedFile } from './scan.ts'
-import { printable } from './printable.ts'
+import { type Scan, type ScannedFile } from './scan.ts'
 
 const indispensable = /(?:^|\/)(?:PG_VERSION|pg_filenode\.map)$/
 
@@ -14,13 +14,9 @@ export function refuseVanishedFiles(scan: Scan, copied: CopiedFiles): void {
   const lost = scan.files.find((file, index) => copied.hasVanished(index) && isIndispensable(file, scan))
   if (lost === undefined) return
   const place = placeOf(lost, scan)
-  throw new OperationError(
-    'file-unreadable',
-    `backing up ${printable(fromBytePath(place))}: the file has vanished`,
-    {
-      hint: 'Nothing but a dropped database removes this file; find out who did, then take the backup again.',
-    },
-  )
+  throw new OperationError('file-unreadable', `backing up ${showBytePath(place)}: the file has vanished`, {
+    hint: 'Nothing but a dropped database removes this file; find out who did, then take the backup again.',
+  })
 }
 
 function isIndispensable(file: ScannedFile, scan: Scan): boolean {

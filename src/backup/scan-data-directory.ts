@@ -1,17 +1,13 @@
 import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs'
+import { type BytePath, fromBytePath, joinBytePath, toBytePath, showBytePath } from '../platform/byte-path.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { isExcludedFromBackup } from '../postgres/backup-exclusions.ts'
 import { findUnloggedRelations, isWithoutWal, parseRelationFileName } from '../postgres/page-layout.ts'
 import type { TablespaceRecord } from '../repository/manifest-head.ts'
-import { printable } from './printable.ts'
 import { OwnerTable } from './owner-table.ts'
 import {
-  fromBytePath,
-  joinBytePath,
-  toBytePath,
   compareScanned,
-  type BytePath,
   type Scan,
   type ScannedDirectory,
   type ScannedFile,
@@ -171,7 +167,7 @@ class Scanner {
     }
     this.#context.report({
       kind: 'warning',
-      message: `left out ${printableBytePath(entry.place)}: it is neither a file nor a directory`,
+      message: `left out ${showBytePath(entry.place)}: it is neither a file nor a directory`,
     })
     return undefined
   }
@@ -195,7 +191,7 @@ class Scanner {
       case 'error':
         throw new OperationError(
           'link-refused',
-          `backing up ${printableBytePath(entry.place)}: it is a symbolic link`,
+          `backing up ${showBytePath(entry.place)}: it is a symbolic link`,
           {
             hint: 'Set "links" of the cluster to "follow" to back up what it leads to, or to "as-link" to keep only the link.',
           },
@@ -272,12 +268,8 @@ function isGone(error: unknown): boolean {
 }
 
 function unreadable(place: BytePath, why: string, cause?: unknown): OperationError {
-  return new OperationError('file-unreadable', `backing up ${printableBytePath(place)}: ${why}`, {
+  return new OperationError('file-unreadable', `backing up ${showBytePath(place)}: ${why}`, {
     cause,
     hint: 'The backup must be able to read everything in the data directory; run it as the user that owns it.',
   })
-}
-
-function printableBytePath(place: BytePath): string {
-  return printable(fromBytePath(place))
 }

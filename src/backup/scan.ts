@@ -1,15 +1,5 @@
+import type { BytePath } from '../platform/byte-path.ts'
 import type { TablespaceRecord } from '../repository/manifest-head.ts'
-
-/**
- * A path of bytes held as Latin-1 text: one character a byte, so that any name survives, text functions work on it, and
- * the order of texts is the order of bytes.
- */
-export type BytePath = string
-
-export const toBytePath = (bytes: Uint8Array): BytePath => Buffer.from(bytes).toString('latin1')
-export const fromBytePath = (path: BytePath): Buffer => Buffer.from(path, 'latin1')
-export const joinBytePath = (folder: BytePath, name: BytePath): BytePath =>
-  folder === '' ? name : `${folder}/${name}`
 
 interface ScannedEntry {
   /** 0: the data directory; else the OID of a tablespace. */

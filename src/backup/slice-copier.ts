@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { fromBytePath, showBytePath, toBytePath } from '../platform/byte-path.ts'
 import { createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { packKey } from '../repository/object-keys.ts'
@@ -14,8 +15,6 @@ import type {
   SuspectPage,
 } from './copy-protocol.ts'
 import type { Slice } from './copy-task.ts'
-import { fromBytePath } from './scan.ts'
-import { printable } from './printable.ts'
 
 interface PendingRun {
   readonly file: number
@@ -101,9 +100,13 @@ export class SliceCopier {
       this.#readSlice(fd, slice.readsToEnd ? stretchToEnd(fd, slice, answer) : slice, answer)
     } catch (cause) {
       if (cause instanceof OperationError) throw cause
-      throw new OperationError('file-unreadable', `backing up ${printable(place)}: reading it failed`, {
-        cause,
-      })
+      throw new OperationError(
+        'file-unreadable',
+        `backing up ${showBytePath(toBytePath(place))}: reading it failed`,
+        {
+          cause,
+        },
+      )
     } finally {
       closeSync(fd)
     }
@@ -211,10 +214,14 @@ function openForReading(place: Buffer, isFollowed: boolean): number | undefined 
     return openSync(place, constants.O_RDONLY | constants.O_NONBLOCK | noFollow)
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
-    throw new OperationError('file-unreadable', `backing up ${printable(place)}: it cannot be opened`, {
-      cause,
-      hint: 'The backup must be able to read everything in the data directory; run it as the user that owns it.',
-    })
+    throw new OperationError(
+      'file-unreadable',
+      `backing up ${showBytePath(toBytePath(place))}: it cannot be opened`,
+      {
+        cause,
+        hint: 'The backup must be able to read everything in the data directory; run it as the user that owns it.',
+      },
+    )
   }
 }
 

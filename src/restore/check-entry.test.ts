@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { posix } from 'node:path'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
+import { fromBytePath } from '../platform/byte-path.ts'
 import { isOperationError } from '../domain/operation-error.ts'
 import type { ManifestEntry } from '../repository/manifest-entry.ts'
-import { EntryChecker, fromBytePath } from './check-entry.ts'
+import { EntryChecker } from './check-entry.ts'
 
 describe('EntryChecker', () => {
   test('accepts files and directories below directories, whatever their names', () => {

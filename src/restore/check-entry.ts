@@ -1,18 +1,6 @@
+import { type BytePath, showBytePath, toBytePath } from '../platform/byte-path.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { ManifestEntry } from '../repository/manifest-entry.ts'
-
-/**
- * A path of bytes held as Latin-1 text: one character a byte, so that any name survives and text functions work on it.
- */
-export type BytePath = string
-
-export const toBytePath = (bytes: Uint8Array): BytePath => Buffer.from(bytes).toString('latin1')
-export const fromBytePath = (path: BytePath): Buffer => Buffer.from(path, 'latin1')
-/** For messages. */
-export const showPath = (path: BytePath): string => JSON.stringify(fromBytePath(path).toString('utf8'))
-
-export const joinBytePath = (folder: BytePath, name: BytePath): BytePath =>
-  name === '' ? folder : `${folder}/${name}`
 
 export const controlFilePath: BytePath = 'global/pg_control'
 export const autoConfPath: BytePath = 'postgresql.auto.conf'
@@ -82,7 +70,7 @@ function spellingProblem(path: BytePath): string | undefined {
 function unsafe(path: BytePath, problem: string): OperationError {
   return new OperationError(
     'path-unsafe',
-    `reading the backup's manifest: its entry ${showPath(path)} is refused: ${problem}`,
+    `reading the backup's manifest: its entry ${showBytePath(path)} is refused: ${problem}`,
     {
       hint: 'Nothing was written. The backup was not made by this tool, or was tampered with: restore from another one.',
     },

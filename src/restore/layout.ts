@@ -1,4 +1,4 @@
-import type { BytePath } from './check-entry.ts'
+import type { BytePath } from '../platform/byte-path.ts'
 
 export interface LayoutDirectory {
   readonly root: number

@@ -84,7 +84,8 @@ function refuseLackOfSpace(space: readonly SpaceNeed[]): void {
   )
 }
 
-function warningsOf({ route, walRoute, linksOutside, hasConfiguration }: RestoreFacts): readonly string[] {
+function warningsOf(facts: RestoreFacts): readonly string[] {
+  const { route, walRoute, linksOutside, hasConfiguration, places } = facts
   const { damagedPageCount, label } = route.backup
   return [
     ...(damagedPageCount > 0
@@ -98,6 +99,9 @@ function warningsOf({ route, walRoute, linksOutside, hasConfiguration }: Restore
       : [
           'postgresql.conf or pg_hba.conf is not part of the backup, because it is not in the data directory: put it back, or name it with "-c config_file" when you start the server',
         ]),
+    ...places.flatMap(({ walLink }) =>
+      walLink === undefined ? [] : [`pg_wal was a link to "${walLink}" and becomes a directory`],
+    ),
     ...linksOutside.map(
       (path) =>
         `"${path}" was a link out of the data directory and is left out: make it by hand if it is needed`,

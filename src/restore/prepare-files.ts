@@ -13,9 +13,9 @@ import {
   unlinkSync,
   type Stats,
 } from 'node:fs'
+import { type BytePath, fromBytePath, joinBytePath, toBytePath } from '../platform/byte-path.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { hasSystemCode } from '../platform/durable-file.ts'
-import { fromBytePath, joinBytePath, toBytePath, type BytePath } from './check-entry.ts'
 import type { Layout } from './layout.ts'
 import { markerFile, pendingControlFile, supersededMarkerFile } from './restore-marker.ts'
 import { writeFailure } from './unpacker.ts'

@@ -1,3 +1,4 @@
+import { type BytePath, toBytePath } from '../platform/byte-path.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
@@ -5,8 +6,8 @@ import type { FileEntry } from '../repository/manifest-entry.ts'
 import type { ManifestHead } from '../repository/manifest-head.ts'
 import { readManifestEntries } from '../repository/manifest-reader.ts'
 import type { Repository } from '../repository/open-repository.ts'
-import { controlFilePath, EntryChecker, toBytePath, type BytePath } from './check-entry.ts'
-import { markerFile, pendingControlFile, recoveryLog } from './restore-marker.ts'
+import { controlFilePath, EntryChecker } from './check-entry.ts'
+import { markerFile, pendingControlFile, recoveryLog, supersededMarkerFile } from './restore-marker.ts'
 import { FileTable, NumberRows, type Layout, type LayoutDirectory, type LayoutLink } from './layout.ts'
 
 interface Growing {
@@ -26,6 +27,7 @@ interface Growing {
  */
 const leftBehind: ReadonlySet<BytePath> = new Set([
   markerFile,
+  supersededMarkerFile,
   recoveryLog,
   pendingControlFile,
   'promote',

@@ -1,5 +1,5 @@
+import type { BytePath } from '../platform/byte-path.ts'
 import type { SealingKeys } from '../codec/sealed-object.ts'
-import type { BytePath } from './check-entry.ts'
 
 /** What an unpack worker is given once, when it starts. */
 export interface UnpackSetup {

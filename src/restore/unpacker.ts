@@ -1,11 +1,11 @@
 import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import { type BytePath, fromBytePath, showBytePath } from '../platform/byte-path.ts'
 import { createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { equalBytes } from '../codec/digest.ts'
 import { hashedBlockSize, type Piece, type Unit } from '../repository/pack-index.ts'
 import { PackReader } from '../repository/pack-reader.ts'
 import { largestUnitBytes } from '../repository/pack-writer.ts'
-import { fromBytePath, showPath, type BytePath } from './check-entry.ts'
 import {
   requestColumnCount,
   requestColumns,
@@ -75,7 +75,7 @@ export class Unpacker {
       if (wrong.length === 0) continue
       unit.raw ??= reader.unit(run.unit)
       if (run.unitOffset + run.length > unit.raw.length)
-        throw damaged(key, `file ${showPath(run.path)} needs more of unit ${run.unit} than there is`)
+        throw damaged(key, `file ${showBytePath(run.path)} needs more of unit ${run.unit} than there is`)
       const raw = unit.raw.subarray(run.unitOffset, run.unitOffset + run.length)
       for (const { offset, length } of wrong)
         this.#write(run.path, raw.subarray(offset, offset + length), run.fileOffset + offset)
@@ -217,7 +217,7 @@ export function writeFailure(path: BytePath, cause: unknown): OperationError {
     cause instanceof Error ? cause.message.replace(/^([A-Z]+): ([^,]*),.*$/s, '$2 ($1)') : String(cause)
   return new OperationError(
     isFull ? 'no-space' : 'file-unwritable',
-    `restoring ${showPath(path)}: ${found}`,
+    `restoring ${showBytePath(path)}: ${found}`,
     {
       cause,
       hint: 'The directory cannot be started as it is; run the same command again when the cause is gone, and it goes on.',
