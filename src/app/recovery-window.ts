@@ -3,9 +3,10 @@ import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { instantFromPostgres, type Instant } from '../domain/target-time.ts'
-import { isReachable, type TimelineHistory } from '../domain/timeline-history.ts'
+import { isReachable } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
+import { branchEnds } from '../restore/branch-ends.ts'
 import type { Route } from '../restore/choose-route.ts'
 import { fetchAll } from '../restore/read-archive-end.ts'
 import { followWal, segmentsBackwards, type ArchivedNames, type WalRoute } from '../restore/wal-route.ts'
@@ -48,13 +49,17 @@ export async function findRecoveryReach(
     conflicts: new Set(inventory.conflicts.map(({ name }) => name.name)),
     timelines: inventory.timelines,
   }
-  const reaches = leafHistories(backups, inventory).flatMap((history) =>
-    backups
-      .filter(({ timeline, stopLsn }) => isReachable(history, { timeline, lsn: stopLsn }))
-      .map((backup): Reach => {
-        const route = { backup, history }
-        return { route, walRoute: followWal(route, archived, place.cluster.walSegmentSize) }
-      }),
+  const { histories, timelines } = inventory
+  const ends = branchEnds({ backups, histories, timelines, unreadableHistories: new Map() })
+  const reaches = ends.flatMap(({ history }) =>
+    history === undefined
+      ? []
+      : backups
+          .filter(({ timeline, stopLsn }) => isReachable(history, { timeline, lsn: stopLsn }))
+          .map((backup): Reach => {
+            const route = { backup, history }
+            return { route, walRoute: followWal(route, archived, place.cluster.walSegmentSize) }
+          }),
   )
   const complete = reaches.filter(({ route, walRoute }) => walRoute.endLsn >= route.backup.stopLsn)
   const groups = Map.groupBy(
@@ -68,23 +73,6 @@ export async function findRecoveryReach(
   const restorable = new Set(complete.map(({ route }) => route.backup.label))
   const unrestorable = backups.map(({ label }) => label).filter((label) => !restorable.has(label))
   return { windows, unrestorable: new Set(unrestorable) }
-}
-
-/** The histories that no other one goes on from, each once: what `recovery_target_timeline` can lead to. */
-function leafHistories(
-  backups: readonly BackupEntry[],
-  { histories }: Pick<ArchiveInventory, 'histories'>,
-): readonly TimelineHistory[] {
-  const known = new Map<TimelineId, TimelineHistory>(histories)
-  for (const { timeline } of backups) {
-    if (!known.has(timeline)) known.set(timeline, { timeline, ancestors: [] })
-  }
-  const left = new Set(
-    [...known.values()].flatMap(({ ancestors }) => ancestors.map(({ timeline }) => timeline)),
-  )
-  return [...known.values()]
-    .filter(({ timeline }) => !left.has(timeline))
-    .toSorted((one, other) => one.timeline - other.timeline)
 }
 
 async function describeWindow(

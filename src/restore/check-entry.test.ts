@@ -48,6 +48,11 @@ describe('EntryChecker', () => {
     }
   })
 
+  test('refuses a path twice: a directory in the place of a link', () => {
+    refuses([directory(''), link('a'), directory('a'), file('a/b')])
+    refuses([directory(''), directory('b'), directory('a')])
+  })
+
   test('lets nothing out of the root, whatever the entries are', () => {
     const name = fc.constantFrom('a', 'b', '..', '.', '', 'c\0', '...')
     const path = fc.array(name, { maxLength: 4 }).map((names) => names.join('/'))

@@ -21,6 +21,7 @@ export class EntryChecker {
   /** Directories of the root that entries come from now; entries are ordered by root. */
   #directories = new Set<BytePath>()
   #root = -1
+  #last: BytePath | undefined
 
   /** `roots`: 0 and the OIDs of the tablespaces that have a place of their own. */
   constructor(roots: ReadonlySet<number>) {
@@ -33,11 +34,16 @@ export class EntryChecker {
     if (entry.root !== this.#root) {
       if (!this.#roots.has(entry.root))
         throw unsafe(path, `it belongs to tablespace ${entry.root}, which the backup does not have`)
+      if (entry.root < this.#root) throw unsafe(path, 'it is out of order')
       this.#directories = new Set()
       this.#root = entry.root
+      this.#last = undefined
     }
+    // Each path once: a directory in the place of a link would make what is below it follow the link.
+    if (this.#last !== undefined && path <= this.#last) throw unsafe(path, 'it is out of order')
     const problem = problemOf(entry, path) ?? this.#placeProblem(entry, path)
     if (problem !== undefined) throw unsafe(path, problem)
+    this.#last = path
     if (entry.kind === 'directory') this.#directories.add(path)
     return path
   }
