@@ -173,8 +173,8 @@ export function isPoisoned(control: Pick<ControlFile, 'checkpointLsn'>): boolean
   return control.checkpointLsn === poisonedCheckpointLsn
 }
 
-const mostReads = 100
-const pauseBetweenReadsMs = 10
+const mostAttempts = 100
+const pauseBetweenAttemptsMs = 10
 
 /**
  * Reads a control file that a server may be writing at the same time: until two reads in a row agree and their CRC is good
@@ -185,21 +185,25 @@ export async function readControlFile(
   context: RunContext,
 ): Promise<{ readonly bytes: Buffer; readonly control: ControlFile }> {
   await using file = await openForReading(path)
-  let previous = await readOnce(file, path)
   let failure: OperationError | undefined
-  for (let readCount = 1; readCount < mostReads; readCount += 1) {
+  for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
     context.signal.throwIfAborted()
+    // The two reads follow each other at once: a server may checkpoint more often than any pause between them is short.
+    const previous = await readOnce(file, path)
     const bytes = await readOnce(file, path)
     const control = bytes.equals(previous) ? parseUnlessTorn(bytes) : undefined
     if (control !== undefined && !(control instanceof OperationError)) return { bytes, control }
     failure = control ?? failure
-    previous = bytes
-    await context.clock.sleep(pauseBetweenReadsMs, context.signal)
+    await context.clock.sleep(pauseBetweenAttemptsMs, context.signal)
   }
-  throw new OperationError('damaged', `"${path}" did not become a valid control file in ${mostReads} reads`, {
-    cause: failure,
-    hint: 'Check the disk under the data directory; a server that runs rewrites this file at its next checkpoint.',
-  })
+  throw new OperationError(
+    'damaged',
+    `"${path}" did not become a valid control file in ${mostAttempts} attempts`,
+    {
+      cause: failure,
+      hint: 'Check the disk under the data directory; a server that runs rewrites this file at its next checkpoint.',
+    },
+  )
 }
 
 /** A torn write may even last for two reads, so damage is returned; a version that we do not know lasts for ever. */
