@@ -76,12 +76,12 @@ export class FileCopier implements AsyncDisposable {
         throw error
       }
     })
-    await afterAll(work)
+    await throwAfterAll(work)
   }
 
   /** Finishes and stores the packs that are still being built. Nothing can be copied after that. */
   async finish(): Promise<void> {
-    await afterAll(
+    await throwAfterAll(
       this.#lanes.map(async (lane) => {
         this.#take(lane, await lane.pool.run({ kind: 'finish' }, this.#context))
         await lane.storing
@@ -155,7 +155,7 @@ function openLane(repository: Repository, scan: Scan, options: CopyOptions): Lan
 }
 
 /** Waits for all, so that nothing runs on behind an error; then throws the first lane's. */
-async function afterAll(work: readonly Promise<void>[]): Promise<void> {
+async function throwAfterAll(work: readonly Promise<void>[]): Promise<void> {
   const results = await Promise.allSettled(work)
   for (const result of results) if (result.status === 'rejected') throw result.reason
 }

@@ -22,7 +22,7 @@ import {
 } from '../object-store.ts'
 import { DurableFolders, openChain, openSubfolder, statObject, type FolderChain } from './folder-chain.ts'
 import { listFolder } from './list-objects.ts'
-import { readObject } from './read-object.ts'
+import { readObjectFile } from './read-object-file.ts'
 import { storeFailure } from './store-failure.ts'
 import { checkFreeForStore, checkLayout, marker, markerName, temporaryFolderName } from './store-root.ts'
 import { removeStaleTemporaries } from './stale-temporaries.ts'
@@ -108,7 +108,7 @@ class PosixStore implements ObjectStore {
       const { folders, name } = splitKey(key)
       await using chain = await openChain(this.#path, folders)
       if (!chain.isComplete) return undefined
-      return await readObject(chain.last, name, { range, signal, what })
+      return await readObjectFile(chain.last, name, { range, signal, what })
     })
   }
 

@@ -15,7 +15,7 @@ interface ObjectRead {
 }
 
 /** Reads a file of an open folder, or a range of it; undefined when there is none. */
-export async function readObject(
+export async function readObjectFile(
   folder: FileHandle,
   name: string,
   { range, signal, what }: ObjectRead,

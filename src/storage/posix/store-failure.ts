@@ -8,7 +8,7 @@ interface Verdict {
 
 const full: Verdict = {
   code: 'no-space',
-  hint: 'Free space there, or raise the quota; expiring backups works on a full disk too.',
+  hint: 'Free space there, or raise the quota, and run the command again.',
 }
 const gone: Verdict = {
   code: 'store-unreachable',
