@@ -94,7 +94,7 @@ async function fill(repository: Repository, record: ClusterRecord): Promise<void
   for (const change of [
     { kind: 'publish', backup: gone },
     { kind: 'publish', backup: { ...backup, manifestDigest } },
-    { kind: 'remove', label: goldenFull },
+    { kind: 'remove', labels: [goldenFull], ownWal: [] },
   ] as const)
     await changeCatalogue(repository, { clusterId, change, confirm: () => Promise.resolve() }, context)
   const lease = { kind: 'lease', key: leaseKey(clusterId, 'backup', { token: 7, beat: 3 }) } as const

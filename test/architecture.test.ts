@@ -24,9 +24,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   archive: [...technology, 'codec', 'storage', 'wal', 'repository'],
   backup: capability,
   restore: capability,
-  app: [...capability, 'config', 'backup', 'restore', 'api'],
+  verify: capability,
+  retention: capability,
+  app: [...capability, 'config', 'backup', 'restore', 'verify', 'retention', 'api'],
   api: ['domain'],
-  cli: [...capability, 'config', 'backup', 'restore', 'app', 'api'],
+  cli: [...capability, 'config', 'backup', 'restore', 'verify', 'retention', 'app', 'api'],
 }
 
 /** Calls that have a home: elsewhere they would hide what a function depends on. */

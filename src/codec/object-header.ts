@@ -34,6 +34,9 @@ const kindNumbers = {
   'manifest-part': 6,
   'wal-part': 7,
   'history-file': 8,
+  // 9 is a key slot, which is not sealed
+  'verify-state': 10,
+  'sweep-marks': 11,
 } as const
 const methodNumbers = { none: 0, 'aes-256-gcm': 1 } as const
 

@@ -4,7 +4,7 @@ import { formatInstant, parseTargetTime, type Instant } from '../domain/target-t
 import { toTimelineId, type TimelineId } from '../domain/timeline.ts'
 import type { RecordReader } from './record.ts'
 
-/** What the catalogue says about one listed backup: enough to choose it, not enough to restore it. */
+/** What is said about one backup for good: enough to choose it, not enough to restore it. */
 export interface BackupEntry {
   readonly label: BackupLabel
   readonly type: 'full' | 'incr'
@@ -26,6 +26,35 @@ export interface BackupEntry {
   readonly revision: number
   /** Keyed digest of the manifest's bytes, in hexadecimal: an entry names exactly one manifest. */
   readonly manifestDigest: string
+}
+
+/**
+ * How much WAL is kept for a backup: all from its start on, so that every moment after it can be reached, or only its
+ * own, from its start to its stop, so that it can be restored as it was when it ended.
+ */
+export type WalRetention = 'onward' | 'own'
+
+/** A backup as the catalogue lists it: with what was decided about it since. */
+export interface ListedBackup extends BackupEntry {
+  /** Kept whatever the rules say, until it is unpinned. */
+  readonly isPinned: boolean
+  readonly walRetention: WalRetention
+}
+
+export function encodeListedBackup({
+  isPinned,
+  walRetention,
+  ...entry
+}: ListedBackup): Record<string, unknown> {
+  return { ...encodeBackupEntry(entry), isPinned, walRetention }
+}
+
+export function decodeListedBackup(reader: RecordReader): ListedBackup {
+  return {
+    ...decodeBackupEntry(reader),
+    isPinned: reader.has('isPinned') && reader.boolean('isPinned'),
+    walRetention: reader.has('walRetention') ? reader.word('walRetention', ['onward', 'own']) : 'onward',
+  }
 }
 
 export function encodeBackupEntry(entry: BackupEntry): Record<string, unknown> {

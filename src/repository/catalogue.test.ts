@@ -7,8 +7,8 @@ import { parseTargetTime } from '../domain/target-time.ts'
 import { toTimelineId } from '../domain/timeline.ts'
 import { FaultyStore } from '../../test/support/faulty-store.ts'
 import { testContext, testRepository } from '../../test/support/repository.ts'
-import type { BackupEntry } from './backup-entry.ts'
-import { changeCatalogue, readCatalogue } from './catalogue.ts'
+import type { BackupEntry, ListedBackup } from './backup-entry.ts'
+import { changeCatalogue, readCatalogue, readCatalogueEntries, type CatalogueChange } from './catalogue.ts'
 import { catalogKey } from './object-keys.ts'
 import { encodeRecord } from './record.ts'
 import { writeObject } from './sealed-store.ts'
@@ -36,6 +36,12 @@ function backup(label: string): BackupEntry {
   }
 }
 
+const listed = (label: string): ListedBackup => ({
+  ...backup(label),
+  isPinned: false,
+  walRetention: 'onward',
+})
+
 const publish = (label: string) =>
   ({ clusterId, change: { kind: 'publish', backup: backup(label) }, confirm: allowed }) as const
 
@@ -54,13 +60,78 @@ describe('the catalogue', () => {
     const repository = await testRepository(context)
     await changeCatalogue(repository, publish('20260220-153000F'), context)
     await changeCatalogue(repository, publish('20260221-153000F'), context)
-    const change = { kind: 'remove', label: parseBackupLabel('20260220-153000F') } as const
+    const change = { kind: 'remove', labels: [parseBackupLabel('20260220-153000F')], ownWal: [] } as const
     const changed = await changeCatalogue(repository, { clusterId, change, confirm: allowed }, context)
 
     const read = await readCatalogue(repository, clusterId, context)
     assert.deepEqual(read, changed)
-    assert.deepEqual(read.backups, [backup('20260221-153000F')])
+    assert.deepEqual(read.backups, [listed('20260221-153000F')])
     assert.equal(read.number, 3)
+  })
+
+  test('remembers what was pinned and whose WAL is kept, also over a fence', async () => {
+    const repository = await testRepository(context)
+    const [older, newer] = ['20260220-153000F', '20260221-153000F'].map((label) => parseBackupLabel(label))
+    assert.ok(older !== undefined && newer !== undefined)
+    const apply = (change: CatalogueChange) =>
+      changeCatalogue(repository, { clusterId, change, confirm: allowed }, context)
+    await changeCatalogue(repository, publish(older), context)
+    await changeCatalogue(repository, publish(newer), context)
+    await apply({ kind: 'pin', label: older })
+    await apply({ kind: 'pin', label: newer })
+    await apply({ kind: 'unpin', label: newer })
+    await apply({ kind: 'remove', labels: [], ownWal: [older] })
+    await apply({ kind: 'fence' })
+
+    const { backups, number } = await readCatalogue(repository, clusterId, context)
+    assert.deepEqual(backups, [{ ...listed(older), isPinned: true, walRetention: 'own' }, listed(newer)])
+    assert.equal(number, 7)
+  })
+
+  test('decides anew when somebody else was faster', async () => {
+    const repository = await testRepository(context)
+    await changeCatalogue(repository, publish('20260220-153000F'), context)
+    const label = parseBackupLabel('20260220-153000F')
+    const seen: boolean[] = []
+    let isFirst = true
+    const confirm = async (): Promise<void> => {
+      if (!isFirst) return
+      isFirst = false
+      await changeCatalogue(
+        repository,
+        { clusterId, change: { kind: 'pin', label }, confirm: allowed },
+        context,
+      )
+    }
+    const change = ({ backups }: { backups: readonly ListedBackup[] }): CatalogueChange => {
+      seen.push(backups.some(({ isPinned }) => isPinned))
+      return { kind: 'fence' }
+    }
+    await changeCatalogue(repository, { clusterId, change, confirm }, context)
+
+    assert.deepEqual(seen, [false, true])
+  })
+
+  test('shows an exchanged entry to whoever reads them all', async () => {
+    const repository = await testRepository(context)
+    for (const day of [20, 21, 22])
+      await changeCatalogue(repository, publish(`202602${day}-153000F`), context)
+    const read = async (from: number): Promise<readonly number[]> => {
+      const numbers: number[] = []
+      for await (const { number } of readCatalogueEntries(repository, { clusterId, from }, context))
+        numbers.push(number)
+      return numbers
+    }
+    assert.deepEqual(await read(1), [1, 2, 3])
+
+    const other = await testRepository(context)
+    await changeCatalogue({ ...repository, store: other.store }, publish('20260220-153000F'), context)
+    await changeCatalogue({ ...repository, store: other.store }, publish('20260219-153000F'), context)
+    const exchanged = await other.store.get(catalogKey(clusterId, 2))
+    assert.ok(exchanged !== undefined)
+    await repository.store.delete([catalogKey(clusterId, 2)])
+    await repository.store.putIfAbsent(catalogKey(clusterId, 2), exchanged)
+    await assert.rejects(read(1), (error) => isOperationError(error, 'damaged'))
   })
 
   test('keeps every change of racing writers', async () => {

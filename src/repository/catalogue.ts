@@ -3,7 +3,12 @@ import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { openSingle, sealSingle } from '../codec/sealed-object.ts'
-import { decodeBackupEntry, encodeBackupEntry, type BackupEntry } from './backup-entry.ts'
+import {
+  decodeListedBackup,
+  encodeListedBackup,
+  type BackupEntry,
+  type ListedBackup,
+} from './backup-entry.ts'
 import { catalogKey, catalogPrefix } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
 import { encodeRecord, RecordReader } from './record.ts'
@@ -20,12 +25,37 @@ export interface Catalogue {
   /** Keyed digest of the entry's bytes; empty for number 0. */
   readonly digest: string
   /** Oldest first. */
-  readonly backups: readonly BackupEntry[]
+  readonly backups: readonly ListedBackup[]
+}
+
+/** One entry with what only matters when entries are compared. */
+export interface CatalogueEntry extends Catalogue {
+  /** The digest of the entry before it. */
+  readonly previous: string
+  /** By the writer's clock. */
+  readonly writtenAtMs: number
 }
 
 export type CatalogueChange =
   | { readonly kind: 'publish'; readonly backup: BackupEntry }
-  | { readonly kind: 'remove'; readonly label: BackupLabel }
+  /** `ownWal` lists the backups for which from now on only their own WAL is kept: that is never taken back. */
+  | {
+      readonly kind: 'remove'
+      readonly labels: readonly BackupLabel[]
+      readonly ownWal: readonly BackupLabel[]
+    }
+  | { readonly kind: 'pin'; readonly label: BackupLabel }
+  | { readonly kind: 'unpin'; readonly label: BackupLabel }
+  /** Changes nothing, and takes the number away from whoever was about to write with an older view. */
+  | { readonly kind: 'fence' }
+
+export interface ChangeRequest {
+  readonly clusterId: string
+  /** The change, or how to decide on it: asked anew with whatever is newest at each attempt. It may throw. */
+  readonly change: CatalogueChange | ((newest: Catalogue) => CatalogueChange)
+  /** Called right before each attempt to write: throws when the caller may not publish any more. */
+  readonly confirm: () => Promise<void>
+}
 
 const empty: Catalogue = { number: 0, digest: '', backups: [] }
 const mostAttempts = 20
@@ -37,32 +67,63 @@ export async function readCatalogue(
   clusterId: string,
   context: RunContext,
 ): Promise<Catalogue> {
+  const number = await findNewestNumber(repository, clusterId, context)
+  if (number === 0) return empty
+  const { digest, backups } = await readCatalogueEntry(repository, { clusterId, number }, context)
+  return { number, digest, backups }
+}
+
+/** The number of the newest entry; 0 when there is none. */
+async function findNewestNumber(
+  { store }: Repository,
+  clusterId: string,
+  context: RunContext,
+): Promise<number> {
   let number = 0
-  for await (const { key } of repository.store.list(catalogPrefix(clusterId), context)) {
+  for await (const { key } of store.list(catalogPrefix(clusterId), context)) {
     const name = key.slice(catalogPrefix(clusterId).length)
     if (entryName.test(name)) number = Math.max(number, Number(name))
   }
   // A listing may lag behind; the entries do not: ask for the ones after it by name.
-  while ((await repository.store.head(catalogKey(clusterId, number + 1), context)) !== undefined) number += 1
-  return number === 0 ? empty : readEntry(repository, { clusterId, number }, context)
+  while ((await store.head(catalogKey(clusterId, number + 1), context)) !== undefined) number += 1
+  return number
 }
 
 /**
- * Applies one change on top of whatever is newest, and gives the new catalogue. `confirm` is called right before each
- * attempt to write: it throws when the caller may not publish any more.
+ * The entries from number `from` to the newest, in order. Throws `damaged` when one is missing, cannot be read, or does
+ * not name the one before it: then the catalogue was changed by something that is not holdfast.
  */
+export async function* readCatalogueEntries(
+  repository: Repository,
+  { clusterId, from }: { readonly clusterId: string; readonly from: number },
+  context: RunContext,
+): AsyncGenerator<CatalogueEntry> {
+  const newest = await findNewestNumber(repository, clusterId, context)
+  let before: CatalogueEntry | undefined
+  for (let number = from; number <= newest; number += 1) {
+    const entry = await readCatalogueEntry(repository, { clusterId, number }, context)
+    if (before !== undefined && entry.previous !== before.digest) {
+      throw new OperationError(
+        'damaged',
+        `reading the catalogue: entry "${catalogKey(clusterId, number)}" was written after another entry than "${catalogKey(clusterId, before.number)}"`,
+        { hint: 'Somebody has exchanged an entry: compare with another copy of the repository.' },
+      )
+    }
+    before = entry
+    yield entry
+  }
+}
+
+/** Applies one change on top of whatever is newest, and gives the new catalogue. */
 export async function changeCatalogue(
   repository: Repository,
-  {
-    clusterId,
-    change,
-    confirm,
-  }: { clusterId: string; change: CatalogueChange; confirm: () => Promise<void> },
+  { clusterId, change, confirm }: ChangeRequest,
   context: RunContext,
 ): Promise<Catalogue> {
   for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
     const current = await readCatalogue(repository, clusterId, context)
-    const backups = applyChange(current.backups, change)
+    const decided = typeof change === 'function' ? change(current) : change
+    const backups = applyChange(current.backups, decided)
     const number = current.number + 1
     const key = catalogKey(clusterId, number)
     const payload = encodeRecord({
@@ -70,8 +131,8 @@ export async function changeCatalogue(
       number,
       previous: current.digest,
       writtenAtMs: context.clock.now(),
-      change: change.kind === 'publish' ? { kind: change.kind, label: change.backup.label } : change,
-      backups: backups.map(encodeBackupEntry),
+      change: decided.kind === 'publish' ? { kind: 'publish', label: decided.backup.label } : decided,
+      backups: backups.map(encodeListedBackup),
     })
     const sealed = sealSingle(payload, { keys: repository.keys.sealing, kind: 'catalogue-entry', key })
     await confirm()
@@ -85,20 +146,31 @@ export async function changeCatalogue(
   )
 }
 
-function applyChange(backups: readonly BackupEntry[], change: CatalogueChange): readonly BackupEntry[] {
+function applyChange(backups: readonly ListedBackup[], change: CatalogueChange): readonly ListedBackup[] {
   switch (change.kind) {
     case 'publish':
-      return [...backups, change.backup]
+      return [...backups, { ...change.backup, isPinned: false, walRetention: 'onward' }]
     case 'remove':
-      return backups.filter((backup) => backup.label !== change.label)
+      return backups.flatMap((backup): readonly ListedBackup[] => {
+        if (change.labels.includes(backup.label)) return []
+        return change.ownWal.includes(backup.label) ? [{ ...backup, walRetention: 'own' }] : [backup]
+      })
+    case 'pin':
+    case 'unpin':
+      return backups.map((backup) =>
+        backup.label === change.label ? { ...backup, isPinned: change.kind === 'pin' } : backup,
+      )
+    case 'fence':
+      return backups
   }
 }
 
-async function readEntry(
+/** One entry by its number. Throws `damaged` when it is not there or not what it should be. */
+async function readCatalogueEntry(
   repository: Repository,
-  { clusterId, number }: { clusterId: string; number: number },
+  { clusterId, number }: { readonly clusterId: string; readonly number: number },
   context: RunContext,
-): Promise<Catalogue> {
+): Promise<CatalogueEntry> {
   const key = catalogKey(clusterId, number)
   const sealed = await repository.store.get(key, undefined, context)
   if (sealed === undefined)
@@ -108,8 +180,13 @@ async function readEntry(
   refuseNewerFormat(reader.count('version'), `reading catalogue entry "${key}"`)
   if (reader.count('number') !== number)
     throw new OperationError('damaged', `reading the catalogue: entry "${key}" says it is another one`)
-  const backups = reader.records('backups').map(decodeBackupEntry)
-  return { number, digest: digestOfEntry(repository, sealed), backups }
+  return {
+    number,
+    digest: digestOfEntry(repository, sealed),
+    previous: reader.string('previous'),
+    writtenAtMs: reader.count('writtenAtMs'),
+    backups: reader.records('backups').map(decodeListedBackup),
+  }
 }
 
 const digestOfEntry = (repository: Repository, sealed: Uint8Array): string =>

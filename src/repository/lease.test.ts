@@ -5,7 +5,8 @@ import type { Clock } from '../domain/run-context.ts'
 import { readProcessIdentity, type ProcessIdentity } from '../platform/process-identity.ts'
 import { FaultyStore } from '../../test/support/faulty-store.ts'
 import { testContext, testRepository } from '../../test/support/repository.ts'
-import { acquireLease, type LeaseRequest } from './lease.ts'
+import { acquireLease } from './lease.ts'
+import { readLeases, type LeaseRequest } from './lease-beat.ts'
 import { leasePrefix } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
 
@@ -28,6 +29,11 @@ class ManualClock implements Clock {
       signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true })
       this.#sleepers.push({ until: this.#monotonic + ms, wake: resolve })
     })
+  }
+
+  /** The wall clock goes on and nobody wakes. */
+  skip(ms: number): void {
+    this.#wall += ms
   }
 
   /** Lets time pass; `suspended`: only by the wall, as while the machine sleeps. */
@@ -159,5 +165,49 @@ describe('a lease', () => {
     await clock.advance(20_000)
 
     assert.equal(holder.lost.aborted, true)
+  })
+
+  test('is seen by others, held or given back', async () => {
+    const repository = await testRepository(testContext())
+    const context = testContext()
+    const known = () => readLeases(repository, { clusterId: '00000000000000aa', self }, context)
+    assert.deepEqual(await known(), [])
+    {
+      await using held = new AsyncDisposableStack()
+      held.use(await acquireLease(repository, request(elsewhere), context))
+      held.use(await acquireLease(repository, { ...request(elsewhere), scope: 'restore-1' }, context))
+      assert.deepEqual(
+        (await known()).map(({ scope, token, isHeld }) => ({ scope, token, isHeld })),
+        [
+          { scope: 'backup', token: 1, isHeld: true },
+          { scope: 'restore-1', token: 1, isHeld: true },
+        ],
+      )
+    }
+    assert.deepEqual(
+      (await known()).map(({ isHeld }) => isHeld),
+      [false, false],
+    )
+  })
+
+  test('whose newest beat cannot be read is passed over when that beat is old enough', async () => {
+    const clock = new ManualClock()
+    const context = testContext({ clock })
+    const repository = await testRepository(context)
+    await using held = new AsyncDisposableStack()
+    held.use(await acquireLease(repository, request(elsewhere), context))
+    const [newest = ''] = (await keysOf(repository)).toReversed()
+    const at = { operation: 'get', subject: newest } as const
+    const store = new FaultyStore(
+      repository.store,
+      Array.from({ length: 9 }, () => ({ kind: 'flip-bit', bitIndex: 500, at }) as const),
+    )
+    const damaged = { ...repository, store }
+    await assert.rejects(acquireLease(damaged, request(), context), isBusy)
+
+    await clock.advance(0)
+    clock.skip(181_000)
+    await using next = await acquireLease(damaged, request(), context)
+    assert.equal(next.token, 2)
   })
 })

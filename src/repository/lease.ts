@@ -1,34 +1,20 @@
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { isProvablyDead, type ProcessIdentity } from '../platform/process-identity.ts'
-import { leaseKey, leasePrefix, type LeasePosition } from './object-keys.ts'
+import {
+  findNewestBeat,
+  isHeld,
+  leaseLifetimeMs,
+  releasedBeat,
+  writeBeat,
+  type LeaseBeat,
+  type LeaseRequest,
+} from './lease-beat.ts'
+import { leaseKey, leasePrefix } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
-import { encodeRecord, RecordReader } from './record.ts'
-import { readObject, writeObject } from './sealed-store.ts'
 
-/** How long a lease holds without a new beat. A holder beats three times as often, and stops before it runs out. */
-const leaseLifetimeMs = 60_000
 const beatIntervalMs = leaseLifetimeMs / 3
-/** How far the clocks of two hosts may be apart before one takes a living holder for dead. */
-const clockSkewMs = 120_000
 const releaseTimeoutMs = 30_000
-const releasedBeat = 99_999_999
 const mostAttempts = 10
-
-export interface LeaseRequest {
-  readonly clusterId: string
-  /** What is leased, such as `backup`. One holder at a time per cluster and scope. */
-  readonly scope: string
-  /** What the holder does, for whoever finds the lease taken. */
-  readonly purpose: string
-  readonly holder: ProcessIdentity
-}
-
-interface Beat extends LeasePosition {
-  readonly holder: ProcessIdentity
-  readonly purpose: string
-  readonly beatAtMs: number
-}
 
 /**
  * A lease on write-once objects. Claiming writes `TOKEN.0`, which only one process can; the token rises with every
@@ -72,7 +58,7 @@ export class Lease implements AsyncDisposable {
     const ageMs = Math.max(now.monotonic - this.#beatAt.monotonic, now.wall - this.#beatAt.wall)
     if (this.lost.aborted || ageMs >= leaseLifetimeMs)
       throw this.#lose(`it was not renewed for ${Math.round(ageMs / 1000)} s`)
-    const newest = await findNewest(this.#repository, this.#request, this.#context)
+    const newest = await findNewestBeat(this.#repository, this.#request, this.#context)
     if (newest?.token !== this.token) throw this.#lose('another process has taken it over')
   }
 
@@ -167,7 +153,7 @@ export async function acquireLease(
   context: RunContext,
 ): Promise<Lease> {
   for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
-    const newest = await findNewest(repository, request, context)
+    const newest = await findNewestBeat(repository, request, context)
     if (newest !== undefined) refuseIfHeld(newest, request, context)
     const token = (newest?.token ?? 0) + 1
     const answer = await writeBeat(repository, request, { position: { token, beat: 0 }, context })
@@ -181,60 +167,17 @@ export async function acquireLease(
   )
 }
 
-function refuseIfHeld(newest: Beat, request: LeaseRequest, context: RunContext): void {
-  if (newest.beat === releasedBeat || isProvablyDead(newest.holder, request.holder)) return
-  const silentMs = context.clock.now() - newest.beatAtMs
-  if (silentMs > leaseLifetimeMs + clockSkewMs) return
-  const { host, pid } = newest.holder
+function refuseIfHeld(newest: LeaseBeat, request: LeaseRequest, context: RunContext): void {
+  if (!isHeld(newest, request.holder, context)) return
+  const { holder } = newest
+  const where = holder === undefined ? '' : ` on host "${holder.host}" as process ${holder.pid}`
   throw new OperationError(
     'busy',
-    `taking the lease for "${request.purpose}": "${newest.purpose}" runs on host "${host}" as process ${pid}`,
+    `taking the lease for "${request.purpose}": "${newest.purpose}" runs${where}`,
     {
       hint: 'Wait until it has ended; a process that died on another host is passed over after three minutes.',
     },
   )
-}
-
-async function findNewest(
-  repository: Repository,
-  request: Pick<LeaseRequest, 'clusterId' | 'scope'>,
-  context: RunContext,
-): Promise<Beat | undefined> {
-  let newest: { key: string; position: LeasePosition } | undefined
-  for await (const { key } of repository.store.list(leasePrefix(request.clusterId, request.scope), context)) {
-    const match = /\/(\d{10})\.(\d{8})$/.exec(key)
-    if (match !== null) newest = { key, position: { token: Number(match[1]), beat: Number(match[2]) } }
-  }
-  if (newest === undefined) return undefined
-  const payload = await readObject(repository, { kind: 'lease', key: newest.key }, context)
-  if (payload === undefined) return findNewest(repository, request, context) // its holder has just moved on
-  return { ...newest.position, ...decodeBeat(payload, newest.key) }
-}
-
-function decodeBeat(payload: Uint8Array, key: string): Omit<Beat, keyof LeasePosition> {
-  const reader = RecordReader.decode(payload, `lease "${key}"`)
-  const holder = reader.record('holder')
-  return {
-    purpose: reader.string('purpose'),
-    beatAtMs: reader.count('beatAtMs'),
-    holder: {
-      host: holder.string('host'),
-      bootId: holder.string('bootId'),
-      pidNamespace: holder.string('pidNamespace'),
-      pid: holder.count('pid'),
-      startTicks: holder.string('startTicks'),
-    },
-  }
-}
-
-function writeBeat(
-  repository: Repository,
-  { clusterId, scope, purpose, holder }: LeaseRequest,
-  { position, context }: { position: LeasePosition; context: RunContext },
-): Promise<'created' | 'exists'> {
-  const name = { kind: 'lease', key: leaseKey(clusterId, scope, position) } as const
-  const payload = encodeRecord({ purpose, holder, beatAtMs: context.clock.now() })
-  return writeObject(repository, { name, payload }, context)
 }
 
 async function forgetOlderTokens(

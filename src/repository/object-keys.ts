@@ -22,7 +22,10 @@ export const catalogPrefix = (clusterId: string): string => `${clusterId}/catalo
 export const catalogKey = (clusterId: string, number: number): string =>
   `${catalogPrefix(clusterId)}${pad(number, 10)}`
 
-export const leasePrefix = (clusterId: string, scope: string): string => `${clusterId}/lease/${scope}/`
+/** Where the leases of all scopes are. */
+export const leaseFolder = (clusterId: string): string => `${clusterId}/lease/`
+
+export const leasePrefix = (clusterId: string, scope: string): string => `${leaseFolder(clusterId)}${scope}/`
 
 /** A lease's token fences; its beats prove that the holder is alive. */
 export const leaseKey = (clusterId: string, scope: string, { token, beat }: LeasePosition): string =>
@@ -46,6 +49,12 @@ export interface PackName {
   readonly number: number
 }
 
+/** Where the packs of all backups are. */
+export const packFolder = (clusterId: string): string => `${clusterId}/data/`
+
+/** Where the manifests of all backups are. */
+export const manifestFolder = (clusterId: string): string => `${clusterId}/backup/`
+
 /** Where the manifests of a backup are, all revisions of them. */
 export const manifestPrefix = (clusterId: string, label: BackupLabel): string =>
   `${clusterId}/backup/${label}/`
@@ -68,3 +77,15 @@ export interface ManifestRevision {
 
 /** Where a cluster's archived WAL is; the layout below it belongs to the archive. */
 export const walPrefix = (clusterId: string): string => `${clusterId}/wal/`
+
+/** What was proven by reading it, and when. The highest number counts. */
+export const verifyPrefix = (clusterId: string): string => `${clusterId}/verify/`
+
+export const verifyKey = (clusterId: string, number: number): string =>
+  `${verifyPrefix(clusterId)}${pad(number, 10)}`
+
+/** What nothing needs any more, and since when. The highest number counts. */
+export const sweepPrefix = (clusterId: string): string => `${clusterId}/sweep/`
+
+export const sweepKey = (clusterId: string, number: number): string =>
+  `${sweepPrefix(clusterId)}${pad(number, 10)}`

@@ -1,0 +1,131 @@
+import { isOperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { isProvablyDead, type ProcessIdentity } from '../platform/process-identity.ts'
+import type { ListedObject } from '../storage/object-store.ts'
+import { leaseFolder, leaseKey, leasePrefix, type LeasePosition } from './object-keys.ts'
+import type { Repository } from './open-repository.ts'
+import { encodeRecord, RecordReader } from './record.ts'
+import { readObject, writeObject } from './sealed-store.ts'
+
+/** How long a lease holds without a new beat. A holder beats three times as often, and stops before it runs out. */
+export const leaseLifetimeMs = 60_000
+/** How far the clocks of two hosts may be apart before one takes a living holder for dead. */
+const clockSkewMs = 120_000
+/** The beat that says: given back. */
+export const releasedBeat = 99_999_999
+
+export interface LeaseRequest {
+  readonly clusterId: string
+  /** What is leased, such as `backup`. One holder at a time per cluster and scope. */
+  readonly scope: string
+  /** What the holder does, for whoever finds the lease taken. */
+  readonly purpose: string
+  readonly holder: ProcessIdentity
+}
+
+/** The newest sign of life in one scope. */
+export interface LeaseBeat extends LeasePosition {
+  readonly scope: string
+  /** Undefined when the beat cannot be read. */
+  readonly holder: ProcessIdentity | undefined
+  readonly purpose: string
+  readonly beatAtMs: number
+}
+
+/** Which claims of leases there are, one of each scope: held or not. */
+export interface KnownLease {
+  readonly scope: string
+  readonly token: number
+  readonly isHeld: boolean
+  readonly purpose: string
+}
+
+/** The newest claim of every scope of a cluster: who works on it now, and who did. */
+export async function readLeases(
+  repository: Repository,
+  { clusterId, self }: { readonly clusterId: string; readonly self: ProcessIdentity },
+  context: RunContext,
+): Promise<readonly KnownLease[]> {
+  const scopes = new Set<string>()
+  const folder = leaseFolder(clusterId)
+  for await (const { key } of repository.store.list(folder, context)) {
+    const [scope = ''] = key.slice(folder.length).split('/')
+    scopes.add(scope)
+  }
+  const leases: KnownLease[] = []
+  for (const scope of scopes) {
+    const newest = await findNewestBeat(repository, { clusterId, scope }, context)
+    if (newest === undefined) continue
+    const { token, purpose } = newest
+    leases.push({ scope, token, purpose, isHeld: isHeld(newest, self, context) })
+  }
+  return leases
+}
+
+/** Whether the holder must be taken for alive: it has not given the lease back, is not provably dead, and beats. */
+export function isHeld(newest: LeaseBeat, self: ProcessIdentity, context: RunContext): boolean {
+  if (newest.beat === releasedBeat) return false
+  if (newest.holder !== undefined && isProvablyDead(newest.holder, self)) return false
+  return context.clock.now() - newest.beatAtMs <= leaseLifetimeMs + clockSkewMs
+}
+
+/** The newest beat of the highest token; undefined when the scope was never claimed. */
+export async function findNewestBeat(
+  repository: Repository,
+  { clusterId, scope }: Pick<LeaseRequest, 'clusterId' | 'scope'>,
+  context: RunContext,
+): Promise<LeaseBeat | undefined> {
+  let newest: { listed: ListedObject; position: LeasePosition } | undefined
+  for await (const listed of repository.store.list(leasePrefix(clusterId, scope), context)) {
+    const match = /\/(\d{10})\.(\d{8})$/.exec(listed.key)
+    if (match !== null) newest = { listed, position: { token: Number(match[1]), beat: Number(match[2]) } }
+  }
+  if (newest === undefined) return undefined
+  const beat = await readBeat(repository, newest.listed, context)
+  if (beat === undefined) return findNewestBeat(repository, { clusterId, scope }, context) // its holder has just moved on
+  return { ...newest.position, scope, ...beat }
+}
+
+type BeatContent = Pick<LeaseBeat, 'holder' | 'purpose' | 'beatAtMs'>
+
+/** A beat that cannot be read still shows by its age how long its holder has been silent: it must not lock everybody out. */
+async function readBeat(
+  repository: Repository,
+  { key, modifiedAtMs }: ListedObject,
+  context: RunContext,
+): Promise<BeatContent | undefined> {
+  try {
+    const payload = await readObject(repository, { kind: 'lease', key }, context)
+    return payload && decodeBeat(payload, key)
+  } catch (error) {
+    if (!isOperationError(error, 'damaged')) throw error
+    return { holder: undefined, purpose: 'work that cannot be read', beatAtMs: modifiedAtMs }
+  }
+}
+
+function decodeBeat(payload: Uint8Array, key: string): BeatContent {
+  const reader = RecordReader.decode(payload, `lease "${key}"`)
+  const holder = reader.record('holder')
+  return {
+    purpose: reader.string('purpose'),
+    beatAtMs: reader.count('beatAtMs'),
+    holder: {
+      host: holder.string('host'),
+      bootId: holder.string('bootId'),
+      pidNamespace: holder.string('pidNamespace'),
+      pid: holder.count('pid'),
+      startTicks: holder.string('startTicks'),
+    },
+  }
+}
+
+/** Stores one beat. */
+export function writeBeat(
+  repository: Repository,
+  { clusterId, scope, purpose, holder }: LeaseRequest,
+  { position, context }: { position: LeasePosition; context: RunContext },
+): Promise<'created' | 'exists'> {
+  const name = { kind: 'lease', key: leaseKey(clusterId, scope, position) } as const
+  const payload = encodeRecord({ purpose, holder, beatAtMs: context.clock.now() })
+  return writeObject(repository, { name, payload }, context)
+}
