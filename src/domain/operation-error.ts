@@ -50,6 +50,8 @@ export const operationErrors = {
   'path-unsafe': { exitCode: 5, retryable: false },
   'link-refused': { exitCode: 5, retryable: false },
   'not-confirmed': { exitCode: 5, retryable: false },
+  'key-in-use': { exitCode: 5, retryable: false },
+  'repository-went-back': { exitCode: 5, retryable: false },
   // 6: nothing found
   'not-found': { exitCode: 6, retryable: false },
 } as const satisfies Record<string, { exitCode: 1 | 2 | 3 | 4 | 5 | 6; retryable: boolean }>

@@ -64,6 +64,26 @@ export async function openKeySlot(
   unlocker: Unlocker,
   { headerBytes, key }: { headerBytes: Uint8Array; key: string },
 ): Promise<Uint8Array | undefined> {
+  const { kind, parameters, salt, nonce, head, wrapped, tag } = parseKeySlot(bytes, key)
+  if (kind !== unlocker.kind) return undefined
+  const unwrap = createDecipheriv(cipher, await wrappingKey(unlocker, parameters, salt), nonce)
+  unwrap.setAAD(Buffer.concat([head, headerBytes]))
+  unwrap.setAuthTag(tag)
+  const rootKey = unwrap.update(wrapped)
+  try {
+    unwrap.final()
+  } catch {
+    return undefined // the tag says that the secret is another one: an expected answer, the next slot may fit
+  }
+  return rootKey
+}
+
+/** What opens the slot, as it says itself: nothing of that is proven. Throws as `openKeySlot` does. */
+export function keySlotKind(bytes: Uint8Array, key: string): Unlocker['kind'] {
+  return parseKeySlot(bytes, key).kind
+}
+
+function parseKeySlot(bytes: Uint8Array, key: string) {
   const description = `the key slot "${key}"`
   const reading = `reading ${description}`
   const reader = new BinaryReader(bytes, description)
@@ -79,17 +99,7 @@ export async function openKeySlot(
   const wrapped = reader.bytes(lengths.rootKey)
   const tag = reader.bytes(lengths.tag)
   reader.expectEnd()
-  if (kind !== unlocker.kind) return undefined
-  const unwrap = createDecipheriv(cipher, await wrappingKey(unlocker, parameters, salt), nonce)
-  unwrap.setAAD(Buffer.concat([head, headerBytes]))
-  unwrap.setAuthTag(tag)
-  const rootKey = unwrap.update(wrapped)
-  try {
-    unwrap.final()
-  } catch {
-    return undefined // the tag says that the secret is another one: an expected answer, the next slot may fit
-  }
-  return rootKey
+  return { kind, parameters, salt, nonce, head, wrapped, tag }
 }
 
 function wrappingKey(

@@ -1,10 +1,11 @@
 import type { SealingMethod } from '../codec/sealed-object.ts'
-import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { randomBytes } from '../platform/random.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import { openKeySlot, sealKeySlot, type Unlocker } from './key-slot.ts'
-import { keySlotKey, keySlotPrefix, repositoryHeaderKey } from './object-keys.ts'
+import { freshKeySlotKey, unlock } from './key-ring.ts'
+import { sealKeySlot, type Unlocker } from './key-slot.ts'
+import { keySlotPrefix, repositoryHeaderKey } from './object-keys.ts'
 import { decodeRepositoryHeader, encodeRepositoryHeader, type RepositoryHeader } from './repository-header.ts'
 import { deriveRepositoryKeys, type RepositoryKeys } from './repository-keys.ts'
 
@@ -38,15 +39,17 @@ export async function createRepository(
   const header = { repositoryId: randomBytes(16), method, createdAtMs: context.clock.now() }
   const headerBytes = encodeRepositoryHeader(header)
   const rootKey = unlocker === undefined ? undefined : randomBytes(32)
-  const ownSlot = keySlotKey(Buffer.from(randomBytes(8)).toString('hex'))
+  const ownSlot = freshKeySlotKey()
+  const deadSlots = await listKeySlots(store, context)
   if (unlocker !== undefined && rootKey !== undefined) {
     await store.putIfAbsent(ownSlot, await sealKeySlot(rootKey, unlocker, headerBytes), context)
   }
   // Dying here leaves a slot and no header: not a repository yet, and nothing can have been sealed with its key.
   const answer = await store.putIfAbsent(repositoryHeaderKey, headerBytes, context)
   if (answer === 'exists') throw occupied(store)
-  // Only whoever wrote the header may remove slots: those of creations that died or lost, which open nothing.
-  await removeOtherSlots(store, ownSlot, context)
+  // Only whoever wrote the header may remove these: they were there before it, so they are of creations that died or
+  // lost, and open nothing. Whatever was added since may be a slot of this repository.
+  await store.delete(deadSlots, context)
   return assemble(store, header, rootKey)
 }
 
@@ -91,51 +94,6 @@ export async function isRepository(store: ObjectStore, context: RunContext): Pro
   return (await store.head(repositoryHeaderKey, context)) !== undefined
 }
 
-interface Unlocking {
-  readonly store: ObjectStore
-  readonly headerBytes: Uint8Array
-  readonly unlocker: Unlocker
-}
-
-/** A slot that cannot be read does not stand in the way of one that fits: each works alone. */
-async function unlock(unlocking: Unlocking, context: RunContext): Promise<Uint8Array> {
-  const { store, unlocker } = unlocking
-  let unreadable: OperationError | undefined
-  let readableCount = 0
-  for await (const { key } of store.list(keySlotPrefix, context)) {
-    const bytes = await store.get(key, undefined, context)
-    const answer = bytes && (await tryKeySlot(bytes, key, unlocking))
-    if (answer instanceof Uint8Array) return answer
-    if (answer instanceof OperationError) unreadable ??= answer
-    else readableCount += 1
-  }
-  if (unreadable !== undefined && readableCount === 0) throw unreadable
-  throw new OperationError(
-    'key-wrong',
-    `opening the repository "${store.location}": the configured ${nameOf(unlocker)} is not one of its keys`,
-    {
-      hint: 'Check that the key belongs to this repository; nothing was changed.',
-      cause: unreadable,
-    },
-  )
-}
-
-async function tryKeySlot(
-  bytes: Uint8Array,
-  key: string,
-  { unlocker, headerBytes }: Unlocking,
-): Promise<Uint8Array | OperationError | undefined> {
-  try {
-    return await openKeySlot(bytes, unlocker, { headerBytes, key })
-  } catch (error) {
-    // A key file that is too short is the operator's error, not the slot's.
-    if (isOperationError(error, 'damaged') || isOperationError(error, 'format-newer')) return error
-    throw error
-  }
-}
-
-const nameOf = (unlocker: Unlocker): string => (unlocker.kind === 'passphrase' ? 'passphrase' : 'key file')
-
 function assemble(store: ObjectStore, header: RepositoryHeader, rootKey: Uint8Array | undefined): Repository {
   return {
     store,
@@ -153,10 +111,10 @@ async function refuseOccupied(store: ObjectStore, context: RunContext): Promise<
   }
 }
 
-async function removeOtherSlots(store: ObjectStore, ownSlot: string, context: RunContext): Promise<void> {
-  const others: string[] = []
-  for await (const { key } of store.list(keySlotPrefix, context)) if (key !== ownSlot) others.push(key)
-  await store.delete(others, context)
+async function listKeySlots(store: ObjectStore, context: RunContext): Promise<readonly string[]> {
+  const slots: string[] = []
+  for await (const { key } of store.list(keySlotPrefix, context)) slots.push(key)
+  return slots
 }
 
 async function missing(store: ObjectStore, context: RunContext): Promise<OperationError> {
