@@ -4,7 +4,7 @@ import { reposOfCluster, selectCluster } from '../config/select-configured.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import type { BackupEntry } from '../repository/backup-entry.ts'
+import type { ListedBackup } from '../repository/backup-entry.ts'
 import { readCatalogue } from '../repository/catalogue.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
@@ -20,7 +20,7 @@ export interface DescribedRepo extends RecoveryReach {
   readonly isEncrypted: boolean
   readonly cluster: ClusterRecord
   /** Oldest first. */
-  readonly backups: readonly BackupEntry[]
+  readonly backups: readonly ListedBackup[]
   readonly inventory: ArchiveInventory
 }
 
@@ -61,7 +61,7 @@ export interface DescribedBackup {
   readonly cluster: string
   readonly repo: string
   readonly location: string
-  readonly backup: BackupEntry
+  readonly backup: ListedBackup
   readonly head: ManifestHead
   readonly damagedFiles: readonly DamagedFile[]
 }

@@ -1,7 +1,8 @@
 import type { Lsn } from '../domain/lsn.ts'
 import { isReachable, timelineSpans, type TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
-import type { TimelineCoverage } from '../domain/wal-gaps.ts'
+import type { SegmentRun, TimelineCoverage } from '../domain/wal-gaps.ts'
+import type { ListedBackup } from '../repository/backup-entry.ts'
 import type { RouteFacts } from './choose-route.ts'
 
 /** A timeline on which the cluster may have gone on for good. */
@@ -16,9 +17,11 @@ export interface BranchEnd {
 /**
  * Where the WAL of the whole archive ends, by timeline: timelines that nothing forked from, those on which the server went
  * on after a fork (a copy was promoted beside it, or a recovery abandoned what came later), and those of which nothing is
- * known. One with neither WAL nor a way to it is left out: it has expired.
+ * known. One with neither WAL nor a way to it is left out: it has expired. So is one of which there is only the WAL that
+ * backups keep for themselves.
  */
-export function branchEnds(facts: RouteFacts): readonly BranchEnd[] {
+export function branchEnds(given: RouteFacts): readonly BranchEnd[] {
+  const facts = withoutOwnWal(given)
   const origins = knownOrigins(facts)
   const family = [...origins.values()].filter((history) => history !== undefined)
   return [...origins]
@@ -93,4 +96,32 @@ function goesOnBehind(timeline: TimelineId, fork: Lsn, facts: RouteFacts): boole
 
 function coverageOf(timeline: TimelineId, { timelines }: RouteFacts): TimelineCoverage | undefined {
   return timelines.find((candidate) => candidate.timeline === timeline)
+}
+
+/** What leads onward: without backups that keep only their own WAL, and without that WAL. */
+function withoutOwnWal(facts: RouteFacts): RouteFacts {
+  const own = facts.backups.filter(({ walRetention }) => walRetention === 'own')
+  if (own.length === 0) return facts
+  return {
+    ...facts,
+    backups: facts.backups.filter(({ walRetention }) => walRetention === 'onward'),
+    timelines: facts.timelines.map((coverage) => ({
+      ...coverage,
+      ranges: coverage.ranges.filter((range) => !isOwnWal(range, coverage.timeline, own)),
+    })),
+  }
+}
+
+/** Whether a range is made of nothing but segments from the starts to the stops of these backups. */
+function isOwnWal(range: SegmentRun, timeline: TimelineId, own: readonly ListedBackup[]): boolean {
+  const segmentSize = (range.endLsn - range.startLsn) / range.count
+  let coveredTo: bigint = range.startLsn
+  for (const { startLsn, stopLsn } of own
+    .filter((backup) => backup.timeline === timeline)
+    .toSorted((one, other) => Number(one.startLsn - other.startLsn))) {
+    const from = (startLsn / segmentSize) * segmentSize
+    const to = ((stopLsn + segmentSize - 1n) / segmentSize) * segmentSize
+    if (from <= coveredTo && to > coveredTo) coveredTo = to
+  }
+  return coveredTo >= range.endLsn
 }

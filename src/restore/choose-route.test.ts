@@ -9,7 +9,7 @@ import { parseTimelineHistory, type TimelineHistory } from '../domain/timeline-h
 import { toTimelineId, type TimelineId } from '../domain/timeline.ts'
 import { findWalGaps } from '../domain/wal-gaps.ts'
 import { toWalSegmentSize } from '../domain/wal-segment.ts'
-import type { BackupEntry } from '../repository/backup-entry.ts'
+import type { ListedBackup } from '../repository/backup-entry.ts'
 import { chooseRoute, possibleRoutes, type RouteFacts } from './choose-route.ts'
 
 const mebibyte = toWalSegmentSize(1024 * 1024)
@@ -49,6 +49,49 @@ describe('chooseRoute', () => {
     )
     assert.match(refusal({ label: 'C' }, facts, 'target-unreachable'), /no such backup/)
     assert.match(refusal({}, { ...facts, backups: [] }, 'target-unreachable'), /found none/)
+  })
+
+  test('takes a backup that keeps only its own WAL for nothing but its own end', () => {
+    const facts = factsOf({
+      backups: [withOwnWal(backup('A', 1, [2, 3])), backup('B', 1, [7, 8])],
+      histories: [],
+      wal: { 1: [2, 12] },
+    })
+
+    assert.match(
+      refusal({ targetLsn: '0/400000' }, facts, 'target-unreachable'),
+      /first moment that can be reached is 2026-02-02T12/,
+    )
+    assert.match(
+      refusal({ targetTime: '2026-02-01T13:00:00Z', label: 'A' }, facts, 'target-unreachable'),
+      /nothing is kept/,
+    )
+    assert.match(refusal({ targetName: 'x', label: 'A' }, facts, 'target-unreachable'), /nothing is kept/)
+    assert.deepEqual(chosen({ targetImmediate: true, label: 'A' }, facts), { label: 'A', timeline: 1 })
+    assert.deepEqual(chosen({ targetImmediate: true }, facts), { label: 'B', timeline: 1 })
+    assert.deepEqual(chosen({}, facts), { label: 'B', timeline: 1 })
+  })
+
+  test('does not take the WAL that an old backup keeps for itself for a branch (R37)', () => {
+    const facts = factsOf({
+      backups: [withOwnWal(backup('A', 2, [5, 6])), backup('B', 3, [20, 21])],
+      histories: ['2: 1 0/400000', '3: 1 0/480000'],
+      wal: { 2: [5, 5], 3: [20, 24] },
+    })
+
+    assert.deepEqual(chosen({}, facts), { label: 'B', timeline: 3 })
+    assert.deepEqual(chosen({ targetImmediate: true, label: 'A' }, facts), { label: 'A', timeline: 2 })
+  })
+
+  test('says what can be restored when every backup keeps only its own WAL', () => {
+    const facts = factsOf({
+      backups: [withOwnWal(backup('A', 1, [2, 3]))],
+      histories: [],
+      wal: { 1: [2, 2] },
+    })
+
+    assert.match(refusal({}, facts, 'target-unreachable'), /"--target-immediate"/)
+    assert.deepEqual(chosen({ targetImmediate: true }, facts), { label: 'A', timeline: 1 })
   })
 
   test('follows a promotion, and stays where it is told to (R37)', () => {
@@ -254,7 +297,7 @@ const abandoned = (): RouteFacts =>
   })
 
 /** `start` and `stop` count megabytes of WAL; A ended on the first of February at noon, B on the second. */
-function backup(letter: string, timeline: number, [start, stop]: readonly [number, number]): BackupEntry {
+function backup(letter: string, timeline: number, [start, stop]: readonly [number, number]): ListedBackup {
   const day = letter.charCodeAt(0) - 64
   return {
     label: labelOf(letter),
@@ -271,10 +314,14 @@ function backup(letter: string, timeline: number, [start, stop]: readonly [numbe
     storedBytes: 1,
     damagedPageCount: 0,
     manifestDigest: '',
+    isPinned: false,
+    walRetention: 'onward',
   }
 }
 
-function labelOf(letter: string): BackupEntry['label'] {
+const withOwnWal = (listed: ListedBackup): ListedBackup => ({ ...listed, walRetention: 'own' })
+
+function labelOf(letter: string): ListedBackup['label'] {
   return parseBackupLabel(`2026020${letter.charCodeAt(0) - 64}-110000F`)
 }
 
@@ -284,7 +331,7 @@ function factsOf({
   histories,
   wal,
 }: {
-  backups: readonly BackupEntry[]
+  backups: readonly ListedBackup[]
   histories: readonly string[]
   wal: Readonly<Record<number, readonly [number, number]>>
 }): RouteFacts {

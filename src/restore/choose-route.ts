@@ -7,7 +7,7 @@ import { formatInstant } from '../domain/target-time.ts'
 import { isReachable, timelineSpans, type TimelineHistory } from '../domain/timeline-history.ts'
 import { formatTimelineHex, type TimelineId } from '../domain/timeline.ts'
 import type { TimelineCoverage } from '../domain/wal-gaps.ts'
-import type { BackupEntry } from '../repository/backup-entry.ts'
+import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
 import { branchEnds, newestTimeline, type BranchEnd } from './branch-ends.ts'
 
 /** The backup that a restore begins with, and the timelines that its recovery follows. */
@@ -19,7 +19,7 @@ export interface Route {
 /** What is known of backups and timelines, without reading any content. */
 export interface RouteFacts {
   /** Oldest first. */
-  readonly backups: readonly BackupEntry[]
+  readonly backups: readonly ListedBackup[]
   readonly timelines: readonly TimelineCoverage[]
   readonly histories: ReadonlyMap<TimelineId, TimelineHistory>
   /** Why the history of a timeline is not among them although there is one. */
@@ -48,7 +48,7 @@ export function chooseRoute(request: RouteRequest, facts: RouteFacts): Route {
 export function possibleRoutes(request: RouteRequest, facts: RouteFacts): readonly Route[] {
   const { label } = request
   if (label !== undefined) return [routeFrom(listedBackup(label, facts.backups), request, facts)]
-  const fitting = facts.backups.filter((backup) => whyTooLate(backup, request) === undefined).toReversed()
+  const fitting = facts.backups.filter((backup) => whyUnfit(backup, request) === undefined).toReversed()
   if (fitting.length === 0) throw noneFits(request, facts, undefined)
   if (isOnOwnTimeline(request.target)) return ownRoutes(fitting, request, facts)
   const history = askedHistory(request.target, facts) ?? onlyBranch(branchEnds(facts), request, facts)
@@ -57,9 +57,9 @@ export function possibleRoutes(request: RouteRequest, facts: RouteFacts): readon
   return routes
 }
 
-function routeFrom(backup: BackupEntry, request: RouteRequest, facts: RouteFacts): Route {
-  const tooLate = whyTooLate(backup, request)
-  if (tooLate !== undefined) throw doesNotFit(backup, tooLate)
+function routeFrom(backup: ListedBackup, request: RouteRequest, facts: RouteFacts): Route {
+  const unfit = whyUnfit(backup, request)
+  if (unfit !== undefined) throw doesNotFit(backup, unfit)
   const history = isOnOwnTimeline(request.target)
     ? historyOf(backup.timeline, facts)
     : (askedHistory(request.target, facts) ?? onlyBranch(endsBehind(backup, facts), request, facts))
@@ -72,12 +72,12 @@ function routeFrom(backup: BackupEntry, request: RouteRequest, facts: RouteFacts
  * so that every branch must lead to the same.
  */
 function ownRoutes(
-  fitting: readonly BackupEntry[],
+  fitting: readonly ListedBackup[],
   request: RouteRequest,
   facts: RouteFacts,
 ): readonly Route[] {
   const isAtBackup = request.target.kind === 'immediate'
-  const newestOf = ({ history }: BranchEnd): BackupEntry | undefined =>
+  const newestOf = ({ history }: BranchEnd): ListedBackup | undefined =>
     history && fitting.find((backup) => leadsTo(history, backup))
   const ends = differing(branchEnds(facts), (end) => {
     const newest = newestOf(end)
@@ -103,7 +103,7 @@ function askedHistory({ timeline }: RecoveryTarget, facts: RouteFacts): Timeline
 }
 
 /** The branches that may have come out of the backup. */
-function endsBehind(backup: BackupEntry, facts: RouteFacts): readonly BranchEnd[] {
+function endsBehind(backup: ListedBackup, facts: RouteFacts): readonly BranchEnd[] {
   return branchEnds(facts).filter(({ timeline, history }) =>
     history === undefined ? timeline >= backup.timeline : leadsTo(history, backup),
   )
@@ -153,12 +153,18 @@ function severalBranches(ends: readonly BranchEnd[]): OperationError {
   )
 }
 
-const leadsTo = (history: TimelineHistory, { timeline, stopLsn }: BackupEntry): boolean =>
+const leadsTo = (history: TimelineHistory, { timeline, stopLsn }: ListedBackup): boolean =>
   isReachable(history, { timeline, lsn: stopLsn })
 
 /** Why this backup cannot lead to the target on any timeline; undefined when it can. */
+function whyUnfit(backup: ListedBackup, request: RouteRequest): string | undefined {
+  if (backup.walRetention === 'own' && request.target.kind !== 'immediate')
+    return 'of the WAL behind its end nothing is kept, so it can be restored with "--target-immediate" only'
+  return whyTooLate(backup, request)
+}
+
 function whyTooLate(
-  { stopLsn, stoppedAt }: BackupEntry,
+  { stopLsn, stoppedAt }: ListedBackup,
   { target, locatedLsn }: RouteRequest,
 ): string | undefined {
   const targetLsn = target.kind === 'lsn' ? target.lsn : locatedLsn
@@ -171,10 +177,10 @@ function whyTooLate(
   return undefined
 }
 
-const whyPassedBy = ({ timeline, stopLsn }: BackupEntry, history: TimelineHistory): string =>
+const whyPassedBy = ({ timeline, stopLsn }: ListedBackup, history: TimelineHistory): string =>
   `timeline ${history.timeline} does not pass through its end, LSN ${formatLsn(stopLsn)} on timeline ${timeline}`
 
-function doesNotFit({ label }: BackupEntry, reason: string): OperationError {
+function doesNotFit({ label }: ListedBackup, reason: string): OperationError {
   return new OperationError('target-unreachable', `restoring from backup ${label}: ${reason}`, {
     hint: 'Name another backup or leave "--backup" out, and the newest one that fits is taken.',
   })
@@ -195,7 +201,7 @@ function historyOf(
   })
 }
 
-function listedBackup(label: BackupLabel, backups: readonly BackupEntry[]): BackupEntry {
+function listedBackup(label: BackupLabel, backups: readonly ListedBackup[]): ListedBackup {
   const backup = backups.find((candidate) => candidate.label === label)
   if (backup !== undefined) return backup
   throw new OperationError(
@@ -212,8 +218,7 @@ function noneFits(
   { backups }: RouteFacts,
   history: TimelineHistory | undefined,
 ): OperationError {
-  const [first] = backups.toSorted((one, other) => Number(one.stoppedAt - other.stoppedAt))
-  if (first === undefined) {
+  if (backups.length === 0) {
     return new OperationError(
       'target-unreachable',
       'choosing a backup: expected one in the repository, found none',
@@ -224,14 +229,23 @@ function noneFits(
   }
   const reasons = backups.map(
     (backup) =>
-      `${backup.label}: ${whyTooLate(backup, request) ?? (history ? whyPassedBy(backup, history) : 'fits')}`,
+      `${backup.label}: ${whyUnfit(backup, request) ?? (history ? whyPassedBy(backup, history) : 'fits')}`,
   )
   const shown = reasons.slice(-3).join('; ')
   return new OperationError(
     'target-unreachable',
     `choosing a backup for the target: none of ${backups.length} leads to it (${shown})`,
     {
-      hint: `The first moment that can be reached is ${formatInstant(first.stoppedAt)}, LSN ${formatLsn(first.stopLsn)}.`,
+      hint: firstMoment(backups),
     },
   )
+}
+
+function firstMoment(backups: readonly ListedBackup[]): string {
+  const [first] = backups
+    .filter(({ walRetention }) => walRetention === 'onward')
+    .toSorted((one, other) => Number(one.stoppedAt - other.stoppedAt))
+  return first === undefined
+    ? 'Every backup keeps only its own WAL: choose one with "--backup" and "--target-immediate".'
+    : `The first moment that can be reached is ${formatInstant(first.stoppedAt)}, LSN ${formatLsn(first.stopLsn)}.`
 }
