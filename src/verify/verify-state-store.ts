@@ -1,0 +1,70 @@
+import { isOperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { verifyKey, verifyPrefix } from '../repository/object-keys.ts'
+import type { Repository } from '../repository/open-repository.ts'
+import { readObject, writeObject } from '../repository/sealed-store.ts'
+import { decodeVerifyState, encodeVerifyState, type VerifyState } from './verify-state.ts'
+
+const stateName = /^\d{10}$/
+const mostAttempts = 20
+
+/**
+ * What the newest run of verify has written down about a cluster; undefined when nothing was ever verified. A state that cannot be read is
+ * passed over for the one before it, with a warning: it is a memory, and what it remembers can be found again.
+ */
+export async function readVerifyState(
+  repository: Repository,
+  clusterId: string,
+  context: RunContext,
+): Promise<VerifyState | undefined> {
+  const numbers = await listNumbers(repository, clusterId, context)
+  for (const number of numbers.toReversed()) {
+    const key = verifyKey(clusterId, number)
+    try {
+      const payload = await readObject(repository, { kind: 'verify-state', key }, context)
+      if (payload !== undefined) return decodeVerifyState(payload, key)
+    } catch (error) {
+      if (!isOperationError(error, 'damaged')) throw error
+      context.report({
+        kind: 'warning',
+        message: `what verify knew is passed over: ${error.message}`,
+        hint: 'Run "holdfast verify" again.',
+      })
+    }
+  }
+  return undefined
+}
+
+/** Stores the state under the next number, then removes the older ones but the one before it. */
+export async function writeVerifyState(
+  repository: Repository,
+  { clusterId, state }: { readonly clusterId: string; readonly state: VerifyState },
+  context: RunContext,
+): Promise<void> {
+  const payload = encodeVerifyState(state)
+  for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
+    const numbers = await listNumbers(repository, clusterId, context)
+    const key = verifyKey(clusterId, (numbers.at(-1) ?? 0) + 1 + attempt)
+    const answer = await writeObject(repository, { name: { kind: 'verify-state', key }, payload }, context)
+    if (answer === 'exists') continue // a listing that lags
+    const old = numbers.slice(0, -1).map((number) => verifyKey(clusterId, number))
+    await repository.store.delete(old, context)
+    return
+  }
+  throw new Error(`the verify state of cluster ${clusterId} found no free number`)
+}
+
+/** Ascending. */
+async function listNumbers(
+  { store }: Repository,
+  clusterId: string,
+  context: RunContext,
+): Promise<readonly number[]> {
+  const numbers: number[] = []
+  const prefix = verifyPrefix(clusterId)
+  for await (const { key } of store.list(prefix, context)) {
+    const name = key.slice(prefix.length)
+    if (stateName.test(name)) numbers.push(Number(name))
+  }
+  return numbers
+}
