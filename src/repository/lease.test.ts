@@ -1,51 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { isOperationError } from '../domain/operation-error.ts'
-import type { Clock } from '../domain/run-context.ts'
 import { readProcessIdentity, type ProcessIdentity } from '../platform/process-identity.ts'
 import { FaultyStore } from '../../test/support/faulty-store.ts'
+import { ManualClock } from '../../test/support/manual-clock.ts'
 import { testContext, testRepository } from '../../test/support/repository.ts'
 import { acquireLease } from './lease.ts'
 import { readLeases, type LeaseRequest } from './lease-beat.ts'
 import { leasePrefix } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
-
-/** A clock that stands still until it is moved. */
-class ManualClock implements Clock {
-  #wall = 1_800_000_000_000
-  #monotonic = 0
-  #sleepers: { until: number; wake: () => void }[] = []
-
-  now(): number {
-    return this.#wall
-  }
-
-  monotonic(): number {
-    return this.#monotonic
-  }
-
-  sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true })
-      this.#sleepers.push({ until: this.#monotonic + ms, wake: resolve })
-    })
-  }
-
-  /** The wall clock goes on and nobody wakes. */
-  skip(ms: number): void {
-    this.#wall += ms
-  }
-
-  /** Lets time pass; `suspended`: only by the wall, as while the machine sleeps. */
-  async advance(ms: number, { isSuspended = false } = {}): Promise<void> {
-    this.#wall += ms
-    if (!isSuspended) this.#monotonic += ms
-    const due = this.#sleepers.filter(({ until }) => until <= this.#monotonic)
-    this.#sleepers = this.#sleepers.filter(({ until }) => until > this.#monotonic)
-    for (const { wake } of due) wake()
-    for (let turn = 0; turn < 50; turn += 1) await new Promise(setImmediate)
-  }
-}
 
 const self = readProcessIdentity()
 const elsewhere: ProcessIdentity = { ...self, host: 'other-host', bootId: 'another boot' }
@@ -209,5 +172,17 @@ describe('a lease', () => {
     clock.skip(181_000)
     await using next = await acquireLease(damaged, request(), context)
     assert.equal(next.token, 2)
+  })
+
+  test('that was silent for its lifetime stays lost, also when its holder wakes and beats again (R65)', async () => {
+    const clock = new ManualClock()
+    const context = testContext({ clock })
+    const repository = await testRepository(context)
+    await using lease = await acquireLease(repository, request(), context)
+    await clock.advance(600_000, { isSuspended: true })
+    for (let beat = 0; beat < 3; beat += 1) await clock.advance(20_000)
+
+    await assert.rejects(lease.confirm(), isLost)
+    assert.ok(lease.lost.aborted)
   })
 })

@@ -54,8 +54,7 @@ export class Lease implements AsyncDisposable {
    * clocks count: the monotonic one does not run while the machine sleeps, the wall clock may be set back.
    */
   async confirm(): Promise<void> {
-    const now = this.#readClocks()
-    const ageMs = Math.max(now.monotonic - this.#beatAt.monotonic, now.wall - this.#beatAt.wall)
+    const ageMs = this.#ageMs()
     if (this.lost.aborted || ageMs >= leaseLifetimeMs)
       throw this.#lose(`it was not renewed for ${Math.round(ageMs / 1000)} s`)
     const newest = await findNewestBeat(this.#repository, this.#request, this.#context)
@@ -93,6 +92,9 @@ export class Lease implements AsyncDisposable {
     while (!this.#isEnding() && !this.lost.aborted) {
       try {
         await this.#context.clock.sleep(beatIntervalMs, signal)
+        // Silent for that long, others have acted as if it were free: a beat now would hide it.
+        if (this.#ageMs() >= leaseLifetimeMs)
+          throw this.#lose(`it was not renewed for ${leaseLifetimeMs / 1000} s`)
         await this.#writeNextBeat({ ...this.#context, signal })
       } catch (cause) {
         if (!this.#isEnding() && this.#isOverdue()) this.#lose('it could not be renewed', cause)
@@ -121,6 +123,11 @@ export class Lease implements AsyncDisposable {
 
   #isEnding(): boolean {
     return this.#ending.signal.aborted
+  }
+
+  #ageMs(): number {
+    const now = this.#readClocks()
+    return Math.max(now.monotonic - this.#beatAt.monotonic, now.wall - this.#beatAt.wall)
   }
 
   #isOverdue(): boolean {
