@@ -105,6 +105,15 @@ export class RecordReader {
     return value.map((member: unknown) => RecordReader.#of(member, `${this.#description}, "${name}"`))
   }
 
+  strings(name: string): readonly string[] {
+    const value = this.#fields[name]
+    if (!Array.isArray(value)) throw this.#wrong(name, 'a list of texts')
+    return value.map((member: unknown) => {
+      if (typeof member !== 'string') throw this.#wrong(name, 'a list of texts')
+      return member
+    })
+  }
+
   #wrong(name: string, expected: string): OperationError {
     return new OperationError('damaged', `reading ${this.#description}: expected "${name}" to be ${expected}`)
   }

@@ -79,12 +79,17 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   const connection = clusterConnection(settings, environment.surroundings.variables)
   const dataDirectory = ownedDirectory(request, settings)
   await becomeClusterOwner({ runAs: settings.runAs, dataDirectory, socket: socketOf(connection) })
-  const [{ openFirstPlace }, { prepareRestore, runRestore }, { planAnswer, resultAnswer }] =
-    await Promise.all([
-      import('../../app/open-archive-places.ts'),
-      import('../../restore/run-restore.ts'),
-      import('../output/restore.ts'),
-    ])
+  const [
+    { openFirstPlace },
+    { prepareRestore, runRestore },
+    { holdRestoreLease },
+    { planAnswer, resultAnswer },
+  ] = await Promise.all([
+    import('../../app/open-archive-places.ts'),
+    import('../../restore/run-restore.ts'),
+    import('../../restore/hold-restore-lease.ts'),
+    import('../output/restore.ts'),
+  ])
   const configFile = requireReadable(file)
   const selection = { configuration, clusterName: settings.name, repoName: environment.options.repo }
   await using opened = await openFirstPlace(selection, environment.context)
@@ -104,13 +109,15 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
       home: environment.surroundings.home,
     },
   }
-  const prepared = await prepareRestore(request, tools, environment.context)
   if (options.dryRun === true) {
-    environment.answer(planAnswer(prepared.plan))
+    const { plan } = await prepareRestore(request, tools, environment.context)
+    environment.answer(planAnswer(plan))
     return
   }
+  await using held = await holdRestoreLease(place, environment.context)
+  const prepared = await prepareRestore(request, tools, held.context)
   await confirm(prepared, { expected: settings.name, given: options.confirm }, environment)
-  environment.answer(resultAnswer(await runRestore(prepared, tools, environment.context)))
+  environment.answer(resultAnswer(await runRestore(prepared, tools, held.context)))
 }
 
 function toRequest(options: RestoreOptions): RestoreRequest {

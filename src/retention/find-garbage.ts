@@ -1,0 +1,97 @@
+import { surveyArchive } from '../archive/archive-inventory.ts'
+import type { ArchivePlace } from '../archive/archive-place.ts'
+import { parseWalObjectKey } from '../archive/wal-object-key.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { ListedBackup } from '../repository/backup-entry.ts'
+import type { Catalogue } from '../repository/catalogue.ts'
+import { readManifestHead } from '../repository/manifest-reader.ts'
+import { manifestFolder, packFolder, walPrefix } from '../repository/object-keys.ts'
+import { createWalNeed } from './needed-wal.ts'
+
+export type GarbageKind = 'manifest' | 'pack' | 'wal'
+
+/** An object that nothing needs. */
+export interface Garbage {
+  readonly key: string
+  readonly kind: GarbageKind
+  readonly sizeBytes: number
+}
+
+/** Says of one key whether some listed backup needs it. Keys that it does not know are needed. */
+export type IsNeeded = (key: string) => boolean
+
+/**
+ * What the backups of a catalogue need. Throws `damaged` when one of their manifests cannot be read: then nobody knows
+ * which packs it refers to, and nothing may be called garbage (R67).
+ */
+export async function findNeeds(
+  { backups }: Catalogue,
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<IsNeeded> {
+  const { cluster } = place
+  const isPackNeeded = await findNeededPacks(backups, place, context)
+  const revisions = new Map(backups.map(({ label, revision }) => [label as string, revision]))
+  const { histories } = await surveyArchive(place, context)
+  const isWalNeeded = createWalNeed({ backups, histories, segmentSize: cluster.walSegmentSize })
+  return (key) => {
+    const pack = packName.exec(tailOf(key, packFolder(cluster.id)))
+    if (pack !== null) return isPackNeeded(pack[1] ?? '', Number(pack[2]))
+    const manifest = manifestName.exec(tailOf(key, manifestFolder(cluster.id)))
+    if (manifest !== null) return revisions.get(manifest[1] ?? '') === Number(manifest[2])
+    const file = parseWalObjectKey(cluster.id, key)
+    // Without any backup nothing says where the WAL that the first one needs will begin.
+    return file === undefined || backups.length === 0 || isWalNeeded(file.name)
+  }
+}
+
+const packName = /^(\d{8}-\d{6}[A-Z])\/(\d{6,15})$/
+const manifestName = /^(\d{8}-\d{6}[A-Z])\/(\d{4,15})\/(?:manifest|part-\d{4,15})$/
+
+/** What follows the folder; empty for a key that is elsewhere. */
+const tailOf = (key: string, folder: string): string =>
+  key.startsWith(folder) ? key.slice(folder.length) : ''
+
+/** A bit for each pack: a repository may hold a million. */
+async function findNeededPacks(
+  backups: readonly ListedBackup[],
+  { repository, cluster }: ArchivePlace,
+  context: RunContext,
+): Promise<(label: string, number: number) => boolean> {
+  const needed = new Map<string, Uint8Array>()
+  for (const backup of backups) {
+    const { packs } = await readManifestHead(repository, { clusterId: cluster.id, ...backup }, context)
+    for (const { label, number } of packs) needed.set(label, withBit(needed.get(label), number))
+  }
+  return (label, number) => ((needed.get(label)?.[number >>> 3] ?? 0) & (1 << (number & 7))) !== 0
+}
+
+function withBit(bits: Uint8Array = new Uint8Array(64), number: number): Uint8Array {
+  const index = number >>> 3
+  let wide = bits
+  if (index >= bits.length) {
+    wide = new Uint8Array(Math.max(index + 1, 2 * bits.length))
+    wide.set(bits)
+  }
+  wide[index] = (wide[index] ?? 0) | (1 << (number & 7))
+  return wide
+}
+
+/** Every stored object that is not needed, in the order in which it is to be deleted: manifests before what they name. */
+export async function listGarbage(
+  isNeeded: IsNeeded,
+  { repository, cluster }: ArchivePlace,
+  context: RunContext,
+): Promise<readonly Garbage[]> {
+  const folders = [
+    ['manifest', manifestFolder(cluster.id)],
+    ['pack', packFolder(cluster.id)],
+    ['wal', walPrefix(cluster.id)],
+  ] as const
+  const garbage: Garbage[] = []
+  for (const [kind, folder] of folders) {
+    for await (const { key, sizeBytes } of repository.store.list(folder, context))
+      if (!isNeeded(key)) garbage.push({ key, kind, sizeBytes })
+  }
+  return garbage
+}

@@ -1,0 +1,50 @@
+import type { ArchivePlace } from '../archive/archive-place.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { readProcessIdentity } from '../platform/process-identity.ts'
+import type { Lease } from '../repository/lease.ts'
+import { readLeases } from '../repository/lease-beat.ts'
+import { catalogKey, catalogPrefix, leasePrefix } from '../repository/object-keys.ts'
+
+/** So many entries of the catalogue stay: enough for a host that was away for months to see that they lead to the newest. */
+const keptEntries = 1000
+const entryName = /^\d{10}$/
+
+/** Removes what only grows: old entries of the catalogue, oldest first, and the leases of restores that have ended. */
+export async function removeHistory(lease: Lease, place: ArchivePlace, context: RunContext): Promise<void> {
+  const { repository } = place
+  const keys = [...(await oldEntries(place, context)), ...(await endedRestores(place, context))]
+  if (keys.length === 0) return
+  await lease.confirm()
+  await repository.store.delete(keys, context)
+}
+
+async function oldEntries(
+  { repository, cluster }: ArchivePlace,
+  context: RunContext,
+): Promise<readonly string[]> {
+  const prefix = catalogPrefix(cluster.id)
+  const numbers: number[] = []
+  for await (const { key } of repository.store.list(prefix, context)) {
+    const name = key.slice(prefix.length)
+    if (entryName.test(name)) numbers.push(Number(name))
+  }
+  const newest = Math.max(0, ...numbers.slice(-1))
+  return numbers
+    .filter((number) => number <= newest - keptEntries)
+    .map((number) => catalogKey(cluster.id, number))
+}
+
+/** Each restore has a scope of its own, used once, so nobody can claim it again when its beats are gone. */
+async function endedRestores(
+  { repository, cluster }: ArchivePlace,
+  context: RunContext,
+): Promise<readonly string[]> {
+  const self = readProcessIdentity()
+  const leases = await readLeases(repository, { clusterId: cluster.id, self }, context)
+  const keys: string[] = []
+  for (const { scope, isHeld } of leases) {
+    if (isHeld || !scope.startsWith('restore-')) continue
+    for await (const { key } of repository.store.list(leasePrefix(cluster.id, scope), context)) keys.push(key)
+  }
+  return keys
+}
