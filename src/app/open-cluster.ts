@@ -16,6 +16,8 @@ export interface ClusterRepository {
   readonly name: string
   readonly repository: Repository
   readonly cluster: ClusterRecord
+  /** Where this host remembers what it has seen, as configured. */
+  readonly stateDirectory: string | undefined
 }
 
 /** A configured cluster and its repositories, opened. Disposing closes the stores. */
@@ -42,7 +44,8 @@ export async function openCluster(
   await using opened = new AsyncDisposableStack()
   const open = async (repo: RepoConfiguration): Promise<ClusterRepository> => {
     const repository = opened.use(await openConfiguredRepository(repo, context))
-    return { name: repo.name, repository, cluster: await requireCluster(repository, settings.name, context) }
+    const cluster = await requireCluster(repository, settings.name, context)
+    return { name: repo.name, repository, cluster, stateDirectory: configuration.stateDirectory }
   }
   const [first, ...others] = chooseRepos(configuration, settings, repoName)
   const repositories: [ClusterRepository, ...ClusterRepository[]] = [await open(first)]

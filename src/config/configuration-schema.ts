@@ -192,6 +192,11 @@ export const configurationSchema = z
     backup: backup.prefault({}).describe('How backups are taken.'),
     archive: archive.prefault({}).describe('How WAL is archived and fetched.'),
     restore: restore.prefault({}).describe('How backups are restored.'),
+    'state-directory': absolutePath()
+      .optional()
+      .describe(
+        'Where this host remembers which catalogues it has seen, so that it notices when a repository goes back. Not set: /var/lib/holdfast when the user may write there, otherwise ~/.local/state/holdfast.',
+      ),
   })
   .superRefine(checkReferences)
   .transform(camelKeys)

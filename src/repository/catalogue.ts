@@ -67,10 +67,20 @@ export async function readCatalogue(
   clusterId: string,
   context: RunContext,
 ): Promise<Catalogue> {
+  const newest = await readNewestEntry(repository, clusterId, context)
+  return newest === undefined
+    ? empty
+    : { number: newest.number, digest: newest.digest, backups: newest.backups }
+}
+
+/** The newest entry; undefined when nothing was ever listed. Throws as `readCatalogue` does. */
+export async function readNewestEntry(
+  repository: Repository,
+  clusterId: string,
+  context: RunContext,
+): Promise<CatalogueEntry | undefined> {
   const number = await findNewestNumber(repository, clusterId, context)
-  if (number === 0) return empty
-  const { digest, backups } = await readCatalogueEntry(repository, { clusterId, number }, context)
-  return { number, digest, backups }
+  return number === 0 ? undefined : readCatalogueEntry(repository, { clusterId, number }, context)
 }
 
 /** The number of the newest entry; 0 when there is none. */

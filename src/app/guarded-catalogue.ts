@@ -1,0 +1,198 @@
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { readNewestEntry, type Catalogue, type CatalogueEntry } from '../repository/catalogue.ts'
+import { formatInstant, instantFromMs } from '../domain/target-time.ts'
+import { readSince, type ContinuationFault } from './catalogue-history.ts'
+import {
+  readHighWaterMark,
+  writeHighWaterMark,
+  type HighWaterMark,
+  type MarkedCatalogue,
+} from './high-water-mark.ts'
+import type { ClusterRepository } from './open-cluster.ts'
+import { findStateDirectory, sharedStateDirectory } from './state-directory.ts'
+
+/*
+ * Nothing in a repository can prove that all of it is not an older copy of itself: yesterday's copy is as authentic as
+ * today's. So each host remembers the newest catalogue entry that it has seen, its high-water mark, and holds against it
+ * whatever it reads later (RULES 4.3).
+ */
+
+/** What this host can say about the age of a catalogue. */
+export type Freshness =
+  /** It is what this host has seen last, or continues it. */
+  | { readonly kind: 'proven' }
+  /** This host sees it for the first time: older copies look the same. */
+  | { readonly kind: 'first-seen' }
+  /** There is nothing listed, and never was as far as this host knows. */
+  | { readonly kind: 'empty' }
+  /** It is older than what this host has seen, or another one. */
+  | { readonly kind: 'went-back'; readonly error: OperationError; readonly lostLabels: readonly string[] }
+
+export interface JudgedCatalogue {
+  readonly catalogue: Catalogue
+  /** When its newest entry was written, by the writer's clock; undefined when it has none. */
+  readonly writtenAtMs: number | undefined
+  readonly freshness: Freshness
+  /** Why this host could not remember, or not read what it remembers. */
+  readonly forgetful: OperationError | undefined
+}
+
+/** The catalogue that is there, for what deletes, builds on it or restores from it: refuses one that went back. */
+export async function readGuardedCatalogue(
+  place: ClusterRepository,
+  context: RunContext,
+): Promise<Catalogue> {
+  const judged = await judgeCatalogue(place, context)
+  const { catalogue, freshness } = judged
+  if (freshness.kind === 'went-back') throw freshness.error
+  reportDoubts(place, judged, context)
+  return catalogue
+}
+
+/** Warns of what the judgement leaves open. For those who go on in spite of it. */
+export function reportDoubts(
+  { name }: ClusterRepository,
+  { freshness, writtenAtMs, forgetful }: JudgedCatalogue,
+  { report }: RunContext,
+): void {
+  if (freshness.kind === 'first-seen')
+    report({ kind: 'note', message: `repo "${name}": ${firstSeenText(writtenAtMs)}` })
+  if (freshness.kind === 'went-back') report({ kind: 'warning', message: freshness.error.message })
+  if (forgetful !== undefined) {
+    const { message, hint } = forgetful
+    report({
+      kind: 'warning',
+      message: `this host cannot remember what it sees in repo "${name}": ${message}`,
+      ...(hint !== undefined && { hint }),
+    })
+  }
+}
+
+export function firstSeenText(writtenAtMs: number | undefined): string {
+  const newest = writtenAtMs === undefined ? '' : `; its newest entry is of ${timeText(writtenAtMs)}`
+  return `this host has seen no catalogue of it before, so it cannot prove that it is not an older copy${newest}`
+}
+
+/** Reads the catalogue, holds it against what this host remembers, and remembers it unless it went back. */
+export async function judgeCatalogue(
+  place: ClusterRepository,
+  context: RunContext,
+): Promise<JudgedCatalogue> {
+  const { mark, problem } = await recall(place)
+  // The mark is read before the catalogue, which only grows: so a backup that ends meanwhile is no doubt about either.
+  const { newest, fault } = await readSince(place, mark, context)
+  const judged = { catalogue: newest ?? emptyCatalogue, writtenAtMs: newest?.writtenAtMs }
+  if (mark !== undefined && fault !== undefined) {
+    const freshness = wentBack(place, { fault, mark, backups: judged.catalogue.backups })
+    return { ...judged, freshness, forgetful: problem }
+  }
+  const forgetful = problem ?? (await tryToRemember(place, newest))
+  if (mark !== undefined) return { ...judged, freshness: { kind: 'proven' }, forgetful }
+  return { ...judged, freshness: { kind: newest === undefined ? 'empty' : 'first-seen' }, forgetful }
+}
+
+/** Takes the catalogue that is there for what this host has seen last. Throws when that cannot be remembered. */
+export async function acceptCatalogue(place: ClusterRepository, context: RunContext): Promise<void> {
+  const newest = await readNewestEntry(place.repository, place.cluster.id, context)
+  const directory = await requireStateDirectory(place)
+  context.signal.throwIfAborted()
+  await writeHighWaterMark(directory, namesOf(place), newest === undefined ? emptyMark : markOf(newest))
+}
+
+/** To the second. */
+const timeText = (epochMs: number): string =>
+  `${formatInstant(instantFromMs(epochMs)).slice(0, 19).replace('T', ' ')} UTC`
+
+const emptyCatalogue: Catalogue = { number: 0, digest: '', backups: [] }
+const emptyMark: HighWaterMark = { number: 0, digest: '', writtenAtMs: 0, labels: [] }
+
+interface Memory {
+  readonly mark: HighWaterMark | undefined
+  readonly problem: OperationError | undefined
+}
+
+async function recall(place: ClusterRepository): Promise<Memory> {
+  try {
+    const mark = await readHighWaterMark(await requireStateDirectory(place), namesOf(place))
+    return { mark, problem: undefined }
+  } catch (error) {
+    if (!isOperationError(error)) throw error
+    return { mark: undefined, problem: error }
+  }
+}
+
+/** Gives why it could not. Two at once may come in any order: the higher one stays. */
+async function tryToRemember(
+  place: ClusterRepository,
+  newest: CatalogueEntry | undefined,
+): Promise<OperationError | undefined> {
+  if (newest === undefined) return undefined
+  try {
+    const directory = await requireStateDirectory(place)
+    const current = await readHighWaterMark(directory, namesOf(place))
+    if (current === undefined || current.number < newest.number)
+      await writeHighWaterMark(directory, namesOf(place), markOf(newest))
+    return undefined
+  } catch (error) {
+    if (!isOperationError(error)) throw error
+    return error
+  }
+}
+
+async function requireStateDirectory({ stateDirectory, repository }: ClusterRepository): Promise<string> {
+  const directory = await findStateDirectory(stateDirectory)
+  if (directory === undefined) {
+    throw new OperationError('file-unwritable', 'looking for a place to remember in: there is none', {
+      hint: `Make "${sharedStateDirectory}" for the user who runs the tool, or name a place with "state-directory".`,
+    })
+  }
+  const path = repository.store.location.replace(/^posix:/, '')
+  if (directory !== path && !directory.startsWith(`${path}/`)) return directory
+  throw new OperationError(
+    'config-invalid',
+    `remembering in "${directory}": it lies in the repository "${path}", and would go back together with it`,
+    { hint: 'Name another place with "state-directory".' },
+  )
+}
+
+const mostNamed = 5
+
+interface Regress {
+  readonly fault: ContinuationFault
+  readonly mark: HighWaterMark
+  readonly backups: Catalogue['backups']
+}
+
+function wentBack({ name, cluster }: ClusterRepository, { fault, mark, backups }: Regress): Freshness {
+  const listed = new Set<string>(backups.map(({ label }) => label))
+  const lostLabels = mark.labels.filter((label) => !listed.has(label))
+  const error = new OperationError(
+    'repository-went-back',
+    `the catalogue of cluster "${cluster.name}" in repo "${name}" ${fault.message}${lostText(lostLabels)}`,
+    {
+      cause: fault.cause,
+      hint: `Find out who put another copy of the repository there; "holdfast repo accept --confirm ${name}" takes it as it is now.`,
+    },
+  )
+  return { kind: 'went-back', error, lostLabels }
+}
+
+/** The newest of them: the others went with them. */
+function lostText(labels: readonly string[]): string {
+  if (labels.length === 0) return ''
+  const more = labels.length > mostNamed ? ` and ${labels.length - mostNamed} older ones` : ''
+  return `; no longer listed: ${labels.slice(-mostNamed).join(', ')}${more}`
+}
+
+const namesOf = ({ repository, cluster }: ClusterRepository): MarkedCatalogue => ({
+  repositoryId: repository.id,
+  clusterId: cluster.id,
+})
+
+const markOf = ({ number, digest, writtenAtMs, backups }: CatalogueEntry): HighWaterMark => ({
+  number,
+  digest,
+  writtenAtMs,
+  labels: backups.map(({ label }) => label),
+})
