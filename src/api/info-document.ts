@@ -16,10 +16,23 @@ export interface RepoListing {
   readonly systemIdentifier: string
   readonly postgresMajor: number
   readonly walSegmentSizeBytes: number
+  readonly freshness: FreshnessListing
   /** Oldest first. `isRestorable`: false when WAL that it needs is missing. */
   readonly backups: readonly (BackupListing & { readonly isRestorable: boolean })[]
   readonly windows: readonly WindowListing[]
   readonly wal: WalListing
+}
+
+/** Whether the catalogue may be an older copy of itself, held against what this host has seen. */
+export interface FreshnessListing {
+  /** `first-seen`: nothing to hold against yet. `went-back`: it is older than what this host has seen, or another one. */
+  readonly state: 'proven' | 'first-seen' | 'empty' | 'went-back'
+  /** When the newest entry was written; null when there is none. */
+  readonly newestEntryAt: string | null
+  /** What is wrong; null when nothing is. */
+  readonly message: string | null
+  /** Backups that this host has seen listed and that are not any more, when it went back. */
+  readonly lostBackups: readonly string[]
 }
 
 /** Moments that can be reached. */

@@ -6,11 +6,11 @@ import { formatDuration } from '../domain/duration.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
-import { readCatalogue } from '../repository/catalogue.ts'
 import { assertSameCluster } from '../repository/cluster-record.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
 import { parseRepositoryLocation } from '../storage/open-store.ts'
 import { checkItem, type CheckItem } from './check-item.ts'
+import { firstSeenText, formatTime, judgeCatalogue, type JudgedCatalogue } from './guarded-catalogue.ts'
 import type { ClusterRepository } from './open-cluster.ts'
 
 interface CheckedRepository {
@@ -28,13 +28,15 @@ export async function checkRepository(
   const { name, repository, cluster } = opened
   const check = (what: string, body: () => Promise<Omit<CheckItem, 'name'>>): Promise<CheckItem> =>
     checkItem(`${what} of repo ${name}`, body, context)
-  const { backups } = await readCatalogue(repository, cluster.id, context)
+  const judged = await judgeCatalogue(opened, context)
+  const { backups } = judged.catalogue
   const { path } = parseRepositoryLocation(repository.store.location)
   return [
     await check('key', () => Promise.resolve(judgeKey(settings))),
     ...(facts === undefined
       ? []
       : [await check('identity', () => Promise.resolve(judgeIdentity(opened, facts)))]),
+    await check('catalogue', () => Promise.resolve(judgeAge(judged))),
     await check('WAL archive', async () =>
       judgeArchive(await readArchiveInventory({ repository, cluster }, context)),
     ),
@@ -68,6 +70,21 @@ function judgeIdentity({ cluster, repository }: ClusterRepository, facts: Server
     state: 'ok',
     message: `system ${systemIdentifier}, PostgreSQL ${version.major}, as the server says`,
   }
+}
+
+function judgeAge({ catalogue, freshness, writtenAtMs, forgetful }: JudgedCatalogue): Verdict {
+  if (freshness.kind === 'went-back') {
+    const { message, hint } = freshness.error
+    return { state: 'failed', message, hint }
+  }
+  if (forgetful !== undefined) {
+    const message = `this host cannot remember what it sees, so it would not notice an older copy: ${forgetful.message}`
+    return { state: 'warning', message, hint: forgetful.hint }
+  }
+  if (freshness.kind === 'first-seen') return { state: 'info', message: firstSeenText(writtenAtMs) }
+  if (writtenAtMs === undefined) return { state: 'ok', message: 'empty as yet' }
+  const message = `entry #${catalogue.number} of ${formatTime(writtenAtMs)}, not older than what this host has seen`
+  return { state: 'ok', message }
 }
 
 function judgeArchive({ timelines, conflicts }: ArchiveInventory): Verdict {

@@ -5,10 +5,10 @@ import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
-import { readCatalogue } from '../repository/catalogue.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
 import type { ManifestHead } from '../repository/manifest-head.ts'
+import { judgeCatalogue, reportDoubts, type JudgedCatalogue } from './guarded-catalogue.ts'
 import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
 import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
 import { findRecoveryReach, type RecoveryReach } from './recovery-window.ts'
@@ -22,6 +22,8 @@ export interface DescribedRepo extends RecoveryReach {
   /** Oldest first. */
   readonly backups: readonly ListedBackup[]
   readonly inventory: ArchiveInventory
+  /** Whether the catalogue may be an older copy of itself. */
+  readonly age: Omit<JudgedCatalogue, 'catalogue'>
 }
 
 export interface DescribedCluster {
@@ -72,9 +74,11 @@ export async function describeBackup(
   context: RunContext,
 ): Promise<DescribedBackup> {
   await using opened = await openCluster(selection, context)
-  for (const { name, repository, cluster } of opened.repositories) {
-    const { backups } = await readCatalogue(repository, cluster.id, context)
-    const backup = backups.find(({ label }) => label === selection.label)
+  for (const place of opened.repositories) {
+    const { name, repository, cluster } = place
+    const judged = await judgeCatalogue(place, context)
+    reportDoubts(place, judged, context)
+    const backup = judged.catalogue.backups.find(({ label }) => label === selection.label)
     if (backup === undefined) continue
     const head = await readManifestHead(repository, { clusterId: cluster.id, ...backup }, context)
     const damagedFiles = await findDamagedFiles({ repository, cluster }, backup, context)
@@ -104,12 +108,11 @@ function wantedRepos(
   return wanted.length === 0 ? [{ name: repoName ?? '', location: '' }] : wanted
 }
 
-async function describeRepo(
-  { name, repository, cluster }: ClusterRepository,
-  context: RunContext,
-): Promise<DescribedRepo> {
+async function describeRepo(opened: ClusterRepository, context: RunContext): Promise<DescribedRepo> {
+  const { name, repository, cluster } = opened
   const place = { repository, cluster }
-  const { backups } = await readCatalogue(repository, cluster.id, context)
+  const { catalogue, ...age } = await judgeCatalogue(opened, context)
+  const { backups } = catalogue
   const inventory = await readArchiveInventory(place, context)
   return {
     name,
@@ -118,6 +121,7 @@ async function describeRepo(
     cluster,
     backups,
     inventory,
+    age,
     ...(await findRecoveryReach({ backups, inventory }, place, context)),
   }
 }

@@ -15,7 +15,7 @@ import { MemoryStore } from '../storage/memory/memory-store.ts'
 import { FaultyStore } from '../../test/support/faulty-store.ts'
 import { anyMutation, sampleHead } from '../../test/support/repository-samples.ts'
 import { testCluster, testContext, testKeyFile } from '../../test/support/repository.ts'
-import { acceptCatalogue, judgeCatalogue, readGuardedCatalogue } from './guarded-catalogue.ts'
+import { acceptCatalogue, guardRestore, judgeCatalogue, readGuardedCatalogue } from './guarded-catalogue.ts'
 import type { ClusterRepository } from './open-cluster.ts'
 
 /** A repository with one cluster, on a host that has a place to remember in. */
@@ -87,7 +87,6 @@ const wentBack = { code: 'repository-went-back', exitCode: 5 } as const
 describe('a guarded catalogue', () => {
   test('is first seen, and then proven for as long as it grows (RULES 4.3)', async () => {
     await using site = await Site.make()
-    assert.deepEqual(await site.freshness(), { kind: 'empty' })
     await list(site.place, 20)
     assert.deepEqual(await site.freshness(), { kind: 'first-seen' })
     assert.deepEqual(await site.freshness(), { kind: 'proven' })
@@ -95,6 +94,30 @@ describe('a guarded catalogue', () => {
 
     assert.equal((await site.read()).number, 3)
     assert.deepEqual(await site.freshness(), { kind: 'proven' })
+  })
+
+  test('is proven from the start when this host saw it empty', async () => {
+    await using site = await Site.make()
+    assert.deepEqual(await site.freshness(), { kind: 'empty' })
+    await list(site.place, 20)
+
+    assert.deepEqual(await site.freshness(), { kind: 'proven' })
+  })
+
+  test('can be restored from although it went back, when that is wanted, and stays refused', async () => {
+    await using site = await Site.make()
+    await list(site.place, 20)
+    const yesterday = await site.copy()
+    await list(site.place, 21)
+    await site.read()
+
+    await assert.rejects(guardRestore(yesterday, false, site.context), {
+      ...wentBack,
+      hint: /--accept-older-repository/,
+    })
+    await guardRestore(yesterday, true, site.context)
+    assert.ok(site.context.events.some(({ kind }) => kind === 'warning'))
+    await assert.rejects(site.read(yesterday), wentBack)
   })
 
   test("is refused when yesterday's copy of the whole repository was put back (RULES 4.3)", async () => {

@@ -5,6 +5,7 @@ import { formatInstant, instantFromMs } from '../domain/target-time.ts'
 import { readSince, type ContinuationFault } from './catalogue-history.ts'
 import {
   readHighWaterMark,
+  requireWritableMarks,
   writeHighWaterMark,
   type HighWaterMark,
   type MarkedCatalogue,
@@ -24,7 +25,7 @@ export type Freshness =
   | { readonly kind: 'proven' }
   /** This host sees it for the first time: older copies look the same. */
   | { readonly kind: 'first-seen' }
-  /** There is nothing listed, and never was as far as this host knows. */
+  /** This host sees it for the first time, and there is nothing in it. */
   | { readonly kind: 'empty' }
   /** It is older than what this host has seen, or another one. */
   | { readonly kind: 'went-back'; readonly error: OperationError; readonly lostLabels: readonly string[] }
@@ -50,6 +51,37 @@ export async function readGuardedCatalogue(
   return catalogue
 }
 
+/** Remembers what this host has just written. That was done: what goes wrong now is only warned of. */
+export async function rememberCatalogue(place: ClusterRepository, context: RunContext): Promise<void> {
+  try {
+    reportDoubts(place, await judgeCatalogue(place, context), context)
+  } catch (error) {
+    if (context.signal.aborted) return
+    if (!isOperationError(error)) throw error
+    context.report({ kind: 'warning', message: error.message })
+  }
+}
+
+/**
+ * For a restore, which must stay possible in a bad night: refuses a catalogue that went back unless older ones are
+ * accepted. Nothing is remembered then, so everybody else still refuses it.
+ */
+export async function guardRestore(
+  place: ClusterRepository,
+  acceptsOlder: boolean,
+  context: RunContext,
+): Promise<void> {
+  const judged = await judgeCatalogue(place, context)
+  if (judged.freshness.kind === 'went-back' && !acceptsOlder) {
+    const { error: cause } = judged.freshness
+    throw new OperationError('repository-went-back', cause.message, {
+      cause,
+      hint: 'Restore from another repository with --repo, or add --accept-older-repository to restore what is there.',
+    })
+  }
+  reportDoubts(place, judged, context)
+}
+
 /** Warns of what the judgement leaves open. For those who go on in spite of it. */
 export function reportDoubts(
   { name }: ClusterRepository,
@@ -69,8 +101,13 @@ export function reportDoubts(
   }
 }
 
+/** To the second. */
+export function formatTime(epochMs: number): string {
+  return `${formatInstant(instantFromMs(epochMs)).slice(0, 19).replace('T', ' ')} UTC`
+}
+
 export function firstSeenText(writtenAtMs: number | undefined): string {
-  const newest = writtenAtMs === undefined ? '' : `; its newest entry is of ${timeText(writtenAtMs)}`
+  const newest = writtenAtMs === undefined ? '' : `; its newest entry is of ${formatTime(writtenAtMs)}`
   return `this host has seen no catalogue of it before, so it cannot prove that it is not an older copy${newest}`
 }
 
@@ -100,10 +137,6 @@ export async function acceptCatalogue(place: ClusterRepository, context: RunCont
   await writeHighWaterMark(directory, namesOf(place), newest === undefined ? emptyMark : markOf(newest))
 }
 
-/** To the second. */
-const timeText = (epochMs: number): string =>
-  `${formatInstant(instantFromMs(epochMs)).slice(0, 19).replace('T', ' ')} UTC`
-
 const emptyCatalogue: Catalogue = { number: 0, digest: '', backups: [] }
 const emptyMark: HighWaterMark = { number: 0, digest: '', writtenAtMs: 0, labels: [] }
 
@@ -127,12 +160,13 @@ async function tryToRemember(
   place: ClusterRepository,
   newest: CatalogueEntry | undefined,
 ): Promise<OperationError | undefined> {
-  if (newest === undefined) return undefined
   try {
     const directory = await requireStateDirectory(place)
     const current = await readHighWaterMark(directory, namesOf(place))
-    if (current === undefined || current.number < newest.number)
-      await writeHighWaterMark(directory, namesOf(place), markOf(newest))
+    const mark = newest === undefined ? emptyMark : markOf(newest)
+    if (current === undefined || current.number < mark.number)
+      await writeHighWaterMark(directory, namesOf(place), mark)
+    else await requireWritableMarks(directory)
     return undefined
   } catch (error) {
     if (!isOperationError(error)) throw error

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { access, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OperationError } from '../domain/operation-error.ts'
 import {
@@ -67,6 +67,20 @@ export async function writeHighWaterMark(
   const backups = labels.map((label) => ({ label }))
   const record = { version: markVersion, ...catalogue, number, digest, writtenAtMs, backups }
   await replaceDurably(markFile(directory, catalogue), encodeRecord(record), 0o600)
+}
+
+/** Throws `file-unwritable` when marks could not be written any more: said before it matters. */
+export async function requireWritableMarks(directory: string): Promise<void> {
+  const folder = markFolder(directory)
+  try {
+    await access(folder, constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause
+    throw new OperationError('file-unwritable', `writing to "${folder}": ${describeSystemError(cause)}`, {
+      cause,
+      hint: 'Give the state directory to the user who runs the tool, or name another one with "state-directory".',
+    })
+  }
 }
 
 const markFolder = (directory: string): string => join(directory, 'high-water-marks')

@@ -1,12 +1,13 @@
 import type {
   BackupDetailsDocument,
+  FreshnessListing,
   InfoDocument,
   RepoListing,
   SegmentRange,
   WindowListing,
 } from '../api/info-document.ts'
 import { formatLsn } from '../domain/lsn.ts'
-import { formatInstant } from '../domain/target-time.ts'
+import { formatInstant, instantFromMs } from '../domain/target-time.ts'
 import type { SegmentRun } from '../domain/wal-gaps.ts'
 import type { DescribedBackup, DescribedCluster, DescribedRepo } from './describe-cluster.ts'
 import { listBackup, listDamagedFile } from './list-backup.ts'
@@ -52,6 +53,7 @@ function listRepo({
   cluster,
   backups,
   inventory,
+  age,
   ...reach
 }: DescribedRepo): RepoListing {
   return {
@@ -61,6 +63,7 @@ function listRepo({
     systemIdentifier: cluster.systemIdentifier,
     postgresMajor: cluster.major,
     walSegmentSizeBytes: cluster.walSegmentSize,
+    freshness: listFreshness(age),
     backups: backups.map((backup) => ({
       ...listBackup(backup),
       isRestorable: !reach.unrestorable.has(backup.label),
@@ -76,6 +79,16 @@ function listRepo({
       })),
       conflicts: inventory.conflicts.map((conflict) => conflict.name.name),
     },
+  }
+}
+
+function listFreshness({ freshness, writtenAtMs, forgetful }: DescribedRepo['age']): FreshnessListing {
+  const isOlder = freshness.kind === 'went-back'
+  return {
+    state: freshness.kind,
+    newestEntryAt: writtenAtMs === undefined ? null : formatInstant(instantFromMs(writtenAtMs)),
+    message: isOlder ? freshness.error.message : (forgetful?.message ?? null),
+    lostBackups: isOlder ? freshness.lostLabels : [],
   }
 }
 

@@ -10,6 +10,7 @@ import type { BackupEntry } from '../repository/backup-entry.ts'
 import { parseRepositoryLocation } from '../storage/open-store.ts'
 import { clusterConnection } from './cluster-connection.ts'
 import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
+import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import {
   openCluster,
   type ClusterRepository,
@@ -39,7 +40,9 @@ export async function takeBackup(request: TakeBackupRequest, context: RunContext
   const startedAt = context.clock.monotonic()
   await using opened = await openCluster(request, context)
   const [target] = opened.repositories
+  await readGuardedCatalogue(target, context)
   const backup = await runBackup(backupRequest(opened, request), target, context)
+  await rememberCatalogue(target, context)
   const damagedFiles = await findDamagedFiles(target, backup, context)
   const durationMs = context.clock.monotonic() - startedAt
   return { ...namesOf(opened, target), backup, damagedFiles, durationMs }
@@ -63,6 +66,7 @@ export interface BackupPlan {
 export async function planBackup(request: TakeBackupRequest, context: RunContext): Promise<BackupPlan> {
   await using opened = await openCluster(request, context)
   const [target] = opened.repositories
+  await readGuardedCatalogue(target, context)
   const { dataDirectory, links, conninfo } = backupRequest(opened, request)
   const facts = await prepareServer({ conninfo, dataDirectory }, target, context)
   const scan = await scanDataDirectory(

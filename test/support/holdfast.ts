@@ -47,7 +47,9 @@ export async function runHoldfast(
       PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
       HOME: tmpdir(),
       LC_ALL: 'C.UTF-8',
-      ...(config === undefined ? {} : { HOLDFAST_CONFIG: config }),
+      ...(config === undefined
+        ? {}
+        : { HOLDFAST_CONFIG: config, XDG_STATE_HOME: join(dirname(config), 'state') }),
       ...env,
     },
     ...(asUser === undefined ? {} : identityOf(asUser)),

@@ -26,6 +26,7 @@ export function startHoldfast(
       HOME: tmpdir(),
       LC_ALL: 'C.UTF-8',
       HOLDFAST_CONFIG: config,
+      XDG_STATE_HOME: join(dirname(config), 'state'),
       ...env,
     },
   })

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { DescribedBackup, DescribedCluster, DescribedRepo } from '../../app/describe-cluster.ts'
+import { firstSeenText } from '../../app/guarded-catalogue.ts'
 import type { RecoveryWindow } from '../../app/recovery-window.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
@@ -38,7 +39,10 @@ async function showCluster(environment: CommandEnvironment): Promise<void> {
     document: listCluster(described),
     text: (style) => clusterText(described, { now, style }),
   })
-  const [failure] = described.failures
+  const olderOnes = described.repos.flatMap(({ age: { freshness } }) =>
+    freshness.kind === 'went-back' ? [freshness] : [],
+  )
+  const [failure] = [...described.failures, ...olderOnes]
   if (failure !== undefined)
     environment.exitWith(isOperationError(failure.error) ? failure.error.exitCode : 1)
 }
@@ -78,6 +82,7 @@ function repoText(name: string, repo: DescribedRepo, { now, style }: Look): stri
   return [
     `${style('bold', `cluster ${name}`)}: PostgreSQL ${cluster.major}, system ${cluster.systemIdentifier}\n`,
     `repo ${repo.name}: ${printable(location)}, ${isEncrypted ? '' : 'not '}encrypted, ${formatByteSize(stored)} stored\n`,
+    ...ageLines(repo, style),
     `\n${style('bold', 'recovery window')}\n`,
     windows.length === 0
       ? 'nothing can be recovered yet: there is no backup with all its WAL\n'
@@ -93,6 +98,23 @@ function repoText(name: string, repo: DescribedRepo, { now, style }: Look): stri
     `\n${style('bold', 'WAL archive')}: ${formatByteSize(repo.inventory.storedBytes)}\n`,
     walText(repo, style),
   ].join('')
+}
+
+/** Says when the listing may be an old one; nothing when that is out of the question. */
+function ageLines(
+  { age: { freshness, writtenAtMs, forgetful } }: DescribedRepo,
+  style: Style,
+): readonly string[] {
+  if (freshness.kind === 'went-back') {
+    const { message, hint = '' } = freshness.error
+    return [`${style('red', printable(message))}\n`, `hint: ${printable(hint)}\n`]
+  }
+  return [
+    ...(freshness.kind === 'first-seen' ? [`${firstSeenText(writtenAtMs)}\n`] : []),
+    ...(forgetful === undefined
+      ? []
+      : [style('yellow', `this host cannot remember what it sees: ${printable(forgetful.message)}`), '\n']),
+  ]
 }
 
 function windowText({ timeline, oldest, toLsn, toTime, hasGap }: RecoveryWindow, style: Style): string {

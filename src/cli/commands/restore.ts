@@ -23,6 +23,7 @@ interface RestoreOptions {
   readonly tablespaceMap: readonly TablespaceMapping[]
   readonly filesOnly?: true
   readonly continueLineage?: true
+  readonly acceptOlderRepository?: true
   readonly dryRun?: true
   readonly confirm?: string
   readonly targetTime?: string
@@ -62,6 +63,10 @@ export function registerRestore(program: Command, environment: CommandEnvironmen
     )
     .option('--files-only', 'restore the files and leave recovery to you')
     .option('--continue-lineage', 'let the restored cluster archive as the cluster that it was restored from')
+    .option(
+      '--accept-older-repository',
+      'restore also when the repository is older than what this host has seen of it',
+    )
     .addOption(new Option('--dry-run', 'print the plan and change nothing'))
     .option('--confirm <name>', 'the name of the cluster, to overwrite a copy of it')
     .action((options: RestoreOptions) => restore(options, environment))
@@ -81,11 +86,13 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   await becomeClusterOwner({ runAs: settings.runAs, dataDirectory, socket: socketOf(connection) })
   const [
     { openFirstPlace },
+    { guardRestore },
     { prepareRestore, runRestore },
     { holdRestoreLease },
     { planAnswer, resultAnswer },
   ] = await Promise.all([
     import('../../app/open-archive-places.ts'),
+    import('../../app/guarded-catalogue.ts'),
     import('../../restore/run-restore.ts'),
     import('../../restore/hold-restore-lease.ts'),
     import('../output/restore.ts'),
@@ -94,6 +101,7 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   const selection = { configuration, clusterName: settings.name, repoName: environment.options.repo }
   await using opened = await openFirstPlace(selection, environment.context)
   const [place] = opened.repositories
+  await guardRestore(place, options.acceptOlderRepository === true, environment.context)
   const tools: RestoreTools = {
     place,
     workers: configuration.restore.workers,
