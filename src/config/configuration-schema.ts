@@ -64,6 +64,30 @@ const connection = z.string('a libpq connection string').superRefine((text, cont
   })
 })
 
+const keptCount = (what: string) =>
+  wholeNumber(1, 100_000).optional().describe(`${what} Not set: this rule keeps none.`)
+
+const keptPeriods = (of: string) =>
+  keptCount(`Keep the newest backup of each of the last so many ${of} in which there is one, in UTC.`)
+
+const keep = z
+  .strictObject({
+    count: keptCount('Keep the newest so many usable backups.'),
+    window: duration()
+      .optional()
+      .describe(
+        'Keep what is needed to reach every moment of so long, such as "14d": also the newest backup from before that. Not set: this rule keeps none.',
+      ),
+    daily: keptPeriods('days'),
+    weekly: keptPeriods('weeks'),
+    monthly: keptPeriods('months'),
+    yearly: keptPeriods('years'),
+    minimum: wholeNumber(1, 100_000)
+      .default(2)
+      .describe('Never keep fewer usable backups than this, whatever the other rules say.'),
+  })
+  .transform(camelKeys)
+
 const cluster = z
   .strictObject({
     connection: connection.describe(
@@ -94,6 +118,11 @@ const cluster = z
       .default('error')
       .describe(
         'What a backup does with a symbolic link in the data directory that PostgreSQL did not make: stop, copy what it points to, or keep it as a link.',
+      ),
+    keep: keep
+      .optional()
+      .describe(
+        'The keep rules of this cluster. Set: the general ones do not count for it, not one of them.',
       ),
   })
   .transform(camelKeys)
@@ -192,6 +221,11 @@ export const configurationSchema = z
     backup: backup.prefault({}).describe('How backups are taken.'),
     archive: archive.prefault({}).describe('How WAL is archived and fetched.'),
     restore: restore.prefault({}).describe('How backups are restored.'),
+    keep: keep
+      .prefault({})
+      .describe(
+        'Which backups "expire" keeps: the union of what the rules ask for. Without a rule nothing expires.',
+      ),
     'state-directory': absolutePath()
       .optional()
       .describe(

@@ -1,0 +1,252 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { parseTimelineHistory } from '../domain/timeline-history.ts'
+import { toTimelineId } from '../domain/timeline.ts'
+import type { Branch } from './branch-floors.ts'
+import type { KeepRules } from './keep-rules.ts'
+import { planExpire, type ExpireKnowledge, type ExpirePlan } from './plan-expire.ts'
+import { dayMs, sampleDayMs, sampleListed, type SampleBackup } from '../../test/support/sample-listed.ts'
+
+describe('planExpire', () => {
+  test('forgets nothing without a rule, also when there is a floor', () => {
+    const plan = planned([{ day: 1 }, { day: 2 }, { day: 3 }], { minimum: 1 })
+
+    assert.equal(plan.hasRules, false)
+    assert.deepEqual(kept(plan), [1, 2, 3])
+  })
+
+  test('keeps the newest by count and all WAL from the oldest of them on', () => {
+    const plan = planned(days(1, 6), { count: 3 })
+
+    assert.deepEqual(
+      [kept(plan), removed(plan)],
+      [
+        [4, 5, 6],
+        [1, 2, 3],
+      ],
+    )
+    assert.deepEqual(plan.ownWal, [])
+  })
+
+  test('keeps with a window the newest backup from before it (R67)', () => {
+    const plan = planned(days(1, 10), { window: 3 * dayMs }, { today: 10.5 })
+
+    assert.deepEqual(kept(plan), [7, 8, 9, 10])
+    assert.match(reasonsOf(plan, 7).join(), /^timeline 1 since 2026-01-07T12/)
+    assert.deepEqual(reasonsOf(plan, 8), ['window'])
+  })
+
+  test('keeps a backup that ended exactly at the edge of the window as the one to begin with', () => {
+    assert.deepEqual(kept(planned(days(1, 10), { window: 3 * dayMs }, { today: 10 })), [7, 8, 9, 10])
+  })
+
+  test('keeps the newest of each day, week, month and year in which there is one, in UTC', () => {
+    const taken = [1, 1.4, 1.9, 2.5, 9, 33, 40].map((day) => ({ day }))
+
+    assert.deepEqual(kept(planned(taken, { daily: 4 }, { today: 41 })), [2.5, 9, 33, 40])
+    assert.deepEqual(kept(planned(taken, { monthly: 2 }, { today: 41 })), [9, 33, 40])
+    assert.deepEqual(kept(planned(taken, { yearly: 5 }, { today: 41 })), [33, 40])
+    assert.deepEqual(kept(planned(taken, { weekly: 3 }, { today: 41 })), [9, 33, 40])
+  })
+
+  test('keeps for older backups, pinned ones too, only their own WAL', () => {
+    const backups = [{ day: 1, isPinned: true }, { day: 9 }, { day: 10 }, { day: 33 }, ...days(38, 40)]
+    const plan = planned(backups, { window: dayMs, monthly: 2 }, { today: 40.5 })
+
+    assert.deepEqual(
+      [kept(plan), ownWal(plan)],
+      [
+        [1, 10, 39, 40],
+        [1, 10],
+      ],
+    )
+  })
+
+  test('keeps all WAL where neither window nor count say from when on it is wanted', () => {
+    assert.deepEqual(
+      ownWal(planned([{ day: 1 }, { day: 33 }, { day: 70 }], { monthly: 2 }, { today: 71 })),
+      [],
+    )
+  })
+
+  test('does not begin with a backup of which only its own WAL is kept', () => {
+    const plan = planned(
+      [{ day: 1, walRetention: 'own' }, ...days(5, 9)],
+      { window: 5 * dayMs },
+      { today: 9.5 },
+    )
+
+    assert.deepEqual(kept(plan), [5, 6, 7, 8, 9])
+    assert.deepEqual(plan.ownWal, [])
+  })
+
+  test('never goes below the floor', () => {
+    assert.deepEqual(kept(planned(days(1, 5), { count: 1, minimum: 3 })), [3, 4, 5])
+    assert.deepEqual(kept(planned(days(1, 5), { window: 1000, minimum: 2 }, { today: 20 })), [4, 5])
+  })
+
+  describe('never forgets (R67)', () => {
+    test('the newest usable backup, nor anything when none is usable', () => {
+      const plan = planned(days(1, 3), { count: 1, minimum: 1 }, { walMissing: [3], damaged: [1] })
+
+      assert.deepEqual([kept(plan), removed(plan)], [[2, 3], [1]])
+      assert.deepEqual(kept(planned(days(1, 3), { count: 1 }, { damaged: [1, 2, 3] })), [1, 2, 3])
+    })
+
+    test('the newest backup that is not known to be damaged', () => {
+      const backups = [{ day: 1 }, { day: 2, damagedPageCount: 3 }, { day: 3 }]
+      const plan = planned(backups, { count: 1, minimum: 1 }, { damaged: [3] })
+
+      assert.ok(reasonsOf(plan, 2).includes('the newest not known to be damaged'))
+    })
+
+    test('the newest backup without damaged pages', () => {
+      const backups = [
+        { day: 1 },
+        { day: 2 },
+        { day: 3, damagedPageCount: 1 },
+        { day: 4, damagedPageCount: 1 },
+      ]
+
+      assert.deepEqual(kept(planned(backups, { count: 1, minimum: 1 })), [2, 3, 4])
+    })
+
+    test('the newest backup that was verified', () => {
+      const plan = planned(days(1, 5), { count: 2 }, { proven: [1, 2] })
+
+      assert.deepEqual(kept(plan), [2, 4, 5])
+      assert.deepEqual(reasonsOf(plan, 2), ['the newest that was verified'])
+    })
+
+    test('what is pinned', () => {
+      assert.deepEqual(kept(planned([{ day: 1, isPinned: true }, ...days(2, 5)], { count: 2 })), [1, 4, 5])
+    })
+
+    test('a good backup because of a broken one: rules count usable backups', () => {
+      const plan = planned(days(1, 6), { count: 3 }, { damaged: [4], walMissing: [6] })
+
+      assert.deepEqual(kept(plan), [2, 3, 4, 5, 6])
+      assert.deepEqual(removed(plan), [1])
+    })
+
+    test('the backup listed last, although a clock that went back makes it look old', () => {
+      const plan = planned([{ day: 30 }, { day: 31 }, { day: 2 }], { count: 1, minimum: 1 })
+
+      assert.deepEqual(kept(plan), [2, 31])
+      assert.match(plan.clockDoubt ?? '', /20260102-000000F was listed after backup 20260131-000000F/)
+    })
+  })
+
+  test('forgets a broken backup that is older than everything that must be reached, and says why', () => {
+    const backups = [{ day: 1, damagedPageCount: 7 }, ...days(2, 4)]
+
+    assert.deepEqual(
+      planned(backups, { count: 3 }).remove.map(({ reason }) => reason),
+      ['it holds 7 damaged pages'],
+    )
+  })
+
+  describe('with timelines', () => {
+    // Timeline 2 left 1 behind day 2 and was abandoned; timeline 3 left 1 there too, and is where the server is now.
+    const branches = [branch('2: 1 0/104'), branch('3: 1 0/108')]
+
+    test('keeps what the present one is reached from, although newer backups are on an abandoned one', () => {
+      const backups = [...days(1, 2), ...days(3, 8, 2)]
+
+      const plan = planned(backups, { count: 2 }, { branches })
+
+      assert.deepEqual(kept(plan), [2, 7, 8])
+      assert.deepEqual(ownWal(plan), [])
+    })
+
+    test('forgets the abandoned one when its backups are older than what must be reached', () => {
+      const backups = [...days(1, 2), ...days(3, 4, 2), ...days(5, 8, 3)]
+
+      assert.deepEqual(kept(planned(backups, { count: 3 }, { branches })), [6, 7, 8])
+    })
+
+    test('keeps one of each that may be where an unknown one comes from', () => {
+      const unknown = [{ timeline: toTimelineId(3), history: undefined }]
+      const backups = [...days(1, 2), ...days(3, 5, 2), ...days(6, 8, 3)]
+
+      assert.deepEqual(kept(planned(backups, { count: 2 }, { branches: unknown })), [2, 5, 7, 8])
+    })
+  })
+
+  describe('doubts the clock (T1)', () => {
+    const rules = { count: 2 }
+
+    test('when a backup ended later than now, by more than clocks may differ', () => {
+      assert.match(planned(days(1, 5), rules, { today: 4.9 }).clockDoubt ?? '', /but backup 20260105/)
+      assert.equal(planned(days(1, 5), rules, { today: 4.995 }).clockDoubt, undefined)
+    })
+
+    test('when nothing came for ten times as long as usual, and 30 days at least', () => {
+      assert.match(planned(days(1, 5), rules, { today: 36 }).clockDoubt ?? '', /31 days old.*at most 30 days/)
+      assert.equal(planned(days(1, 5), rules, { today: 34.9 }).clockDoubt, undefined)
+      const monthly = [1, 31, 61, 91].map((day) => ({ day }))
+      assert.equal(planned(monthly, rules, { today: 360 }).clockDoubt, undefined)
+      assert.match(planned(monthly, rules, { today: 400 }).clockDoubt ?? '', /309 days old/)
+    })
+
+    test('only when something would be forgotten', () => {
+      assert.equal(planned(days(1, 2), rules, { today: 2000 }).clockDoubt, undefined)
+      assert.match(planned(days(1, 5), rules, { today: 2_900_000 }).clockDoubt ?? '', /9965/)
+    })
+  })
+
+  test('calls it drastic when more than half would go or lose the WAL behind them (Q6)', () => {
+    assert.equal(planned(days(1, 6), { count: 3 }).isDrastic, false)
+    assert.equal(planned(days(1, 6), { count: 2 }).isDrastic, true)
+    const pins = days(1, 6).map(({ day }) => ({ day, isPinned: true }))
+    assert.equal(planned(pins, { count: 2 }).isDrastic, true)
+  })
+})
+
+interface Given extends Partial<Pick<ExpireKnowledge, 'branches'>> {
+  readonly today?: number
+  readonly damaged?: readonly number[]
+  readonly walMissing?: readonly number[]
+  readonly proven?: readonly number[]
+}
+
+/** Backups are named by the day of 2026 on which they ended, 1 at midnight of the first of January. */
+function planned(backups: readonly SampleBackup[], rules: Partial<KeepRules>, given: Given = {}): ExpirePlan {
+  const { today, branches = [branch('1: ')], damaged = [], walMissing = [], proven = [] } = given
+  const newest = Math.max(...backups.map(({ day }) => day))
+  const labels = (wanted: readonly number[]) =>
+    new Set(backups.filter(({ day }) => wanted.includes(day)).map((backup) => sampleListed(backup).label))
+  return planExpire(
+    backups.map(sampleListed),
+    { minimum: 2, ...rules },
+    {
+      nowMs: sampleDayMs(today ?? newest),
+      branches,
+      damaged: labels(damaged),
+      walMissing: labels(walMissing),
+      proven: labels(proven),
+    },
+  )
+}
+
+const days = (first: number, last: number, timeline = 1): readonly SampleBackup[] =>
+  Array.from({ length: last - first + 1 }, (_, index) => ({ day: first + index, timeline }))
+
+const dayOf = (label: string): number => {
+  const [, month = '', date = '', hour = '', minute = ''] = /^2026(..)(..)-(..)(..)/.exec(label) ?? []
+  const offset = (Number(hour) + Number(minute) / 60) / 24
+  return Math.round(((month === '02' ? 31 : 0) + Number(date) + offset) * 10) / 10
+}
+
+const kept = ({ keep }: ExpirePlan): readonly number[] => keep.map(({ label }) => dayOf(label))
+const removed = ({ remove }: ExpirePlan): readonly number[] => remove.map(({ label }) => dayOf(label))
+const ownWal = (plan: ExpirePlan): readonly number[] => plan.ownWal.map(dayOf)
+const reasonsOf = ({ keep }: ExpirePlan, day: number): readonly string[] =>
+  keep.find(({ label }) => dayOf(label) === day)?.reasons ?? []
+
+/** `TIMELINE: PARENT FORK` */
+function branch(text: string): Branch {
+  const [timeline = '', history = ''] = text.split(':')
+  const id = toTimelineId(Number(timeline))
+  return { timeline: id, history: parseTimelineHistory(id, history.trim()) }
+}
