@@ -4,6 +4,7 @@ import * as fc from 'fast-check'
 import { BinaryReader } from '../codec/binary-reader.ts'
 import { BinaryWriter } from '../codec/binary-writer.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
+import { isOperationError } from '../domain/operation-error.ts'
 import {
   anyMutation,
   comparable,
@@ -57,12 +58,13 @@ const anyHead = fc
     owners: fc.array(fc.string({ unit: 'binary' })),
     packs: fc.array(anyPack),
     parts: fc.array(fc.record({ sizeBytes: fc.maxSafeNat(), digest: fc.string() })),
-    tablespaces: fc.array(
+    tablespaces: fc.uniqueArray(
       fc.record({
-        oid: fc.nat(),
+        oid: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
         name: fc.string({ unit: 'binary' }),
         location: fc.option(fc.string(), { nil: undefined }),
       }),
+      { selector: ({ oid }) => oid },
     ),
   })
   .map((fields): ManifestHead => Object.assign({}, head, fields))
@@ -74,6 +76,17 @@ describe('the head of a manifest', () => {
         assert.deepEqual(comparable(decode(encodeManifestHead(written))), comparable(written))
       }),
     )
+  })
+
+  test('refuses tablespaces that have no OID or share one (RULES 4.4)', () => {
+    for (const oids of [[0], [2 ** 32], [16_400, 16_401, 16_400]]) {
+      const tablespaces = oids.map((oid) => ({ oid, name: 'fast', location: `/srv/${oid}` }))
+
+      assert.throws(
+        () => decode(encodeManifestHead({ ...head, tablespaces })),
+        (error) => isOperationError(error, 'damaged'),
+      )
+    }
   })
 
   test('reads back with the packs of older backups and of a backup of a hundred thousand packs', () => {

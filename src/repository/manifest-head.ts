@@ -51,6 +51,7 @@ export interface ManifestHead {
 }
 
 const indexTagBytes = 16
+const largestOid = 2 ** 32 - 1
 
 /** Length of the record, the record, then the pack table: docs/formats/manifest.md. */
 export function encodeManifestHead(head: ManifestHead): Uint8Array {
@@ -106,7 +107,7 @@ export function decodeManifestHead(payload: Uint8Array, key: string): ManifestHe
     serverVersion: record.string('serverVersion'),
     backupLabelFile: record.parsed('backupLabelFile', parseBase64),
     tablespaceMap: record.parsed('tablespaceMap', parseBase64),
-    tablespaces: record.records('tablespaces').map(decodeTablespace),
+    tablespaces: decodeTablespaces(record.records('tablespaces'), key),
     owners: record.records('owners').map((member) => member.string('name')),
     parts: record
       .records('parts')
@@ -122,8 +123,18 @@ function parseBase64(text: string): Uint8Array {
   return bytes
 }
 
-const decodeTablespace = (reader: RecordReader): TablespaceRecord => ({
-  oid: reader.count('oid'),
-  name: reader.string('name'),
-  location: reader.optionalString('location'),
-})
+/** By its OID a tablespace's files are found: one that is no OID or stands twice would send files to another place. */
+function decodeTablespaces(readers: readonly RecordReader[], key: string): readonly TablespaceRecord[] {
+  const tablespaces = readers.map((reader) => ({
+    oid: reader.count('oid'),
+    name: reader.string('name'),
+    location: reader.optionalString('location'),
+  }))
+  const oids = new Set(tablespaces.map(({ oid }) => oid))
+  if (oids.size === tablespaces.length && [...oids].every((oid) => oid > 0 && oid <= largestOid))
+    return tablespaces
+  throw new OperationError(
+    'damaged',
+    `reading manifest "${key}": expected tablespaces with an OID each, found ${tablespaces.map(({ oid }) => oid).join(', ')}`,
+  )
+}

@@ -13,8 +13,9 @@ describe('EntryChecker', () => {
 
     for (const path of ['', 'base', 'base/1', "base/1/it's\n100%\\ \u{1}"])
       checker.check(path.includes('%') ? file(path) : directory(path))
-    checker.check(directory('', 16_400))
-    assert.equal(checker.check(file('..data', 16_400)), '..data')
+    for (const path of ['', 'PG_17_202406281']) checker.check(directory(path, 16_400))
+    const path = 'PG_17_202406281/..data'
+    assert.equal(checker.check(file(path, 16_400)), path)
   })
 
   test('refuses whatever could lead out of its root (RULES 4.4)', () => {
@@ -46,6 +47,13 @@ describe('EntryChecker', () => {
     for (const path of ['backup_label', 'tablespace_map', 'postmaster.pid']) {
       refuses([directory(''), file(path)])
     }
+  })
+
+  test('refuses whatever a server does not make in a tablespace (RULES 4.4)', () => {
+    const top = directory('', 16_400)
+    for (const path of ['authorized_keys', 'PG_17', 'PG_17_2024x', 'base']) refuses([top, file(path, 16_400)])
+    refuses([top, directory('.config', 16_400)])
+    refuses([top, link('PG_17_202406281', 16_400), file('PG_17_202406281/x', 16_400)])
   })
 
   test('refuses a path twice: a directory in the place of a link', () => {

@@ -8,6 +8,9 @@ export const autoConfPath: BytePath = 'postgresql.auto.conf'
 /** The server's own files: a manifest that has one of them is not the work of a backup. */
 const reserved: ReadonlySet<BytePath> = new Set(['backup_label', 'tablespace_map', 'postmaster.pid'])
 
+/** What a server makes in a tablespace: TABLESPACE_VERSION_DIRECTORY in common/relpath.h. */
+const tablespaceFolder = /^PG_[0-9]+_[0-9]+(?:\/|$)/
+
 const longestPathBytes = 3072
 const longestNameBytes = 255
 
@@ -58,7 +61,9 @@ export class EntryChecker {
 function problemOf({ root, kind }: ManifestEntry, path: BytePath): string | undefined {
   if (path === '') return undefined
   const problem = spellingProblem(path)
-  if (problem !== undefined || root !== 0) return problem
+  if (problem !== undefined) return problem
+  // Nothing else can be put into a directory that the manifest, not the operator, has named: a user's ".ssh", say.
+  if (root !== 0) return tablespaceFolder.test(path) ? undefined : 'a tablespace never holds this'
   if (reserved.has(path)) return 'a backup never holds this file'
   return kind === 'link' && /^(?:pg_tblspc|global)(?:\/|$)/.test(path)
     ? 'a backup never holds a link there'

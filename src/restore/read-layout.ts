@@ -1,4 +1,5 @@
 import { type BytePath, toBytePath } from '../platform/byte-path.ts'
+import { formatLsn, parseLsn } from '../domain/lsn.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
@@ -40,6 +41,7 @@ export async function readLayout(
   { repository, cluster, head }: { repository: Repository; cluster: ClusterRecord; head: ManifestHead },
   context: RunContext,
 ): Promise<Layout> {
+  refuseForeignLabel(head)
   const places = head.tablespaces.filter(({ location }) => location !== undefined).map(({ oid }) => oid)
   const checker = new EntryChecker(new Set([0, ...places]))
   const layout: Growing = {
@@ -100,6 +102,18 @@ function complete({ controlFile, ...layout }: Growing, head: ManifestHead): Layo
     if (!roots.has(root)) throw damaged(head, `root ${root} has no directory`)
   }
   return { ...layout, controlFile }
+}
+
+/** Recovery begins where backup_label says, and everything was planned from where the catalogue says (R4). */
+function refuseForeignLabel(head: ManifestHead): void {
+  const { backupLabelFile, backup } = head
+  const text = Buffer.from(backupLabelFile).toString('latin1')
+  const starts = [...text.matchAll(/^START WAL LOCATION: ([0-9A-F]{1,8}\/[0-9A-F]{1,8}) \(file /gm)]
+  const found = starts.map(([, lsn = '']) => lsn)
+  const [first, second] = found
+  if (first !== undefined && second === undefined && parseLsn(first) === backup.startLsn) return
+  const told = found.length === 0 ? 'none' : found.join(' and ')
+  throw damaged(head, `expected a backup_label that starts at ${formatLsn(backup.startLsn)}, found ${told}`)
 }
 
 function damaged({ backup }: ManifestHead, what: string): OperationError {

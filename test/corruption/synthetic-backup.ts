@@ -38,6 +38,8 @@ export interface SyntheticBackup {
   readonly head?: Partial<ManifestHead>
   /** Changes the entries when they are in order: what a writer that is not ours might do. */
   readonly distort?: (entries: readonly ManifestEntry[]) => readonly ManifestEntry[]
+  /** The same for the encoded entries. */
+  readonly distortBytes?: (encoded: Uint8Array) => Uint8Array
 }
 
 const buffer = new Uint8Array(packBufferBytes)
@@ -54,7 +56,8 @@ export async function storeSyntheticBackup(place: ArchivePlace, backup: Syntheti
   await repository.store.putIfAbsent(key, pack.bytes)
   const entries = [...backup.entries, ...files].toSorted(compareEntries)
   const partKey = manifestPartKey(cluster.id, name, 1)
-  const part = sealSingle(encodeEntries(backup.distort?.(entries) ?? entries), {
+  const encoded = encodeEntries(backup.distort?.(entries) ?? entries)
+  const part = sealSingle(backup.distortBytes?.(encoded) ?? encoded, {
     keys: repository.keys.sealing,
     kind: 'manifest-part',
     key: partKey,
