@@ -11,7 +11,7 @@ import {
   type MarkedCatalogue,
 } from './high-water-mark.ts'
 import type { ClusterRepository } from './open-cluster.ts'
-import { findStateDirectory, sharedStateDirectory } from './state-directory.ts'
+import { findStateDirectories, sharedStateDirectory } from './state-directory.ts'
 
 /*
  * Nothing in a repository can prove that all of it is not an older copy of itself: yesterday's copy is as authentic as
@@ -174,20 +174,16 @@ async function tryToRemember(
   }
 }
 
+/** In the repository it would go back together with it. */
 async function requireStateDirectory({ stateDirectory, repository }: ClusterRepository): Promise<string> {
-  const directory = await findStateDirectory(stateDirectory)
-  if (directory === undefined) {
-    throw new OperationError('file-unwritable', 'looking for a place to remember in: there is none', {
-      hint: `Make "${sharedStateDirectory}" for the user who runs the tool, or name a place with "state-directory".`,
-    })
-  }
-  const path = repository.store.location.replace(/^posix:/, '')
-  if (directory !== path && !directory.startsWith(`${path}/`)) return directory
-  throw new OperationError(
-    'config-invalid',
-    `remembering in "${directory}": it lies in the repository "${path}", and would go back together with it`,
-    { hint: 'Name another place with "state-directory".' },
-  )
+  const candidates = await findStateDirectories(stateDirectory)
+  const repositoryPath = repository.store.location.replace(/^posix:/, '')
+  const directory = candidates.find((path) => !`${path}/`.startsWith(`${repositoryPath}/`))
+  if (directory !== undefined) return directory
+  const found = candidates[0] === undefined ? 'none' : `only "${candidates[0]}" in the repository itself`
+  throw new OperationError('file-unwritable', `looking for a place to remember in: found ${found}`, {
+    hint: `Make "${sharedStateDirectory}" for the user who runs the tool, or name another place with "state-directory".`,
+  })
 }
 
 const mostNamed = 5

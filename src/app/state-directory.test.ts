@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { findStateDirectory } from './state-directory.ts'
+import { findStateDirectories } from './state-directory.ts'
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'hf-state-'))
@@ -19,24 +19,22 @@ describe('the state directory', () => {
     inFolder(async (home) => {
       const shared = join(home, 'shared')
       const surroundings = { variables: { XDG_STATE_HOME: '/srv/state' }, home, shared }
-      const find = (configured?: string, changes = {}): Promise<string | undefined> =>
-        findStateDirectory(configured, { ...surroundings, ...changes })
+      const find = (configured?: string, changes = {}): Promise<readonly string[]> =>
+        findStateDirectories(configured, { ...surroundings, ...changes })
 
-      assert.equal(await find('/configured'), '/configured')
-      assert.equal(await find(), '/srv/state/holdfast')
-      assert.equal(await find(undefined, { variables: {} }), join(home, '.local/state/holdfast'))
-      assert.equal(await find(undefined, { variables: {}, home: undefined }), undefined)
+      assert.deepEqual(await find('/configured'), ['/configured'])
+      assert.deepEqual(await find(), ['/srv/state/holdfast'])
+      assert.deepEqual(await find(undefined, { variables: {} }), [join(home, '.local/state/holdfast')])
+      assert.deepEqual(await find(undefined, { variables: {}, home: undefined }), [])
       await mkdir(shared)
-      assert.equal(await find(), shared)
+      assert.deepEqual(await find(), [shared, '/srv/state/holdfast'])
     }))
 
   test('is never in a home that others may write to (RULES 4.2)', () =>
     inFolder(async (home) => {
       await chmod(home, 0o777)
 
-      assert.equal(
-        await findStateDirectory(undefined, { variables: {}, home, shared: '/nowhere' }),
-        undefined,
-      )
+      const surroundings = { variables: {}, home, shared: '/nowhere' }
+      assert.deepEqual(await findStateDirectories(undefined, surroundings), [])
     }))
 })

@@ -14,21 +14,25 @@ interface StateSurroundings {
 }
 
 /**
- * Where this host remembers what it has seen: the setting `state-directory`; else the shared place when it is there and
- * this user may write to it; else the user's own place. Undefined when there is none: nothing is ever kept in a home that
+ * Where this host may remember what it has seen, the best first: the setting `state-directory` alone; else the shared
+ * place when it is there and this user may write to it, and the user's own place. Nothing is ever kept in a home that
  * others may write to.
  */
-export async function findStateDirectory(
+export async function findStateDirectories(
   configured: string | undefined,
   surroundings: StateSurroundings = {
     variables: processEnvironment(),
     home: homeDirectory(),
     shared: sharedStateDirectory,
   },
-): Promise<string | undefined> {
+): Promise<readonly string[]> {
   const { variables, home, shared } = surroundings
-  if (configured !== undefined) return configured
-  if (await isWritable(shared)) return shared
+  if (configured !== undefined) return [configured]
+  const own = await ownDirectory(variables, home)
+  return [...((await isWritable(shared)) ? [shared] : []), ...(own === undefined ? [] : [own])]
+}
+
+async function ownDirectory(variables: Environment, home: string | undefined): Promise<string | undefined> {
   const named = variables['XDG_STATE_HOME'] ?? ''
   if (named.startsWith('/')) return join(named, 'holdfast')
   return home !== undefined && (await isOwn(home)) ? join(home, '.local/state/holdfast') : undefined

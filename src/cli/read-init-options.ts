@@ -1,4 +1,5 @@
 import { dirname, join, resolve } from 'node:path'
+import { sharedStateDirectory } from '../app/state-directory.ts'
 import type { RepositoryLock, WantedSetup } from '../app/initial-configuration.ts'
 import { isClusterName, parseClusterName } from '../domain/cluster-name.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
@@ -49,11 +50,15 @@ export async function readInitOptions(
   }
 }
 
-/** The folders that are made for the set-up, by root for the user that it becomes. */
+/**
+ * The folders that are made for the set-up, by root for the user that it becomes. One of the whole machine gets the
+ * shared place to remember in.
+ */
 export function foldersOf({ configFile, location, lock }: WantedSetup): string[] {
   return [
     dirname(configFile),
     parseRepositoryLocation(location).path,
+    ...(configFile.startsWith('/etc/') ? [sharedStateDirectory] : []),
     ...(lock?.kind === 'key-file' && lock.path !== undefined ? [dirname(lock.path)] : []),
   ]
 }

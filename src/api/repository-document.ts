@@ -1,0 +1,66 @@
+import type { JsonDocument } from './json-document.ts'
+
+/** The answer of `repo keys`. */
+export interface RepoKeysDocument extends JsonDocument {
+  readonly repo: string
+  readonly location: string
+  readonly slots: readonly KeySlotListing[]
+}
+
+export interface KeySlotListing {
+  /** 16 hexadecimal digits. */
+  readonly id: string
+  /** What opens it; null when it cannot be read. */
+  readonly kind: 'key-file' | 'passphrase' | null
+  /** True: the configured secret opens it. */
+  readonly isOpened: boolean
+  /** Why it cannot be read. */
+  readonly problem: string | null
+}
+
+/** The answer of `repo keys add`. */
+export interface AddedKeyDocument extends JsonDocument {
+  readonly repo: string
+  readonly location: string
+  readonly slot: string
+  readonly file: string
+  /** Whether the file was made now. */
+  readonly made: 'created' | 'exists'
+}
+
+/** The answer of `repo keys remove`. */
+export interface RemovedKeyDocument extends JsonDocument {
+  readonly dryRun: boolean
+  readonly repo: string
+  readonly location: string
+  readonly removed: string
+  /** The new slot of the configured secret, in the place of those it had; null in a dry run. */
+  readonly renewed: string | null
+}
+
+/** The answer of `repo rekey`. */
+export interface RekeyDocument extends JsonDocument {
+  readonly dryRun: boolean
+  readonly repo: string
+  readonly location: string
+  /** The slot of the new secret; null in a dry run. */
+  readonly added: string | null
+  readonly removed: readonly string[]
+  /** What the configuration must say from now on, on every host. */
+  readonly setting: { readonly path: string; readonly value: string }
+}
+
+/** The answer of `repo accept`. */
+export interface AcceptedRepoDocument extends JsonDocument {
+  readonly dryRun: boolean
+  readonly cluster: string
+  readonly repo: string
+  readonly location: string
+  /** False: there was nothing to accept. */
+  readonly isNeeded: boolean
+  readonly message: string | null
+  readonly newestEntry: number
+  readonly newestEntryAt: string | null
+  /** Backups that this host has seen listed and that are not any more. */
+  readonly lostBackups: readonly string[]
+}

@@ -1,0 +1,15 @@
+import type { Command } from 'commander'
+import type { CommandEnvironment } from '../command-environment.ts'
+import type { RegisterCommand } from '../command-table.ts'
+import { registerRepoAccept } from './repo-accept.ts'
+import { registerRepoKeys } from './repo-keys.ts'
+import { registerRepoRekey } from './repo-rekey.ts'
+
+/** What `repo` can do: a line each, in the order of the help. */
+const subcommands: readonly RegisterCommand[] = [registerRepoKeys, registerRepoRekey, registerRepoAccept]
+
+/** `repo`: care of repositories. `--repo` names the one that is meant. */
+export function registerRepo(program: Command, environment: CommandEnvironment): void {
+  const repo = program.command('repo').description('take care of repositories')
+  for (const register of subcommands) register(repo, environment)
+}

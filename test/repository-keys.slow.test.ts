@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { access, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RekeyDocument, RepoKeysDocument } from '../src/api/repository-document.ts'
+import { expectOk, type HoldfastResult } from './support/holdfast.ts'
+import { createScratch } from './support/scratch.ts'
+import { startHoldfast } from './support/start-holdfast.ts'
+import { startUserSite, type UserSite } from './support/user-site.ts'
+
+async function keysOf(site: UserSite): Promise<RepoKeysDocument> {
+  return (await site.answer('repo', 'keys')) as unknown as RepoKeysDocument
+}
+
+async function ownSlot(site: UserSite): Promise<string> {
+  const { slots } = await keysOf(site)
+  return slots.find(({ isOpened }) => isOpened)?.id ?? ''
+}
+
+/** Writes another key file into the configuration, as the operator would. */
+async function configure(site: UserSite, keyFile: string): Promise<void> {
+  const text = await readFile(site.configuration, 'utf8')
+  await writeFile(site.configuration, text.replace(/key-file: .*/, `key-file: ${keyFile}`))
+}
+
+function expectCode(result: HoldfastResult, code: number, message: RegExp): void {
+  assert.equal(result.code, code, result.stderr)
+  assert.match(result.stderr, message)
+}
+
+describe('repo keys', () => {
+  test('adds a key that works alone, and removes the other one without an interruption (RULES 4.3)', async () => {
+    await using scratch = await createScratch('keys')
+    await using site = await startUserSite({ major: 17, scratch })
+    const file = join(site.folder, 'second.key')
+    const first = await ownSlot(site)
+
+    const { stdout } = expectOk(await site.run('repo', 'keys', 'add', '--new-key-file', file))
+    assert.match(stdout, /added slot [0-9a-f]{16} of repo local/)
+    assert.equal((await stat(file)).mode & 0o777, 0o600)
+    assert.equal((await keysOf(site)).slots.length, 2)
+    expectCode(await site.run('repo', 'keys', 'remove', first, '--confirm=local'), 5, /only one that the/)
+
+    await configure(site, file)
+    expectCode(await site.run('repo', 'keys', 'remove', first), 5, /expected the name "local"/)
+    expectOk(await site.run('repo', 'keys', 'remove', first, '--dry-run'))
+    assert.equal((await keysOf(site)).slots.length, 2)
+    expectOk(await site.run('repo', 'keys', 'remove', first, '--confirm=local'))
+    const { slots } = await keysOf(site)
+    assert.deepEqual(
+      slots.map(({ kind, isOpened }) => ({ kind, isOpened })),
+      [{ kind: 'key-file', isOpened: true }],
+    )
+    await site.switchWal()
+
+    await configure(site, `${site.folder}/local.key`)
+    expectCode(await site.run('info'), 2, /the configured key file is not one of its keys/)
+  })
+
+  test('refuses a key in its own repository, two secrets, none, and a slot that is not there', async () => {
+    await using scratch = await createScratch('keys')
+    await using site = await startUserSite({ major: 17, scratch })
+    const inside = join(site.repository, 'a.key')
+
+    expectCode(await site.run('repo', 'keys', 'add', '--new-key-file', inside), 5, /in its own repository/)
+    await assert.rejects(access(inside))
+    expectCode(await site.run('repo', 'keys', 'add'), 2, /expected one of/)
+    expectCode(await site.run('repo', 'rekey', '--confirm=local'), 2, /found neither/)
+    expectCode(await site.run('repo', 'keys', 'remove', '0000', '--confirm=local'), 6, /no such slot/)
+  })
+})
+
+describe('repo rekey', () => {
+  test('leaves one new key, and says what the configuration must say now (P10)', async () => {
+    await using scratch = await createScratch('rekey')
+    await using site = await startUserSite({ major: 17, scratch })
+    const file = join(site.folder, 'new.key')
+    const before = await ownSlot(site)
+
+    const dry = (await site.answer('repo', 'rekey', '--new-key-file', file, '--dry-run')) as unknown
+    assert.deepEqual((dry as RekeyDocument).removed, [before])
+    await assert.rejects(access(file))
+    expectCode(await site.run('repo', 'rekey', '--new-key-file', file), 5, /expected the name "local"/)
+    const { stdout } = expectOk(await site.run('repo', 'rekey', '--new-key-file', file, '--confirm=local'))
+
+    assert.ok(stdout.includes(`repos:\n  local:\n    key-file: ${file}\n`), stdout)
+    expectCode(await site.run('info'), 2, /not one of its keys/)
+    await configure(site, file)
+    assert.equal((await keysOf(site)).slots.length, 1)
+    await site.switchWal()
+    await site.backup()
+  })
+
+  test('killed at any moment leaves a key that opens, and can be run again (P10)', async () => {
+    await using scratch = await createScratch('rekey')
+    await using site = await startUserSite({ major: 17, scratch })
+    const state = { configured: join(site.folder, 'local.key') }
+    for (let round = 0; round < 8; round += 1) {
+      const next = join(site.folder, `${round}.key`)
+      const rekey = ['repo', 'rekey', '--new-key-file', next, '--confirm=local']
+      const running = startHoldfast(rekey, { config: site.configuration })
+      await sleep(200 + round * 60)
+      running.kill('SIGKILL')
+      await running.ended
+
+      const isOld = (await site.run('repo', 'keys')).code === 0
+      if (!isOld) await configure(site, next)
+      expectOk(await site.run('repo', 'keys'))
+      if (isOld) await configure(site, state.configured)
+      expectOk(await site.run(...rekey))
+      await configure(site, next)
+      assert.equal((await keysOf(site)).slots.length, 1)
+      state.configured = next
+    }
+  })
+})
