@@ -1,0 +1,18 @@
+import { archiveGet, archiveGetFetched } from './cases/archive-get.ts'
+import { archivePush, archivePushAhead } from './cases/archive-push.ts'
+import { backup } from './cases/backup.ts'
+import { init } from './cases/init.ts'
+import { restore, restoreFiles } from './cases/restore.ts'
+import type { FaultCase } from './fault-case.ts'
+
+/** Every command that is swept. A new one is a line here. */
+export const faultCases: readonly FaultCase[] = [
+  archivePush,
+  archivePushAhead,
+  archiveGet,
+  archiveGetFetched,
+  init,
+  backup,
+  restoreFiles,
+  restore,
+]

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { packFolder } from '../../../src/repository/object-keys.ts'
+import { archiveEverything } from '../../support/archive-everything.ts'
+import { expectOk, runHoldfast, type HoldfastOptions, type HoldfastResult } from '../../support/holdfast.ts'
+import { startProtectedCluster, type ProtectedCluster } from '../../support/protected-cluster.ts'
+import type { Scratch } from '../../support/scratch.ts'
+import { waitUntil } from '../../support/wait.ts'
+import type { FaultCase, FaultStage, FaultTurn, Outcome } from '../fault-case.ts'
+import { age, isThere, readBack, temporariesOf } from '../read-back.ts'
+
+/** P5. A full backup of a server that archives, in a repository that has one already. */
+export const backup: FaultCase = { name: 'backup', mostPerOperation: 40, sampleSize: 6, stage }
+
+async function stage(scratch: Scratch): Promise<FaultStage> {
+  const cluster = await startProtectedCluster(scratch, { major: 17 })
+  // A home keeps compiled code, which makes each run faster.
+  const env = { HOME: await scratch.makeFolder('home') }
+  const options = { config: cluster.archive.configFile, asUser: scratch.user, env }
+  expectOk(await runHoldfast(['backup'], options))
+  await archiveEverything(cluster.server)
+  const template = join(scratch.folder, 'template')
+  await copyTree(cluster.archive.repositoryFolder, template)
+  const before = await cluster.listed()
+  const labels = before.map(({ label }) => label)
+  return {
+    turn: async () => {
+      // Nothing may be on its way into the repository that is exchanged.
+      await archiveEverything(cluster.server)
+      await rm(cluster.archive.repositoryFolder, { recursive: true })
+      await copyTree(template, cluster.archive.repositoryFolder)
+      // An older copy than this host has seen would be refused.
+      await rm(join(cluster.archive.folder, 'state'), { recursive: true, force: true })
+      return new BackupTurn({ cluster, options }, labels)
+    },
+    [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
+  }
+}
+
+const run = promisify(execFile)
+
+async function copyTree(from: string, to: string): Promise<void> {
+  await run('cp', ['-a', from, to])
+}
+
+interface BackupPlace {
+  readonly cluster: ProtectedCluster
+  readonly options: HoldfastOptions
+}
+
+class BackupTurn implements FaultTurn {
+  readonly command: FaultTurn['command']
+  readonly #cluster: ProtectedCluster
+  readonly #labels: readonly string[]
+
+  constructor({ cluster, options }: BackupPlace, labels: readonly string[]) {
+    this.#cluster = cluster
+    this.#labels = labels
+    this.command = {
+      args: ['--output', 'json', 'backup'],
+      options,
+      folder: cluster.archive.folder,
+    }
+  }
+
+  async afterFault({ isKilled, result }: Outcome): Promise<void> {
+    await this.#checkServer()
+    const { archive } = this.#cluster
+    await readBack(archive, { acknowledged: { backups: [...this.#labels, ...labelIn(result)] } })
+    const left = await temporariesOf(archive)
+    assert.ok(left.length <= (isKilled ? 8 : 1), `U6: left behind: ${left.join(', ')}`)
+    if (!isKilled && result.code !== 0) await this.#checkDiscarded()
+    await age(left)
+  }
+
+  async afterSuccess(result: HoldfastResult): Promise<void> {
+    const label = labelIn(result)
+    assert.equal(label.length, 1, 'it names no backup')
+    await this.#checkServer()
+    await readBack(this.#cluster.archive, { acknowledged: { backups: [...this.#labels, ...label] } })
+    assert.deepEqual(await temporariesOf(this.#cluster.archive), [], 'U6: left behind')
+  }
+
+  /** It runs, no session of ours is left in it, and no backup mode in its directory (U6, C1). */
+  async #checkServer(): Promise<void> {
+    const { server } = this.#cluster
+    await waitUntil('our sessions to end', async () => {
+      const [row] = await server.query<{ count: string }>(
+        `select count(*) from pg_stat_activity where application_name ilike '%holdfast%'`,
+      )
+      return row?.count === '0'
+    })
+    for (const name of ['backup_label', 'tablespace_map'])
+      assert.ok(!(await isThere(join(server.dataDirectory, name))), `U6: a ${name} in the data directory`)
+  }
+
+  /** An orderly failure takes its packs away. */
+  async #checkDiscarded(): Promise<void> {
+    await using place = await this.#cluster.archive.place()
+    const listed = await this.#cluster.listed()
+    for await (const { key } of place.repository.store.list(packFolder(place.cluster.id)))
+      assert.ok(
+        listed.some(({ label }) => key.includes(label)),
+        `U6: left behind: ${key}`,
+      )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+function labelIn({ code, stdout }: HoldfastResult): readonly string[] {
+  if (code !== 0) return []
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the document is typed in src/api/backup-document.ts
+  const document = JSON.parse(stdout) as { readonly backup: { readonly label: string } }
+  return [document.backup.label]
+}

@@ -1,0 +1,257 @@
+// Loaded into the tool before anything of it, by `--import`: every call of node:fs that makes, changes, names or syncs
+// files is counted over all threads, written down, and fails or kills the process when its number has come.
+//
+// What it sees is what the tool asks of Node, so it needs no rights and no other program, and a count is the same in every
+// run that does the same. What Node then asks of the kernel is seen by run-with-strace.ts.
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import { constants } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import workers from 'node:worker_threads'
+import {
+  byDescriptor,
+  byHandle,
+  byPath,
+  descriptorOf,
+  isCounted,
+  isPath,
+  textOf,
+  type Call,
+  type Describe,
+} from './tap-calls.ts'
+import { tapVariable, type TapEvent, type TapSettings } from './tap-settings.ts'
+
+type Callable = (this: unknown, ...parameters: unknown[]) => unknown
+type Methods = Record<string, Callable>
+
+interface Shared {
+  readonly settings: TapSettings
+  readonly logFd: number
+  readonly counter: Int32Array
+}
+
+const { openSync, writeSync, realpathSync, readlinkSync, fstatSync, lstatSync } = fs
+const big = { bigint: true } as const
+const shared = readShared()
+
+await patchAll()
+patchWorker()
+syncBuiltinESMExports()
+
+/** The main thread reads the environment and leaves it as if we were not there; its workers are handed what it read. */
+function readShared(): Shared {
+  if (!workers.isMainThread) return asShared(workers.getEnvironmentData(tapVariable))
+  const settings = asSettings(JSON.parse(process.env[tapVariable] ?? '{}'))
+  delete process.env[tapVariable]
+  delete process.env['NODE_OPTIONS']
+  const counter = new Int32Array(new SharedArrayBuffer(4))
+  const made = { settings, counter, logFd: openSync(settings.logFile, 'a', 0o600) }
+  workers.setEnvironmentData(tapVariable, made)
+  return made
+}
+
+/** Node gives a worker the preloads of its parent only when it is told to. */
+function patchWorker(): void {
+  const Original = workers.Worker
+  workers.Worker = class extends Original {
+    constructor(script: string | URL, options: workers.WorkerOptions = {}) {
+      super(script, { ...options, execArgv: ['--import', import.meta.url, ...(options.execArgv ?? [])] })
+    }
+  }
+}
+
+async function patchAll(): Promise<void> {
+  const promises = methodsOf(fs.promises)
+  const plain = methodsOf(fs)
+  for (const [name, describe] of Object.entries(byPath)) {
+    patch(promises, name, { describe, style: 'promise' })
+    patch(plain, name, { describe, style: 'callback' })
+    patch(plain, `${name}Sync`, { describe, style: 'sync' })
+  }
+  for (const [name, describe] of Object.entries(byDescriptor)) {
+    patch(plain, name, { describe, style: 'callback' })
+    patch(plain, `${name}Sync`, { describe, style: 'sync' })
+  }
+  const handle = methodsOf(await handlePrototype())
+  for (const [name, describe] of Object.entries(byHandle)) patch(handle, name, { describe, style: 'promise' })
+  promises['writeFile'] = writeFileInSteps
+}
+
+interface Patch {
+  readonly describe: Describe
+  readonly style: 'promise' | 'callback' | 'sync'
+}
+
+function patch(methods: Methods, name: string, { describe, style }: Patch): void {
+  const original = methods[name]
+  if (original === undefined) return
+  methods[name] = function tapped(this: unknown, ...parameters: unknown[]): unknown {
+    const call = describe(parameters, this)
+    if (call === undefined || !isCounted(call)) return original.apply(this, parameters)
+    if (style === 'promise') return inPromise(call, parameters, () => original.apply(this, parameters))
+    if (style === 'callback') return withCallback(call, parameters, original)
+    const number = begin(call, parameters)
+    const answer = original.apply(this, parameters)
+    end(number, call, answer)
+    return answer
+  }
+}
+
+async function inPromise(call: Call, parameters: readonly unknown[], go: () => unknown): Promise<unknown> {
+  const number = begin(call, parameters)
+  const answer = await go()
+  end(number, call, answer)
+  return answer
+}
+
+function withCallback(call: Call, parameters: readonly unknown[], original: Callable): unknown {
+  const callback = parameters.at(-1)
+  if (typeof callback !== 'function') return original(...parameters)
+  let number: number
+  try {
+    number = begin(call, parameters)
+  } catch (error) {
+    process.nextTick(callback, error)
+    return undefined
+  }
+  return original(...parameters.slice(0, -1), (error: unknown, ...answers: unknown[]) => {
+    if (error === null || error === undefined) end(number, call, answers[0])
+    Reflect.apply(callback, undefined, [error, ...answers])
+  })
+}
+
+/** Node has no other way to it than through a handle. */
+async function handlePrototype(): Promise<object> {
+  await using handle = await fs.promises.open('/dev/null')
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- of an object, the prototype is one
+  return Object.getPrototypeOf(handle) as object
+}
+
+/** So that there is a step between the empty file and the full one. */
+async function writeFileInSteps(path: unknown, data: unknown, options: unknown): Promise<void> {
+  if (!isPath(path)) throw new TypeError('writing through a handle goes by its own method')
+  const { flag = 'w', mode = 0o666 } =
+    typeof options === 'object' && options !== null ? asOptions(options) : {}
+  await using file = await fs.promises.open(path, flag, mode)
+  if (typeof data === 'string' ? data !== '' : true) await file.writeFile(asContent(data))
+}
+
+/** Counts and writes down the call, and does what was asked for when it is the one. */
+function begin(call: Call, parameters: readonly unknown[]): number {
+  const { counter, settings } = shared
+  const number = Atomics.add(counter, 0, 1) + 1
+  const { fault } = settings
+  const struck = fault?.at === number ? fault.kind : undefined
+  const { operation, creates } = call
+  log({
+    event: 'begin',
+    call: number,
+    operation,
+    ...where(call),
+    ...(creates === true && { creates }),
+    ...(struck !== undefined && { fault: struck }),
+  })
+  if (struck === undefined) return number
+  // A disk that is full and a death in the middle both leave the first part of what was to be written.
+  if (struck !== 'EIO') tear(call, parameters)
+  if (struck === 'kill') die()
+  throw systemError(struck, call)
+}
+
+function end(number: number, { operation }: Call, answer: unknown): void {
+  if (shared.settings.isDetailed !== true) return
+  const fd = operation === 'open' ? descriptorOf(answer) : undefined
+  log({ event: 'end', call: number, ...(fd !== undefined && { inode: inodeOf(() => fstatSync(fd, big)) }) })
+}
+
+function log(event: TapEvent): void {
+  writeSync(shared.logFd, `${JSON.stringify(event)}\n`)
+}
+
+function where({ path, to, fd, operation }: Call): { path: string; to?: string; inode?: string } {
+  const name = fd === undefined ? textOf(path) : linkOf(`/proc/self/fd/${fd}`)
+  if (shared.settings.isDetailed !== true) return { path: name }
+  if (fd !== undefined) return { path: name, inode: inodeOf(() => fstatSync(fd, big)) }
+  const source = realPath(name)
+  const inode = ['rename', 'link', 'unlink', 'truncate'].includes(operation)
+    ? { inode: inodeOf(() => lstatSync(name, big)) }
+    : {}
+  return { path: source, ...(to !== undefined && { to: realPath(textOf(to)) }), ...inode }
+}
+
+function inodeOf(stat: () => { readonly dev: bigint; readonly ino: bigint }): string {
+  try {
+    const { dev, ino } = stat()
+    return `${dev}:${ino}`
+  } catch {
+    return 'none'
+  }
+}
+
+/** The folder without links, above all without /proc/self/fd; the name as it is. */
+function realPath(path: string): string {
+  try {
+    return join(realpathSync(dirname(path)), basename(path))
+  } catch {
+    return path
+  }
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return path
+  }
+}
+
+function die(): never {
+  process.kill(process.pid, 'SIGKILL')
+  // The other threads die at the same moment; this one does nothing more.
+  for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+}
+
+/** Writes the first half of what the call was to write. */
+function tear({ operation, fd }: Call, parameters: readonly unknown[]): void {
+  const bytes = parameters.find((parameter) => parameter instanceof Uint8Array)
+  if (operation !== 'write' || fd === undefined || bytes === undefined) return
+  const [offset = 0, length = bytes.length, position = null] = parameters.slice(parameters.indexOf(bytes) + 1)
+  if (typeof offset !== 'number' || typeof length !== 'number') return
+  const half = bytes.subarray(offset, offset + Math.floor(length / 2))
+  writeSync(fd, half, 0, half.length, typeof position === 'number' ? position : null)
+}
+
+function systemError(code: 'EIO' | 'ENOSPC', { operation, path }: Call): Error {
+  const words = { EIO: 'i/o error', ENOSPC: 'no space left on device' }[code]
+  const error = new Error(`${code}: ${words}, ${operation}`)
+  return Object.assign(error, {
+    code,
+    errno: -constants.errno[code],
+    syscall: operation,
+    ...(path !== undefined && { path: textOf(path) }),
+  })
+}
+
+function methodsOf(object: object): Methods {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- functions are replaced by name
+  return object as Methods
+}
+
+function asShared(value: unknown): Shared {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the main thread has put it there
+  return value as Shared
+}
+
+function asSettings(value: unknown): TapSettings {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- run-with-tap.ts has written it
+  return value as TapSettings
+}
+
+function asOptions(value: object): { flag?: string; mode?: number } {
+  return value
+}
+
+function asContent(value: unknown): string | Uint8Array {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a type that is wrong fails in Node as it would have
+  return value as string | Uint8Array
+}
