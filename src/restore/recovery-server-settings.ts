@@ -24,6 +24,11 @@ export function recoveryServerSettings(
     primary_slot_name: '',
     // A restored subscription would fetch from the publisher as if it were the original (M17).
     max_logical_replication_workers: '0',
+    // Our own sessions run nothing of the cluster's: a library that this host lacks, or a login trigger that fails, would
+    // keep us from asking how far recovery has come. Libraries that the server loads stay: replay may need them.
+    session_preload_libraries: '',
+    local_preload_libraries: '',
+    ...(major >= 17 && { event_triggers: 'off' }),
     ...archiving(request.continuesLineage, major),
     // Less than the source had keeps a hot standby from starting.
     max_connections: String(control.maxConnections),
