@@ -38,12 +38,12 @@ export interface Damage {
   readonly group: string | undefined
 }
 
-/** A stretch of one timeline that recovery does not reach, because what leads there is damaged. */
+/** A stretch of one timeline that no recovery reaches, because what leads there is damaged. */
 export interface LostMoments {
   readonly timeline: TimelineId
-  /** Recovery gets as far as here. */
+  /** The first byte that is not reached. */
   readonly fromLsn: Lsn
-  /** The end of the last backup before, for people: it is certain that recovery gets as far as this moment. */
+  /** When the last backup before ended; or, if there is none, when the one began that is lost. Later moments may still be reached. */
   readonly fromTime: Instant
   /** The next backup: from its end on moments can be reached again. Undefined: there is none. */
   readonly until: { readonly backup: BackupLabel; readonly lsn: Lsn; readonly time: Instant } | undefined

@@ -10,7 +10,7 @@ export interface VerifyState {
   readonly lastCompletedAtMs: number | undefined
   /** When the run over everything that has not ended yet began; it may have been interrupted. */
   readonly runStartedAtMs: number | undefined
-  /** The least recent proof of anything that is stored; undefined while something was never proven. */
+  /** The least recent proof of anything that is stored and not damaged; undefined while something was never proven. */
   readonly oldestProofAtMs: number | undefined
   /** In no order. */
   readonly groups: readonly ProvenGroup[]
@@ -20,7 +20,7 @@ export interface VerifyState {
   readonly damage: readonly Damage[]
 }
 
-/** Objects that are proven together. Counts when the group still has as many objects and bytes. */
+/** Objects that are looked at together. Counts while the group has as many objects and bytes, and no damage names it. */
 export interface ProvenGroup {
   readonly group: string
   readonly objects: number

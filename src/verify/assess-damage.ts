@@ -1,0 +1,140 @@
+import type { ArchivePlace } from '../archive/archive-place.ts'
+import { parseWalObjectKey } from '../archive/wal-object-key.ts'
+import { isBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { parseSegmentName } from '../domain/wal-segment.ts'
+import { readManifestHead } from '../repository/manifest-reader.ts'
+import { manifestFolder, manifestKey, packKey } from '../repository/object-keys.ts'
+import {
+  costOfBackups,
+  costOfHistory,
+  costOfWal,
+  costsNothing,
+  type CostFacts,
+  type DamageCost,
+} from './damage-cost.ts'
+import type { Damage } from './damage.ts'
+import type { CostedFinding } from './find-wal-holes.ts'
+import { readOrProblem, type Finding } from './object-problem.ts'
+
+export interface AssessmentFacts extends CostFacts {
+  /** Undefined when nothing was ever listed. */
+  readonly newestCatalogueKey: string | undefined
+}
+
+interface Assessment {
+  /** What this run found, and what older runs found in what this one has not looked at. */
+  readonly findings: readonly Finding[]
+  readonly holes: readonly CostedFinding[]
+  /** What was known before: a damage that is found again was found then. */
+  readonly known: readonly Damage[]
+  readonly facts: AssessmentFacts
+}
+
+/**
+ * Makes damage of findings: what is still there and still matters, with what it costs now. Objects may have gone or
+ * have been replaced since they were read, because backups and retention go on meanwhile.
+ */
+export async function assessDamage(
+  { findings, holes, known, facts }: Assessment,
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<readonly Damage[]> {
+  const byKey = new Map(findings.map((finding) => [`${finding.kind} ${finding.key}`, finding]))
+  const referring = await findReferring([...byKey.values()], { place, facts }, context)
+  const nowMs = context.clock.now()
+  const foundBefore = new Map(known.map((damage) => [`${damage.kind} ${damage.key}`, damage.foundAtMs]))
+  const toDamage = (finding: Finding, { backups, lost }: DamageCost): Damage => {
+    const { key, kind, problem, group } = finding
+    const foundAtMs = foundBefore.get(`${kind} ${key}`) ?? nowMs
+    return { key, kind, problem, group, foundAtMs, seenAtMs: nowMs, backups, lost }
+  }
+  const damage: Damage[] = []
+  for (const finding of byKey.values()) {
+    const isNeeded = (referring.get(finding.key) ?? []).length > 0
+    if (!(await stillHolds(finding, { place, facts, isNeeded }, context))) continue
+    damage.push(toDamage(finding, costOf(finding, { place, facts, referring })))
+  }
+  return [...damage, ...holes.map((hole) => toDamage(hole, hole.cost))]
+}
+
+/** Which backups refer to each of the packs that something is wrong with: all of them, X4. */
+async function findReferring(
+  findings: readonly Finding[],
+  { place, facts }: { readonly place: ArchivePlace; readonly facts: AssessmentFacts },
+  context: RunContext,
+): Promise<ReadonlyMap<string, readonly BackupLabel[]>> {
+  const packs = new Map<string, BackupLabel[]>()
+  for (const { kind, key } of findings) if (kind === 'pack') packs.set(key, [])
+  if (packs.size === 0) return packs
+  const { repository, cluster } = place
+  for (const backup of facts.backups) {
+    // A manifest that cannot be read is a finding of its own.
+    const read = await readOrProblem(() =>
+      readManifestHead(repository, { clusterId: cluster.id, ...backup }, context),
+    )
+    if ('problem' in read) continue
+    for (const pack of read.content.packs) packs.get(packKey(cluster.id, pack))?.push(backup.label)
+  }
+  return packs
+}
+
+async function stillHolds(
+  { key, kind, isAbsent }: Finding,
+  { place, facts, isNeeded }: { place: ArchivePlace; facts: AssessmentFacts; isNeeded: boolean },
+  context: RunContext,
+): Promise<boolean> {
+  const { repository, cluster } = place
+  const isThere = async (name: string): Promise<boolean> => {
+    const answer = await readOrProblem(() => repository.store.head(name, context))
+    return 'problem' in answer || answer.content !== undefined
+  }
+  if (kind === 'catalogue') return true
+  if (kind === 'manifest')
+    return facts.backups.some((backup) => isOfManifest(key, { clusterId: cluster.id, ...backup }))
+  // The parts of a segment that was removed are not missed; while its part 00 is there, they are.
+  if (kind !== 'pack') return isThere(key.replace(/\.\d\d$/, '.00'))
+  return isAbsent === true ? isNeeded && !(await isThere(key)) : isNeeded || (await isThere(key))
+}
+
+function isOfManifest(
+  key: string,
+  backup: { readonly clusterId: string; readonly label: BackupLabel; readonly revision: number },
+): boolean {
+  const head = manifestKey(backup.clusterId, backup)
+  return key.startsWith(head.slice(0, head.lastIndexOf('/') + 1))
+}
+
+interface CostTools {
+  readonly place: ArchivePlace
+  readonly facts: AssessmentFacts
+  readonly referring: ReadonlyMap<string, readonly BackupLabel[]>
+}
+
+function costOf({ key, kind }: Finding, { place, facts, referring }: CostTools): DamageCost {
+  if (kind === 'catalogue') return costOfEntry(key, facts)
+  if (kind === 'manifest') return costOfBackups([labelIn(key, place)].filter(isBackupLabel), facts)
+  if (kind === 'pack') return costOfBackups(referring.get(key) ?? [], facts)
+  return costOfArchived(key, place, facts)
+}
+
+/** Without the newest entry nothing is listed; the others are history. */
+function costOfEntry(key: string, facts: AssessmentFacts): DamageCost {
+  if (key !== facts.newestCatalogueKey) return costsNothing
+  return costOfBackups(
+    facts.backups.map(({ label }) => label),
+    facts,
+  )
+}
+
+const labelIn = (key: string, { cluster }: ArchivePlace): string =>
+  key.slice(manifestFolder(cluster.id).length).split('/')[0] ?? ''
+
+/** Partial segments and notes of backups are not what a recovery reads; one key slot or old record less costs nothing. */
+function costOfArchived(key: string, { cluster }: ArchivePlace, facts: CostFacts): DamageCost {
+  const name = parseWalObjectKey(cluster.id, key)?.name
+  if (name?.kind === 'history') return costOfHistory(name.timeline, facts)
+  return name?.kind === 'segment'
+    ? costOfWal(parseSegmentName(name.name, cluster.walSegmentSize), facts)
+    : costsNothing
+}

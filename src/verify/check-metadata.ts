@@ -1,0 +1,59 @@
+import type { ArchivePlace } from '../archive/archive-place.ts'
+import { openSingle } from '../codec/sealed-object.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { keySlotKind } from '../repository/key-slot.ts'
+import { clusterRecordPrefix, keySlotPrefix } from '../repository/object-keys.ts'
+import { RecordReader } from '../repository/record.ts'
+import { readOrProblem, type Finding } from './object-problem.ts'
+
+export interface MetadataResult {
+  readonly findings: readonly Finding[]
+  readonly objects: number
+}
+
+/**
+ * Checks what is above the backups: every key slot as far as its form tells (the one in use has just opened the
+ * repository, and with it the header), and every revision of the cluster's record.
+ */
+export async function checkMetadata(place: ArchivePlace, context: RunContext): Promise<MetadataResult> {
+  const { repository, cluster } = place
+  const slots = await checkAll(
+    place,
+    { prefix: keySlotPrefix, kind: 'key-slot', check: keySlotKind },
+    context,
+  )
+  const checkRecord = (bytes: Uint8Array, key: string): void => {
+    const payload = openSingle(bytes, { keys: repository.keys.sealing, kind: 'cluster', key })
+    RecordReader.decode(payload, `cluster record "${key}"`)
+  }
+  const prefix = `${clusterRecordPrefix}${cluster.id}/`
+  const records = await checkAll(place, { prefix, kind: 'cluster-record', check: checkRecord }, context)
+  return {
+    findings: [...slots.findings, ...records.findings],
+    objects: slots.objects + records.objects,
+  }
+}
+
+interface Check {
+  readonly prefix: string
+  readonly kind: Finding['kind']
+  readonly check: (bytes: Uint8Array, key: string) => unknown
+}
+
+async function checkAll(
+  { repository }: ArchivePlace,
+  { prefix, kind, check }: Check,
+  context: RunContext,
+): Promise<MetadataResult> {
+  const findings: Finding[] = []
+  let objects = 0
+  for await (const { key } of repository.store.list(prefix, context)) {
+    objects += 1
+    const read = await readOrProblem(async () => {
+      const bytes = await repository.store.get(key, undefined, context)
+      if (bytes !== undefined) check(bytes, key)
+    })
+    if ('problem' in read) findings.push({ key, kind, problem: read.problem, group: undefined })
+  }
+  return { findings, objects }
+}

@@ -1,0 +1,50 @@
+import type { RunContext } from '../domain/run-context.ts'
+import type { ArchivePlace } from '../archive/archive-place.ts'
+import { packKey } from '../repository/object-keys.ts'
+import { fetchAhead, type FetchedObject } from './fetch-ahead.ts'
+import { readOrProblem, type Finding } from './object-problem.ts'
+import { packName, type NeededPacks } from './needed-packs.ts'
+import type { PackGroup } from './verify-groups.ts'
+import type { VerifyLane } from './verify-lane.ts'
+
+/** What came of proving one group. */
+export interface GroupResult {
+  readonly findings: readonly Finding[]
+  readonly rawBytes: number
+}
+
+export interface ProofTools {
+  readonly place: ArchivePlace
+  readonly lane: VerifyLane
+}
+
+/** Proves every byte of the packs of a group. A pack that is not there any more is nothing to prove. */
+export async function provePacks(
+  { group, needed }: { readonly group: PackGroup; readonly needed: NeededPacks },
+  { place, lane }: ProofTools,
+  context: RunContext,
+): Promise<GroupResult> {
+  const { repository, cluster } = place
+  const needs = new Map(
+    group.numbers.map((number) => {
+      const name = { label: group.label, number }
+      return [packKey(cluster.id, name), needed.get(packName(name))?.finish()]
+    }),
+  )
+  const findings: Finding[] = []
+  let rawBytes = 0
+  const prove = async (object: FetchedObject): Promise<string | undefined> => {
+    if (object.kind === 'absent') return undefined
+    if (object.kind === 'unreadable') return object.problem
+    const { key, bytes } = object
+    const proof = await readOrProblem(() => lane.run({ kind: 'pack', key, bytes, needs: needs.get(key) }))
+    if ('problem' in proof) return proof.problem
+    rawBytes += proof.content.rawBytes
+    return undefined
+  }
+  for await (const object of fetchAhead(repository, needs.keys(), context)) {
+    const problem = await prove(object)
+    if (problem !== undefined) findings.push({ key: object.key, kind: 'pack', problem, group: group.id })
+  }
+  return { findings, rawBytes }
+}
