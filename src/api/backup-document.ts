@@ -16,6 +16,10 @@ export interface BackupListing {
   /** What this backup added to the repository. */
   readonly storedBytes: number
   readonly damagedPageCount: number
+  /** Kept whatever the keep rules say. */
+  readonly isPinned: boolean
+  /** `own`: only the WAL from its start to its stop is kept, so that it can be restored to its end only. */
+  readonly walRetention: 'onward' | 'own'
 }
 
 /** A file of a backup in which pages had wrong checksums. */

@@ -5,11 +5,12 @@ import { formatByteSize } from '../domain/byte-size.ts'
 import { formatDuration } from '../domain/duration.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import type { BackupEntry } from '../repository/backup-entry.ts'
+import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
 import { assertSameCluster } from '../repository/cluster-record.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
 import { parseRepositoryLocation } from '../storage/open-store.ts'
 import { checkItem, type CheckItem } from './check-item.ts'
+import { withoutExpiredGaps } from './expired-gaps.ts'
 import { firstSeenText, formatTime, judgeCatalogue, type JudgedCatalogue } from './guarded-catalogue.ts'
 import type { ClusterRepository } from './open-cluster.ts'
 
@@ -38,7 +39,7 @@ export async function checkRepository(
       : [await check('identity', () => Promise.resolve(judgeIdentity(opened, facts)))]),
     await check('catalogue', () => Promise.resolve(judgeAge(judged))),
     await check('WAL archive', async () =>
-      judgeArchive(await readArchiveInventory({ repository, cluster }, context)),
+      judgeArchive(await readArchiveInventory({ repository, cluster }, context), backups),
     ),
     await check('last backup', () => Promise.resolve(judgeLastBackup(backups, context.clock.now()))),
     await check('space', () => checkSpace(path, backups)),
@@ -87,7 +88,7 @@ function judgeAge({ catalogue, freshness, writtenAtMs, forgetful }: JudgedCatalo
   return { state: 'ok', message }
 }
 
-function judgeArchive({ timelines, conflicts }: ArchiveInventory): Verdict {
+function judgeArchive({ timelines, conflicts }: ArchiveInventory, backups: readonly ListedBackup[]): Verdict {
   const [conflict] = conflicts
   if (conflict !== undefined) {
     return {
@@ -96,7 +97,7 @@ function judgeArchive({ timelines, conflicts }: ArchiveInventory): Verdict {
       hint: 'Two servers archive as one cluster: give one of them another cluster name.',
     }
   }
-  const gaps = timelines.flatMap((timeline) => timeline.gaps)
+  const gaps = withoutExpiredGaps(timelines, backups).flatMap((timeline) => timeline.gaps)
   const [gap] = gaps
   if (gap !== undefined) {
     const missing = gaps.reduce((sum, { count }) => sum + count, 0n)

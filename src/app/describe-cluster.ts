@@ -9,6 +9,7 @@ import type { ClusterRecord } from '../repository/cluster-record.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
 import type { ManifestHead } from '../repository/manifest-head.ts'
 import { judgeCatalogue, reportDoubts, type JudgedCatalogue } from './guarded-catalogue.ts'
+import { withoutExpiredGaps } from './expired-gaps.ts'
 import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
 import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
 import { findRecoveryReach, type RecoveryReach } from './recovery-window.ts'
@@ -120,7 +121,7 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
     isEncrypted: repository.method !== 'none',
     cluster,
     backups,
-    inventory,
+    inventory: { ...inventory, timelines: withoutExpiredGaps(inventory.timelines, backups) },
     age,
     ...(await findRecoveryReach({ backups, inventory }, place, context)),
   }

@@ -1,11 +1,13 @@
 import type { BackupListing, DamagedFileListing } from '../api/backup-document.ts'
 import { formatLsn } from '../domain/lsn.ts'
 import { formatInstant } from '../domain/target-time.ts'
-import type { BackupEntry } from '../repository/backup-entry.ts'
+import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
 import type { DamagedFile } from './find-damaged-files.ts'
 
-/** A listed backup as programs are told of it: positions and times as text. */
-export function listBackup(backup: BackupEntry): BackupListing {
+/** A listed backup as programs are told of it: positions and times as text. One that was just taken is not pinned. */
+export function listBackup(
+  backup: BackupEntry & Partial<Pick<ListedBackup, 'isPinned' | 'walRetention'>>,
+): BackupListing {
   return {
     label: backup.label,
     type: backup.type,
@@ -19,6 +21,8 @@ export function listBackup(backup: BackupEntry): BackupListing {
     restoredBytes: backup.restoredBytes,
     storedBytes: backup.storedBytes,
     damagedPageCount: backup.damagedPageCount,
+    isPinned: backup.isPinned ?? false,
+    walRetention: backup.walRetention ?? 'onward',
   }
 }
 

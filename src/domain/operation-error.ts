@@ -52,6 +52,9 @@ export const operationErrors = {
   'not-confirmed': { exitCode: 5, retryable: false },
   'key-in-use': { exitCode: 5, retryable: false },
   'repository-went-back': { exitCode: 5, retryable: false },
+  'clock-doubtful': { exitCode: 5, retryable: false },
+  'backup-pinned': { exitCode: 5, retryable: false },
+  'last-backup': { exitCode: 5, retryable: false },
   // 6: nothing found
   'not-found': { exitCode: 6, retryable: false },
 } as const satisfies Record<string, { exitCode: 1 | 2 | 3 | 4 | 5 | 6; retryable: boolean }>

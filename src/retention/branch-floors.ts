@@ -60,7 +60,8 @@ export function neededOnward(floors: readonly Floor[]): ReadonlySet<BackupLabel>
 
 function isOver({ timeline, history }: Branch, listed: readonly ListedBackup[], edge: Instant): boolean {
   const isAlive = listed.some(
-    (backup) => backup.stoppedAt > edge && isOn(backup, { timeline, history }) && backup.timeline <= timeline,
+    (backup) =>
+      backup.stoppedAt > edge && isOnBranch(backup, { timeline, history }) && backup.timeline <= timeline,
   )
   const isSucceeded = listed.some((backup) => backup.timeline > timeline && backup.stoppedAt <= edge)
   return !isAlive && isSucceeded
@@ -68,11 +69,12 @@ function isOver({ timeline, history }: Branch, listed: readonly ListedBackup[], 
 
 /** The backups that lead to a branch. Where that is not known, each timeline's backups may be the ones. */
 function pathsOf(branch: Branch, usable: readonly ListedBackup[]): readonly (readonly ListedBackup[])[] {
-  const path = usable.filter((backup) => isOn(backup, branch))
+  const path = usable.filter((backup) => isOnBranch(backup, branch))
   return branch.history === undefined ? [...Map.groupBy(path, ({ timeline }) => timeline).values()] : [path]
 }
 
-function isOn({ timeline, stopLsn }: ListedBackup, branch: Branch): boolean {
+/** Whether a recovery along the branch passes through the end of the backup, as far as is known. */
+export function isOnBranch({ timeline, stopLsn }: ListedBackup, branch: Branch): boolean {
   return branch.history === undefined
     ? timeline <= branch.timeline
     : isReachable(branch.history, { timeline, lsn: stopLsn })

@@ -8,7 +8,7 @@ import { formatLsn } from '../../domain/lsn.ts'
 import { isOperationError } from '../../domain/operation-error.ts'
 import { formatInstant, type Instant } from '../../domain/target-time.ts'
 import type { SegmentRun } from '../../domain/wal-gaps.ts'
-import type { BackupEntry } from '../../repository/backup-entry.ts'
+import type { BackupEntry, ListedBackup } from '../../repository/backup-entry.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { damageLines } from '../output/damage-lines.ts'
@@ -143,7 +143,7 @@ const backupColumns = [
   { title: 'state' },
 ] as const
 
-function backupRow(backup: BackupEntry, { unrestorable }: DescribedRepo, now: number): readonly string[] {
+function backupRow(backup: ListedBackup, { unrestorable }: DescribedRepo, now: number): readonly string[] {
   const { label, type, timeline, startLsn, stopLsn, restoredBytes, storedBytes } = backup
   return [
     label,
@@ -159,12 +159,18 @@ function backupRow(backup: BackupEntry, { unrestorable }: DescribedRepo, now: nu
   ]
 }
 
-function stateText({ label, damagedPageCount }: BackupEntry, unrestorable: ReadonlySet<string>): string {
+function stateText(backup: ListedBackup, unrestorable: ReadonlySet<string>): string {
+  const { label, damagedPageCount } = backup
   const words = [
     ...(unrestorable.has(label) ? ['WAL is missing'] : []),
     ...(damagedPageCount > 0 ? [`${damagedPageCount} damaged pages`] : []),
   ]
-  return words.length === 0 ? 'ok' : words.join(', ')
+  return [...(words.length === 0 ? ['ok'] : words), ...retentionWords(backup)].join(', ')
+}
+
+/** What was decided about a backup since it was taken. */
+function retentionWords({ isPinned, walRetention }: ListedBackup): readonly string[] {
+  return [...(isPinned ? ['pinned'] : []), ...(walRetention === 'own' ? ['own WAL only'] : [])]
 }
 
 function walText({ inventory }: DescribedRepo, style: Style): string {

@@ -1,0 +1,152 @@
+import { hostname } from 'node:os'
+import { selectCluster } from '../config/select-configured.ts'
+import { isOperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { readProcessIdentity } from '../platform/process-identity.ts'
+import type { ListedBackup } from '../repository/backup-entry.ts'
+import { acquireLease, type Lease } from '../repository/lease.ts'
+import {
+  applyExpire,
+  requirePermission,
+  type AppliedExpire,
+  type Permission,
+} from '../retention/apply-expire.ts'
+import type { KeepRules } from '../retention/keep-rules.ts'
+import { planExpire, type ExpirePlan } from '../retention/plan-expire.ts'
+import { defaultGraceMs, sweepCluster, type SweepResult } from '../retention/sweep.ts'
+import { gatherExpireFacts, requireManifests } from './expire-facts.ts'
+import { rememberCatalogue } from './guarded-catalogue.ts'
+import { chooseRepos, openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
+
+export interface ExpireRequest extends ClusterSelection, Permission {
+  readonly isDryRun: boolean
+}
+
+/** What was planned in one repository, and how far it came. */
+export interface ExpiredRepo {
+  readonly name: string
+  readonly location: string
+  /** Before anything changed. */
+  readonly backups: readonly ListedBackup[]
+  readonly plan: ExpirePlan
+  /** Undefined: a dry run, or it was refused. */
+  readonly applied: AppliedExpire | undefined
+  /** Undefined: refused, or another sweep runs; in a dry run what a sweep would delete now. */
+  readonly swept: SweepResult | undefined
+  /** What stood in the way; undefined when nothing did. */
+  readonly failure: unknown
+}
+
+export interface ExpiredCluster {
+  readonly name: string
+  readonly repos: readonly ExpiredRepo[]
+  /** Repositories in which nothing could even be planned. */
+  readonly failures: readonly { readonly name: string; readonly error: unknown }[]
+}
+
+/**
+ * Forgets in each repository what the keep rules do not keep, and sweeps. One repository that fails does not keep the
+ * others from it. Killed anywhere, the next run goes on (R68).
+ */
+export async function expireCluster(request: ExpireRequest, context: RunContext): Promise<ExpiredCluster> {
+  const { configuration, clusterName, repoName } = request
+  const settings = selectCluster(configuration, clusterName)
+  const rules = settings.keep ?? configuration.keep
+  const repos: ExpiredRepo[] = []
+  const failures: ExpiredCluster['failures'][number][] = []
+  for (const { name } of chooseRepos(configuration, settings, repoName)) {
+    try {
+      const selection = { configuration, clusterName: settings.name, repoName: name }
+      await using opened = await openCluster(selection, context)
+      repos.push(await expireRepo({ ...request, rules }, opened.repositories[0], context))
+    } catch (error) {
+      context.signal.throwIfAborted()
+      failures.push({ name, error })
+    }
+  }
+  return { name: settings.name, repos, failures }
+}
+
+interface RepoRequest extends Permission {
+  readonly rules: KeepRules
+  readonly isDryRun: boolean
+}
+
+/** Plans and, unless it is a dry run, carries out and sweeps. Throws what keeps it from planning. */
+export async function expireRepo(
+  request: RepoRequest,
+  place: ClusterRepository,
+  context: RunContext,
+): Promise<ExpiredRepo> {
+  if (request.isDryRun) {
+    const { planned } = await planRepo(request, place, context)
+    return { ...planned, ...(await trySweep({ ...planned, isDryRun: true }, place, context)) }
+  }
+  await using lease = await acquireExpireLease(place, context)
+  const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
+  const { planned, decide } = await planRepo(request, place, held)
+  try {
+    requirePermission(planned.plan, request, place)
+  } catch (failure) {
+    return { ...planned, failure }
+  }
+  const applied = await applyExpire({ plan: planned.plan, decide, lease }, place, held)
+  // Dying here leaves objects that nothing lists any more: the next sweep finds them.
+  if (applied.catalogue !== undefined) await rememberCatalogue(place, held)
+  return { ...planned, applied, ...(await trySweep({ ...planned, isDryRun: false }, place, held)) }
+}
+
+interface PlannedRepo {
+  readonly planned: ExpiredRepo
+  readonly decide: (backups: readonly ListedBackup[]) => ExpirePlan
+}
+
+async function planRepo(
+  { rules }: RepoRequest,
+  place: ClusterRepository,
+  context: RunContext,
+): Promise<PlannedRepo> {
+  const { catalogue, knowledge } = await gatherExpireFacts(place, context)
+  const decide = (backups: readonly ListedBackup[]): ExpirePlan => planExpire(backups, rules, knowledge)
+  const plan = decide(catalogue.backups)
+  if (plan.remove.length + plan.ownWal.length > 0) await requireManifests(catalogue, place, context)
+  const planned: ExpiredRepo = {
+    name: place.name,
+    location: place.repository.store.location,
+    backups: catalogue.backups,
+    plan,
+    applied: undefined,
+    swept: undefined,
+    failure: undefined,
+  }
+  return { planned, decide }
+}
+
+/** What was taken out of the catalogue stays so, whatever becomes of the sweep: the next one does what this one did not. */
+async function trySweep(
+  { backups, isDryRun }: Pick<ExpiredRepo, 'backups'> & { readonly isDryRun: boolean },
+  place: ClusterRepository,
+  context: RunContext,
+): Promise<Pick<ExpiredRepo, 'swept' | 'failure'>> {
+  // Without a catalogue nothing can be called garbage.
+  if (backups.length === 0) return { swept: undefined, failure: undefined }
+  try {
+    const swept = await sweepCluster({ graceMs: defaultGraceMs, isDryRun }, place, context)
+    return { swept, failure: undefined }
+  } catch (error) {
+    context.signal.throwIfAborted()
+    if (!isOperationError(error, 'busy')) return { swept: undefined, failure: error }
+    context.report({ kind: 'note', message: `the sweep is left to the one that runs: ${error.message}` })
+    return { swept: undefined, failure: undefined }
+  }
+}
+
+/** One expire, and one delete, at a time: two would plan with what the other is about to remove. */
+export function acquireExpireLease(
+  { repository, cluster }: ClusterRepository,
+  context: RunContext,
+): Promise<Lease> {
+  const purpose = `expire of cluster "${cluster.name}" by ${hostname()}`
+  const holder = readProcessIdentity()
+  return acquireLease(repository, { clusterId: cluster.id, scope: 'expire', purpose, holder }, context)
+}

@@ -1,0 +1,52 @@
+import type { ExpireDocument } from '../api/expire-document.ts'
+import type { SweepResult, SweptKinds } from '../retention/sweep.ts'
+import type { ExpiredCluster, ExpiredRepo } from './expire-cluster.ts'
+
+/** What expired, as programs are told of it. */
+export function listExpired({ name, repos, failures }: ExpiredCluster, dryRun: boolean): ExpireDocument {
+  return {
+    version: 1,
+    cluster: name,
+    dryRun,
+    repos: repos.map(listRepo),
+    failures: failures.map(({ error, ...repo }) => ({ ...repo, message: messageOf(error) })),
+  }
+}
+
+function listRepo({ name, location, plan, applied, swept, failure }: ExpiredRepo): Repo {
+  return {
+    name,
+    location,
+    hasRules: plan.hasRules,
+    keep: plan.keep,
+    remove: plan.remove,
+    ownWal: plan.ownWal,
+    done: applied === undefined ? null : { removed: applied.removed, ownWal: applied.ownWal },
+    swept: swept === undefined ? null : listSwept(swept),
+    failure: failure === undefined ? null : messageOf(failure),
+  }
+}
+
+type Repo = ExpireDocument['repos'][number]
+
+function listSwept({ deleted, waiting, postponedFor }: SweepResult): NonNullable<Repo['swept']> {
+  const [gone, left] = [sumSwept(deleted), sumSwept(waiting)]
+  return {
+    deletedBytes: gone.bytes,
+    deletedObjects: gone.count,
+    waitingBytes: left.bytes,
+    waitingObjects: left.count,
+    postponedFor: postponedFor ?? null,
+  }
+}
+
+/** Of all kinds together. */
+export function sumSwept(kinds: SweptKinds): { readonly count: number; readonly bytes: number } {
+  const all = Object.values(kinds)
+  return {
+    count: all.reduce((sum, { count }) => sum + count, 0),
+    bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
+  }
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,0 +1,120 @@
+import type { Command } from 'commander'
+import type { ExpiredCluster, ExpiredRepo } from '../../app/expire-cluster.ts'
+import { formatByteSize } from '../../domain/byte-size.ts'
+import { formatInstant } from '../../domain/target-time.ts'
+import type { SweepResult } from '../../retention/sweep.ts'
+import { loadAsOwner } from '../become-owner.ts'
+import type { CommandEnvironment } from '../command-environment.ts'
+import { formatTable } from '../output/table.ts'
+import { printable } from '../output/text.ts'
+import type { Style } from '../output/text.ts'
+
+interface ExpireOptions {
+  readonly dryRun?: true
+  readonly confirm?: string
+  readonly acceptClock?: true
+}
+
+/** `expire`: forgets what the keep rules do not keep, and deletes what nothing needs any more. */
+export function registerExpire(program: Command, environment: CommandEnvironment): void {
+  program
+    .command('expire')
+    .description('forget backups and WAL by the keep rules')
+    .option('--dry-run', 'print what would be kept and removed, and why; change nothing')
+    .option('--confirm <name>', 'the name of the cluster, when more than half of the backups would go')
+    .option('--accept-clock', 'go on although the clock, or that of a backup, seems to be wrong')
+    .action((options: ExpireOptions) => run(options, environment))
+}
+
+async function run(options: ExpireOptions, environment: CommandEnvironment): Promise<void> {
+  const { configuration } = await loadAsOwner(environment)
+  const [{ expireCluster }, { listExpired, messageOf, sumSwept }] = await Promise.all([
+    import('../../app/expire-cluster.ts'),
+    import('../../app/expire-listing.ts'),
+  ])
+  const { cluster: clusterName, repo: repoName } = environment.options
+  const isDryRun = options.dryRun === true
+  const request = {
+    configuration,
+    clusterName,
+    repoName,
+    isDryRun,
+    confirmed: options.confirm,
+    acceptsClock: options.acceptClock === true,
+  }
+  const expired = await expireCluster(request, environment.context)
+  environment.answer({
+    document: listExpired(expired, isDryRun),
+    text: (style) => expired.repos.map((repo) => repoText(expired, repo, { style, sumSwept })).join('\n'),
+  })
+  const [failure, ...others] = failuresOf(expired)
+  for (const error of others) environment.context.report({ kind: 'warning', message: messageOf(error) })
+  if (failure !== undefined) throw failure instanceof Error ? failure : new Error(messageOf(failure))
+}
+
+/** Of repositories that failed: the first one is how the command ends. */
+function failuresOf({ repos, failures }: ExpiredCluster): readonly unknown[] {
+  return [
+    ...repos.map(({ failure }) => failure).filter((failure) => failure !== undefined),
+    ...failures.map(({ error }) => error),
+  ]
+}
+
+interface Look {
+  readonly style: Style
+  readonly sumSwept: (kinds: SweepResult['deleted']) => { readonly count: number; readonly bytes: number }
+}
+
+function repoText({ name }: ExpiredCluster, repo: ExpiredRepo, look: Look): string {
+  const { plan, location, applied } = repo
+  const verb = applied === undefined ? 'would be removed' : 'removed'
+  const removed = plan.remove.length === 0 ? 'nothing expires' : `${plan.remove.length} ${verb}`
+  return [
+    `${look.style('bold', `cluster ${name}`)}, repo ${repo.name} (${printable(location)}): ${plan.keep.length} kept, ${removed}\n`,
+    plan.hasRules ? '' : 'no keep rule is set: set some below "keep:" in the configuration\n',
+    repo.backups.length === 0 ? '' : formatTable(columns, rowsOf(repo), look.style),
+    plan.clockDoubt === undefined
+      ? ''
+      : look.style('yellow', `a clock seems to be wrong: ${plan.clockDoubt}\n`),
+    plan.isDrastic && applied === undefined
+      ? look.style(
+          'yellow',
+          `more than half would go or lose the WAL behind them: needs "--confirm ${name}"\n`,
+        )
+      : '',
+    repo.swept === undefined ? '' : sweptText(repo.swept, applied !== undefined, look),
+  ].join('')
+}
+
+const columns = [{ title: 'label' }, { title: 'ended' }, { title: 'decision' }, { title: 'why' }] as const
+
+function rowsOf({ backups, plan }: ExpiredRepo): readonly (readonly string[])[] {
+  const kept = new Map(plan.keep.map((backup) => [backup.label, backup]))
+  const removed = new Map(plan.remove.map(({ label, reason }) => [label, reason]))
+  return backups.map(({ label, stoppedAt }) => {
+    const keep = kept.get(label)
+    const wal = keep?.walRetention === 'own' ? ', with its own WAL only' : ''
+    return [
+      label,
+      `${formatInstant(stoppedAt).slice(0, 19).replace('T', ' ')} UTC`,
+      keep === undefined ? 'remove' : `keep${wal}`,
+      keep === undefined ? (removed.get(label) ?? '') : keep.reasons.join('; '),
+    ]
+  })
+}
+
+function sweptText({ deleted, waiting, postponedFor }: SweepResult, isDone: boolean, look: Look): string {
+  const [gone, left] = [look.sumSwept(deleted), look.sumSwept(waiting)]
+  const lines = [
+    `${isDone ? 'deleted' : 'a sweep would delete'}: ${formatByteSize(gone.bytes)} in ${gone.count} objects`,
+    ...(left.count === 0
+      ? []
+      : [
+          `not needed any more, deleted after 24 hours: ${formatByteSize(left.bytes)} in ${left.count} objects`,
+        ]),
+    ...(postponedFor === undefined
+      ? []
+      : [`nothing is deleted now, because of this: ${printable(postponedFor)}`]),
+  ]
+  return lines.map((line) => `${line}\n`).join('')
+}
