@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { renameSync } from 'node:fs'
 import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -9,8 +10,10 @@ import {
   temporaryFolder,
 } from '../../test/support/archive-fixture.ts'
 import { runProcess } from '../platform/child-process.ts'
+import { systemClock } from '../platform/system-clock.ts'
 import { acknowledge, acknowledgementFolder, tidyAcknowledgements } from './acknowledgements.ts'
 import { renderArchiveCommand, renderRestoreCommand } from './archive-command.ts'
+import { fetchSegment } from './fetch-segment.ts'
 import { pushAhead } from './push-ahead.ts'
 import { shellQuote } from './shell-quote.ts'
 
@@ -92,6 +95,51 @@ describe('pushAhead', () => {
     assert.deepEqual(await readdir(join(walFolder, acknowledgementFolder)), [fourth])
   })
 
+  test('pushes many files with threads, each of them so that it comes back byte for byte (R21, R27)', async () => {
+    await using folder = await temporaryFolder()
+    const names = Array.from({ length: 9 }, (_, index) => `00000001000000000000000${index + 1}`)
+    const walFolder = await waitingFiles(folder.path, names)
+    const places = [await createPlace(), await createPlace()]
+
+    const count = await pushAhead(
+      join(walFolder, '000000010000000000000001'),
+      { repositories: places },
+      recordingContext(),
+    )
+
+    assert.equal(count, 8)
+    assert.deepEqual(await readdir(join(walFolder, acknowledgementFolder)), names.slice(1))
+    for (const place of places) {
+      for (const name of names.slice(1)) {
+        const fetched = await fetchSegment({ name }, place, recordingContext())
+        assert.ok(fetched.kind === 'found' && buildSegment(name).equals(fetched.bytes))
+      }
+    }
+  })
+
+  test('goes on with what comes while it pushes (R27)', async () => {
+    await using folder = await temporaryFolder()
+    const walFolder = await waitingFiles(folder.path, [third, fourth])
+    const fifth = '000000010000000000000005'
+    let looks = 0
+    const monotonic = (): number => {
+      looks += 1
+      // The first look is at the beginning, the second when the first list is being worked through.
+      if (looks === 2)
+        renameSync(join(folder.path, 'later'), join(walFolder, 'archive_status', `${fifth}.ready`))
+      return systemClock.monotonic()
+    }
+    await writeFile(join(walFolder, fifth), buildSegment(fifth))
+    await writeFile(join(folder.path, 'later'), '')
+    const places = { repositories: [await createPlace()] }
+    const context = { ...recordingContext(), clock: { ...systemClock, monotonic } }
+
+    const count = await pushAhead(join(walFolder, third), places, context)
+
+    assert.equal(count, 2)
+    assert.deepEqual(await readdir(join(walFolder, acknowledgementFolder)), [fourth, fifth])
+  })
+
   test('acknowledges nothing that cannot be archived, and goes on being silent about it (R27)', async () => {
     await using folder = await temporaryFolder()
     const walFolder = await waitingFiles(folder.path, [third, fourth])
@@ -158,9 +206,11 @@ async function modifiedAt(folder: string): Promise<bigint> {
 
 async function waitingFiles(folder: string, names: readonly string[]): Promise<string> {
   await mkdir(join(folder, 'archive_status'))
-  for (const name of names) {
-    await writeFile(join(folder, name), buildSegment(name))
-    await writeFile(join(folder, 'archive_status', `${name}.ready`), '')
-  }
+  for (const name of names) await addWaiting(folder, name)
   return folder
+}
+
+async function addWaiting(walFolder: string, name: string): Promise<void> {
+  await writeFile(join(walFolder, name), buildSegment(name))
+  await writeFile(join(walFolder, 'archive_status', `${name}.ready`), '')
 }

@@ -5,48 +5,66 @@ import type { RunContext } from '../domain/run-context.ts'
 import { acknowledge, tidyAcknowledgements } from './acknowledgements.ts'
 import { WorkerPool } from '../platform/worker-pool.ts'
 import { pushFile, type PushTools } from './push-file.ts'
-import type { SealedFile, SealRequest } from './seal-whole-file.ts'
+import type { SealAnswer, SealRequest } from './seal-whole-file.ts'
 
-/** How many files that PostgreSQL has not asked for yet are pushed in one run, and for how long it goes on. */
-const mostFiles = 64
+/**
+ * How many files that PostgreSQL has not asked for yet are pushed in one run, and for how long it goes on. A start of Node
+ * costs what seven files cost, so a run that takes many is what makes a burst cheap.
+ */
+const mostFiles = 256
 const goOnForMs = 10_000
-const parallelPushes = 3
+/** Two are being computed, and the others are on their way to the disk. */
+const parallelPushes = 4
 
 /** Two cores are what a small database server has to spare; starting the threads pays from a few files on. */
 const sealingThreads = 2
 const fewestForThreads = 6
 
 /**
- * After the file at `path` was archived: pushes those that wait behind it in pg_wal and acknowledges each one, so that
- * the archive_command has its answer without starting us. Never throws for a file: PostgreSQL asks for it in its turn
- * and is told then. Gives how many were pushed.
+ * After the file at `path` was archived: pushes those that wait behind it in pg_wal, also those that come meanwhile, and
+ * acknowledges each one, so that the archive_command has its answer without starting us. Never throws for a file:
+ * PostgreSQL asks for it in its turn and is told then. Gives how many were pushed.
  */
 export async function pushAhead(path: string, tools: PushTools, context: RunContext): Promise<number> {
+  const until = context.clock.monotonic() + goOnForMs
+  const script = new URL('seal-wal-worker.ts', import.meta.url)
+  await using pool = new WorkerPool<SealRequest, SealAnswer>({ script, size: sealingThreads })
+  const seal: PushTools['seal'] = (request, signal) => pool.run(request, { signal })
+  const seen = new Set([basename(path)])
+  let pushedCount = 0
+  for (;;) {
+    const waiting = (await listWaiting(path, seen)).slice(0, mostFiles - pushedCount)
+    if (waiting.length === 0) return pushedCount
+    for (const { name } of waiting) seen.add(name)
+    const batchTools = waiting.length < fewestForThreads ? tools : { ...tools, seal }
+    const count = await pushEach({ walFolder: dirname(path), waiting, until }, batchTools, context)
+    pushedCount += count
+    if (count < waiting.length) return pushedCount
+  }
+}
+
+/** What PostgreSQL will ask for next, in its order; those in `seen` and those that are acknowledged are left out. */
+async function listWaiting(path: string, seen: ReadonlySet<string>): Promise<readonly ArchiveFileName[]> {
   const walFolder = dirname(path)
   const ready = await listReady(walFolder)
   const names = new Set(ready.map(({ name }) => name))
-  const acknowledged = await tidyAcknowledgements(
-    walFolder,
-    (name) => names.has(name) && name !== basename(path),
-  )
-  const waiting = ready
-    .filter(({ name }) => name !== basename(path) && !acknowledged.has(name))
-    .toSorted(byArchivingOrder)
-    .slice(0, mostFiles)
-  if (waiting.length < fewestForThreads) return pushEach(walFolder, { waiting, tools }, context)
-  const script = new URL('seal-wal-worker.ts', import.meta.url)
-  await using pool = new WorkerPool<SealRequest, SealedFile>({ script, size: sealingThreads })
-  const seal: PushTools['seal'] = (request, signal) => pool.run(request, { signal })
-  return await pushEach(walFolder, { waiting, tools: { ...tools, seal } }, context)
+  const isWaiting = (name: string): boolean => names.has(name) && name !== basename(path)
+  const acknowledged = await tidyAcknowledgements(walFolder, isWaiting)
+  return ready.filter(({ name }) => !seen.has(name) && !acknowledged.has(name)).toSorted(byArchivingOrder)
 }
 
 interface Batch {
+  readonly walFolder: string
   readonly waiting: readonly ArchiveFileName[]
-  readonly tools: PushTools
+  readonly until: number
 }
 
-async function pushEach(walFolder: string, { waiting, tools }: Batch, context: RunContext): Promise<number> {
-  const until = context.clock.monotonic() + goOnForMs
+/** Gives how many were pushed: all of them unless one failed, the time is up or the run is aborted. */
+async function pushEach(
+  { walFolder, waiting, until }: Batch,
+  tools: PushTools,
+  context: RunContext,
+): Promise<number> {
   let isOver = false
   let pushedCount = 0
   const queue = waiting.values()

@@ -32,6 +32,19 @@ describe('pushFile', () => {
     assert.ok(fetched.kind === 'found' && content.equals(fetched.bytes))
   })
 
+  test('makes, with one reading, an object for each of several repositories (R21, R22)', async () => {
+    await using folder = await temporaryFolder()
+    const places = [await createPlace(), await createPlace(), await createPlace({ isSealed: false })]
+    const content = buildSegment(third)
+
+    await push(folder.path, third, { content, places })
+
+    for (const place of places) {
+      const fetched = await fetchSegment({ name: third }, place, recordingContext())
+      assert.ok(fetched.kind === 'found' && content.equals(fetched.bytes))
+    }
+  })
+
   test('is idempotent, also when twenty of them race (R23)', async () => {
     await using folder = await temporaryFolder()
     const place = await createPlace()

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { basename, dirname, join } from 'node:path'
 import { readFile } from 'node:fs/promises'
 import { parseArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
@@ -5,13 +6,14 @@ import { formatTimelineHex } from '../domain/timeline.ts'
 import { parseTimelineHistory, type TimelineHistory } from '../domain/timeline-history.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { walPageSize } from '../wal/page-header.ts'
 import { describePlace, type ArchivePlace } from './archive-place.ts'
 import { listContents } from './archived-contents.ts'
-import { checkArchivedFile, decodeText } from './check-archived-file.ts'
-import { sealWholeFile } from './seal-whole-file.ts'
-import { storeWalFile, type StoreRequest } from './store-wal-file.ts'
-import { openWalSource, type WalSource } from './wal-source.ts'
+import { checkArchivedFile, decodeText, type FileBeginning } from './check-archived-file.ts'
+import { FileMemory } from './file-memory.ts'
+import { beginningBytes, sealWholeFile, type SealAnswer, type SealRequest } from './seal-whole-file.ts'
+import { releaseMemory } from './release-memory.ts'
+import { storeSealedFile, storeWalFile, type StoredWalFile } from './store-wal-file.ts'
+import { openWalSource } from './wal-source.ts'
 
 export interface PushRequest {
   readonly path: string
@@ -24,8 +26,8 @@ export interface PushTools {
   readonly repositories: readonly ArchivePlace[]
   /** zstd level. Default: 1, which loses little on WAL and keeps up with the server. */
   readonly compressionLevel?: number
-  /** Where the computing is done. Default: in this thread, at once. */
-  readonly seal?: StoreRequest['seal']
+  /** Where files that are not large are read and computed. Default: in this thread, at once. */
+  readonly seal?: (request: SealRequest, signal: AbortSignal) => Promise<SealAnswer>
 }
 
 export interface PushedFile {
@@ -49,13 +51,14 @@ export async function pushFile(
   tools: PushTools,
   context: RunContext,
 ): Promise<PushedFile> {
-  const name = parseArchiveFileName(request.name ?? basename(request.path))
-  await using source = await openWalSource(request.path)
-  await refuseUnfit({ source, name }, tools.repositories)
-  const { compressionLevel = defaultCompressionLevel, seal = sealHere } = tools
+  const { path } = request
+  const name = parseArchiveFileName(request.name ?? basename(path))
+  await using file = await prepare({ path, name }, tools, context)
+  const beginning = { bytes: file.beginning, sizeBytes: file.sizeBytes }
+  await refuseUnfit({ path, name, beginning }, tools.repositories)
   const outcomes = await Promise.allSettled(
     tools.repositories.map(async (place) => {
-      const { answer } = await storeWalFile({ source, name, compressionLevel, seal }, place, context)
+      const { answer } = await file.storeIn(place)
       await warnOfConflict(name, place, context)
       return answer
     }),
@@ -66,24 +69,82 @@ export async function pushFile(
   const existedCount = outcomes.filter(
     (outcome) => outcome.status === 'fulfilled' && outcome.value === 'exists',
   ).length
-  return { name, modifiedAtNs: source.modifiedAtNs, existedCount }
+  return { name, modifiedAtNs: file.modifiedAtNs, existedCount }
 }
 
-const sealHere: StoreRequest['seal'] = (request) => Promise.resolve(sealWholeFile(request))
+interface NamedFile {
+  readonly path: string
+  readonly name: ArchiveFileName
+}
+
+/** A file that was read, or opened, and has still to be checked. */
+interface PreparedFile extends AsyncDisposable {
+  readonly sizeBytes: number
+  readonly modifiedAtNs: bigint
+  readonly beginning: Uint8Array
+  storeIn(place: ArchivePlace): Promise<StoredWalFile>
+}
+
+async function prepare(file: NamedFile, tools: PushTools, context: RunContext): Promise<PreparedFile> {
+  const { repositories, compressionLevel = defaultCompressionLevel, seal = sealHere } = tools
+  if (file.name.kind === 'history') return openPrepared(file, compressionLevel, context)
+  const places = repositories.map(({ repository: { keys }, cluster }) => ({
+    clusterId: cluster.id,
+    namesKey: keys.namesKey,
+    sealing: keys.sealing,
+  }))
+  context.signal.throwIfAborted()
+  const request = { path: file.path, fileName: file.name.name, compressionLevel, places }
+  const sealed = await seal(request, context.signal)
+  if (sealed.kind === 'large') return openPrepared(file, compressionLevel, context)
+  const { sizeBytes, modifiedAtNs, beginning, objects } = sealed
+  const storeIn = (place: ArchivePlace): Promise<StoredWalFile> => {
+    const object = objects[repositories.indexOf(place)]
+    assert.ok(object)
+    return storeSealedFile({ name: file.name, ...object }, place, context)
+  }
+  const release = (): Promise<void> => {
+    for (const object of objects) releaseMemory(object.sealed)
+    return Promise.resolve()
+  }
+  return { sizeBytes, modifiedAtNs, beginning, storeIn, [Symbol.asyncDispose]: release }
+}
+
+async function openPrepared(
+  { path, name }: NamedFile,
+  compressionLevel: number,
+  context: RunContext,
+): Promise<PreparedFile> {
+  await using opened = new AsyncDisposableStack()
+  const source = opened.use(await openWalSource(path))
+  const { sizeBytes, modifiedAtNs } = source
+  const beginning = await source.readAt(0, Math.min(sizeBytes, beginningBytes(name)))
+  const storeIn = (place: ArchivePlace): Promise<StoredWalFile> =>
+    storeWalFile({ source, name, compressionLevel }, place, context)
+  const lifetime = opened.move()
+  return {
+    sizeBytes,
+    modifiedAtNs,
+    beginning,
+    storeIn,
+    [Symbol.asyncDispose]: () => lifetime.disposeAsync(),
+  }
+}
+
+const sealHere: NonNullable<PushTools['seal']> = (request) =>
+  Promise.resolve(sealWholeFile(request, new FileMemory()))
 
 async function refuseUnfit(
-  { source, name }: { source: WalSource; name: ArchiveFileName },
+  { path, name, beginning }: NamedFile & { readonly beginning: FileBeginning },
   places: readonly ArchivePlace[],
 ): Promise<void> {
-  const beginning = name.kind === 'segment' || name.kind === 'partial' ? walPageSize : source.sizeBytes
-  const bytes = await source.readAt(0, Math.min(source.sizeBytes, beginning))
-  const history = await readHistoryBeside(source.path, name)
+  const history = await readHistoryBeside(path, name)
   for (const place of places) {
-    const verdict = checkArchivedFile(name, { bytes, sizeBytes: source.sizeBytes }, { ...place, history })
+    const verdict = checkArchivedFile(name, beginning, { ...place, history })
     if (verdict.kind === 'invalid') {
       throw new OperationError(
         'segment-invalid',
-        `archiving "${source.path}" as ${name.name} for ${describePlace(place)}: it ${verdict.reason}`,
+        `archiving "${path}" as ${name.name} for ${describePlace(place)}: it ${verdict.reason}`,
         {
           hint: 'Find out which server this file is from: check the cluster that its archive_command names, and take nothing out of pg_wal.',
         },

@@ -1,10 +1,16 @@
-// Names, compresses and seals WAL files for `push-ahead.ts`, beside the main thread.
+// Reads, names, compresses and seals WAL files for `push-ahead.ts`, beside the main thread.
 import { serveWorker, TransferredResponse } from '../platform/worker-server.ts'
-import { sealWholeFile, type SealedFile, type SealRequest } from './seal-whole-file.ts'
+import { FileMemory } from './file-memory.ts'
+import { sealWholeFile, type SealAnswer, type SealRequest } from './seal-whole-file.ts'
 
-serveWorker<SealRequest, SealedFile>((request) => {
-  const { digest, key, sealed } = sealWholeFile(request)
-  // A copy that is alone in its memory can be moved; one out of Node's pool of small buffers cannot.
-  const bytes = new Uint8Array(sealed)
-  return new TransferredResponse({ digest, key, sealed: bytes }, [bytes.buffer])
+const memory = new FileMemory()
+
+serveWorker<SealRequest, SealAnswer>((request) => {
+  const answer = sealWholeFile(request, memory)
+  if (answer.kind === 'large') return answer
+  // Whatever holds it is a Uint8Array with memory of its own: `sealWholeFile` makes it so.
+  const moved = answer.objects.flatMap(({ sealed }) =>
+    sealed.buffer instanceof ArrayBuffer ? [sealed.buffer] : [],
+  )
+  return new TransferredResponse(answer, moved)
 })

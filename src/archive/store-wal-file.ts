@@ -8,18 +8,16 @@ import { readObject, writeObject } from '../repository/sealed-store.ts'
 import type { ArchivePlace } from './archive-place.ts'
 import { ContentDigest } from './content-digest.ts'
 import { readWalObject, readWalPart } from './read-wal-object.ts'
-import type { SealedFile, SealRequest } from './seal-whole-file.ts'
+import type { SealedObject } from './seal-whole-file.ts'
 import { encodeWalObjectHead, frameBytes, partBytes, type WalPart } from './wal-object-head.ts'
 import { walObjectKey, type WalObject } from './wal-object-key.ts'
-import { wholeFileBytes, type WalSource } from './wal-source.ts'
+import type { WalSource } from './wal-source.ts'
 
 export interface StoreRequest {
   readonly source: WalSource
   readonly name: ArchiveFileName
   /** zstd level of the content. */
   readonly compressionLevel: number
-  /** Computes the object of a file up to `wholeFileBytes`; in this thread or in another. */
-  readonly seal: (request: SealRequest, signal: AbortSignal) => Promise<SealedFile>
 }
 
 export interface StoredWalFile {
@@ -33,8 +31,19 @@ interface Naming {
   readonly object: WalObject
 }
 
+/** Stores a file of one object that was sealed already; otherwise as `storeWalFile`. */
+export async function storeSealedFile(
+  { name, digest, key, sealed }: SealedObject & { readonly name: ArchiveFileName },
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<StoredWalFile> {
+  const answer = await place.repository.store.putIfAbsent(key, sealed, context)
+  if (answer === 'exists') await readBack({ place, object: { name, digest, part: 0 } }, context)
+  return { digest, answer }
+}
+
 /**
- * Stores a file under its content-addressed name; when it resolves, the content is durable there and complete. Storing
+ * Stores a history file, or a large file in parts, under its content-addressed name; when it resolves, the content is durable there and complete. Storing
  * it again is right at any time, also after a crash in the middle and while others store it. Never overwrites: another
  * content of the same name lands beside it. Throws `damaged` when what is stored already cannot be read back.
  */
@@ -44,8 +53,6 @@ export async function storeWalFile(
   context: RunContext,
 ): Promise<StoredWalFile> {
   const { source, name } = request
-  if (name.kind !== 'history' && source.sizeBytes <= wholeFileBytes)
-    return storeWhole(request, place, context)
   const digest = await digestSource(source, { name, place }, context)
   const naming = { place, object: { name, digest, part: 0 } }
   if (name.kind === 'history') return { digest, answer: await storeHistory(source, naming, context) }
@@ -79,30 +86,6 @@ async function storeHistory(
     if (stored === undefined || !Buffer.from(stored).equals(payload)) throw differentContent(name.key)
   }
   return answer
-}
-
-async function storeWhole(
-  { source, name, compressionLevel, seal }: StoreRequest,
-  place: ArchivePlace,
-  context: RunContext,
-): Promise<StoredWalFile> {
-  const { store, keys } = place.repository
-  const content = await source.readAt(0, source.sizeBytes)
-  context.signal.throwIfAborted()
-  const { digest, key, sealed } = await seal(
-    {
-      fileName: name.name,
-      content,
-      clusterId: place.cluster.id,
-      namesKey: keys.namesKey,
-      sealing: keys.sealing,
-      compressionLevel,
-    },
-    context.signal,
-  )
-  const answer = await store.putIfAbsent(key, sealed, context)
-  if (answer === 'exists') await readBack({ place, object: { name, digest, part: 0 } }, context)
-  return { digest, answer }
 }
 
 /**
