@@ -31,6 +31,7 @@ describe('holdfast', () => {
   test('answers wrong arguments with exit code 2, an error and the next step', () => {
     const cases: readonly (readonly [readonly string[], RegExp])[] = [
       [[], /^error: reading the arguments: expected a command, found none\nhint: Run "holdfast --help"/],
+      [['repo'], /^error: reading the arguments: expected a subcommand, found none\nhint: Add "--help"/],
       [
         ['verson'],
         /^error: reading the arguments: there is no command "verson"\nhint: Did you mean "version"\?\n$/,

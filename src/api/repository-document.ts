@@ -7,7 +7,7 @@ export interface RepoKeysDocument extends JsonDocument {
   readonly slots: readonly KeySlotListing[]
 }
 
-export interface KeySlotListing {
+interface KeySlotListing {
   /** 16 hexadecimal digits. */
   readonly id: string
   /** What opens it; null when it cannot be read. */

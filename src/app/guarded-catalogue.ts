@@ -20,7 +20,7 @@ import { findStateDirectories, sharedStateDirectory } from './state-directory.ts
  */
 
 /** What this host can say about the age of a catalogue. */
-export type Freshness =
+type Freshness =
   /** It is what this host has seen last, or continues it. */
   | { readonly kind: 'proven' }
   /** This host sees it for the first time: older copies look the same. */

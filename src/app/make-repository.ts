@@ -1,10 +1,6 @@
-import { access } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { hasSystemCode, makeFolderDurably, publishDurably } from '../platform/durable-file.ts'
-import { randomBytes } from '../platform/random.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
 import { ensureCluster, listClusters } from '../repository/cluster-record.ts'
 import {
@@ -15,6 +11,7 @@ import {
 } from '../repository/open-repository.ts'
 import { createStore, parseRepositoryLocation } from '../storage/open-store.ts'
 import type { PlannedRepo } from './initial-configuration.ts'
+import { isKeyFileThere, makeKeyFile } from './key-file.ts'
 import { readUnlocker } from './open-configured-repository.ts'
 
 export type Made = 'created' | 'exists'
@@ -57,7 +54,7 @@ export async function makeRepository(
 
 /** The key is durable before anything is locked with it. For a repository that is there a new key would be useless. */
 async function ensureKey(path: string, isRepositoryThere: boolean): Promise<{ path: string; made: Made }> {
-  if (isRepositoryThere && !(await isThere(path))) {
+  if (isRepositoryThere && !(await isKeyFileThere(path))) {
     throw new OperationError(
       'key-missing',
       `opening the repository: expected its key in ${quote(path)}, found no such file`,
@@ -66,22 +63,7 @@ async function ensureKey(path: string, isRepositoryThere: boolean): Promise<{ pa
       },
     )
   }
-  await makeFolderDurably(dirname(path), 0o700)
-  const text = `${Buffer.from(randomBytes(32)).toString('hex')}\n`
-  return {
-    path,
-    made: (await isThere(path)) ? 'exists' : await publishDurably(path, Buffer.from(text), 0o600),
-  }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await access(path)
-    return true
-  } catch (error) {
-    if (hasSystemCode(error, 'ENOENT', 'ENOTDIR')) return false
-    throw error
-  }
+  return { path, made: await makeKeyFile(path) }
 }
 
 async function ensureRecord(

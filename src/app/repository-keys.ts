@@ -1,11 +1,7 @@
-import { access } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import type { RepoConfiguration } from '../config/select-configured.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { hasSystemCode, makeFolderDurably, publishDurably } from '../platform/durable-file.ts'
-import { randomBytes } from '../platform/random.ts'
 import {
   addKeySlot,
   openKeyRing,
@@ -17,6 +13,7 @@ import {
 import type { Unlocker } from '../repository/key-slot.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { openStore, parseRepositoryLocation } from '../storage/open-store.ts'
+import { isKeyFileThere, makeKeyFile } from './key-file.ts'
 import { readUnlocker } from './open-configured-repository.ts'
 
 /** The keys of a configured repository, opened. Disposing closes its store. */
@@ -75,7 +72,7 @@ export async function checkSecret({ repo }: OpenedKeys, secret: NewSecret): Prom
       { hint: 'Name another place: whoever gets the repository must not get the key with it.' },
     )
   }
-  if (!secret.isMade || (await isThere(secret.path))) await readUnlocker(filesOf(secret))
+  if (!secret.isMade || (await isKeyFileThere(secret.path))) await readUnlocker(filesOf(secret))
 }
 
 /** Adds a slot for a secret and gives its id: the slot was read back and opened. */
@@ -132,7 +129,7 @@ async function openWithEither(
     return { ring: await openKeyRing(store, unlocker, context), unlocker }
   } catch (error) {
     if (!isOperationError(error, 'key-wrong') || successor === undefined) throw error
-    const next = (await isThere(successor.path)) ? await readUnlocker(filesOf(successor)) : undefined
+    const next = (await isKeyFileThere(successor.path)) ? await readUnlocker(filesOf(successor)) : undefined
     if (next === undefined) throw error
     return { ring: await openKeyRing(store, next, context), unlocker: next }
   }
@@ -144,12 +141,6 @@ async function readSecret(secret: NewSecret): Promise<ReadSecret> {
   const unlocker = await readUnlocker(filesOf(secret))
   if (unlocker === undefined) throw new OperationError('usage', 'adding a key: expected a secret, found none')
   return { unlocker, made }
-}
-
-async function makeKeyFile(path: string): Promise<'created' | 'exists'> {
-  await makeFolderDurably(dirname(path), 0o700)
-  if (await isThere(path)) return 'exists'
-  return publishDurably(path, Buffer.from(`${Buffer.from(randomBytes(32)).toString('hex')}\n`), 0o600)
 }
 
 const filesOf = ({ kind, path }: NewSecret): Pick<RepoConfiguration, 'keyFile' | 'passphraseFile'> =>
@@ -166,14 +157,4 @@ function requireSealed({ name }: RepoConfiguration, unlocker: Unlocker | undefin
       hint: 'A repository without encryption has no keys; a new one can be encrypted, with "holdfast init".',
     },
   )
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await access(path)
-    return true
-  } catch (error) {
-    if (hasSystemCode(error, 'ENOENT', 'ENOTDIR')) return false
-    throw error
-  }
 }

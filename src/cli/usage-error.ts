@@ -2,11 +2,19 @@ import type { CommanderError } from 'commander'
 import { OperationError } from '../domain/operation-error.ts'
 
 /** What commander says about wrong arguments, in the form that all our errors have. */
-export function toUsageError({ message }: CommanderError): OperationError {
+export function toUsageError({ message, code }: CommanderError): OperationError {
+  if (code === 'commander.help') return missingSubcommand()
   const [sentence = '', suggestion = ''] = message.replace(/^error: /, '').split('\n')
   const meant = /Did you mean (?:one of )?(.+)\?/.exec(suggestion)?.[1]
   return new OperationError('usage', `reading the arguments: ${inOurForm(sentence)}`, {
     hint: meant === undefined ? 'Add "--help" to see what the command takes.' : `Did you mean ${meant}?`,
+  })
+}
+
+/** A command that only has subcommands, without one of them. */
+function missingSubcommand(): OperationError {
+  return new OperationError('usage', 'reading the arguments: expected a subcommand, found none', {
+    hint: 'Add "--help" to see which there are.',
   })
 }
 
