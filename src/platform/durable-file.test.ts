@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, open, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -119,6 +130,20 @@ describe('replaceDurably', () => {
     assert.deepEqual(new Uint8Array(await readFile(path)), bytes)
     assert.equal((await stat(path)).mode & 0o7777, 0o600)
     assert.deepEqual(await readdir(folder.path), ['file'])
+  })
+
+  test('removes what writers left that died more than a day ago, and nothing else', async () => {
+    await using folder = await makeFolder()
+    const [old, young] = ['a', 'b'].map((letter) => `.holdfast-${letter.repeat(32)}.tmp`)
+    for (const name of [old, young, '.holdfast-else.tmp']) await writeFile(join(folder.path, name ?? ''), '')
+    const seconds = Date.now() / 1000 - 25 * 60 * 60
+    for (const name of [old, '.holdfast-else.tmp'])
+      await utimes(join(folder.path, name ?? ''), seconds, seconds)
+
+    await replaceDurably(join(folder.path, 'file'), bytes, 0o600)
+
+    const left = await readdir(folder.path)
+    assert.deepEqual(left.toSorted(), [young, '.holdfast-else.tmp', 'file'])
   })
 
   test('leaves what is there when it fails', async () => {

@@ -1,5 +1,16 @@
 import { constants, type BigIntStats } from 'node:fs'
-import { lstat, link, mkdir, open, rename, stat, unlink, chmod, type FileHandle } from 'node:fs/promises'
+import {
+  lstat,
+  link,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  stat,
+  unlink,
+  chmod,
+  type FileHandle,
+} from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { getSystemErrorMessage } from 'node:util'
 import { OperationError } from '../domain/operation-error.ts'
@@ -35,7 +46,9 @@ export async function publishDurably(
   try {
     await using folder = await openFolder(dirname(path))
     const temporaryPath = entryOf(folder, temporaryName())
-    return await publishInFolder(folder, basename(path), { bytes, mode, temporaryPath })
+    const answer = await publishInFolder(folder, basename(path), { bytes, mode, temporaryPath })
+    await removeStaleTemporaries(folder)
+    return answer
   } catch (error) {
     throw writeFailure(path, error)
   }
@@ -55,6 +68,7 @@ export async function replaceDurably(path: string, bytes: Uint8Array, mode: numb
     await rename(temporaryPath, entryOf(folder, basename(path)))
     // Dying here leaves the old file or the new one; after a power loss too, for the new one's bytes are on disk.
     await folder.sync()
+    await removeStaleTemporaries(folder)
   } catch (error) {
     throw writeFailure(path, error)
   }
@@ -197,6 +211,23 @@ async function removeTemporary(path: string): Promise<void> {
   }
 }
 
+/**
+ * Removes what writers that died have left in the folder, by its age; a clock that jumps makes a writer fail at worst. The
+ * folder was changed a moment ago, so that its own time is what the file system calls now.
+ */
+async function removeStaleTemporaries(folder: FileHandle): Promise<void> {
+  try {
+    const { mtimeMs: now } = await folder.stat()
+    const names = await readdir(entryOf(folder, ''))
+    for (const path of names.filter(isTemporaryName).map((name) => entryOf(folder, name))) {
+      const { mtimeMs } = await lstat(path)
+      if (mtimeMs < now - staleAfterMs) await unlink(path)
+    }
+  } catch {
+    // The file of this call is durable; what stays is a file that nobody reads, and the next call tries again.
+  }
+}
+
 async function makeFolder(path: string, mode: number): Promise<void> {
   if (await isFolder(path)) return
   const above = dirname(path)
@@ -227,7 +258,11 @@ function openFolder(path: string): Promise<FileHandle> {
   return open(path, constants.O_RDONLY | constants.O_DIRECTORY)
 }
 
+/** No file takes so long to write. */
+const staleAfterMs = 24 * 60 * 60 * 1000
+
 const temporaryName = (): string => `.holdfast-${freshName()}.tmp`
+const isTemporaryName = (name: string): boolean => /^\.holdfast-[0-9a-f]{32}\.tmp$/.test(name)
 
 function writeFailure(path: string, error: unknown): unknown {
   if (!isSystemError(error)) return error

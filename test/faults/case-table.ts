@@ -2,6 +2,7 @@ import { archiveGet, archiveGetFetched } from './cases/archive-get.ts'
 import { archivePush, archivePushAhead } from './cases/archive-push.ts'
 import { backup } from './cases/backup.ts'
 import { init } from './cases/init.ts'
+import { rekey } from './cases/rekey.ts'
 import { restore, restoreFiles } from './cases/restore.ts'
 import type { FaultCase } from './fault-case.ts'
 
@@ -12,6 +13,7 @@ export const faultCases: readonly FaultCase[] = [
   archiveGet,
   archiveGetFetched,
   init,
+  rekey,
   backup,
   restoreFiles,
   restore,

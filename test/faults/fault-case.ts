@@ -14,6 +14,8 @@ export interface FaultCase {
   readonly name: string
   /** Of calls of one sort, at most so many evenly spread ones are tried in the complete sweep. Default: all. */
   readonly mostPerOperation?: number
+  /** Whether the complete sweep also goes through its system calls. */
+  readonly isTraced?: boolean
   /** How many faults the sample in CI takes. */
   readonly sampleSize: number
   /** Makes what all turns begin with. */

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { createScratch } from '../support/scratch.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { faultCases } from './case-table.ts'
-import { faultsOf, recordCalls, sweep } from './sweep.ts'
+import { faultsOf, recordCalls, sweep, tapTrial } from './sweep.ts'
 import { faultKinds } from './tap-settings.ts'
 
 /** HOLDFAST_SEED=N replays a sample. */
@@ -25,7 +25,7 @@ describe('a command that meets a fault', () => {
         return ofKind[random(ofKind.length)] ?? assert.fail(`${name} has no call that can fail by ${kind}`)
       })
 
-      const { failures } = await sweep({ name, stage }, { faults, calls }, (line) => t.diagnostic(line))
+      const { failures } = await sweep(stage, faults.map(tapTrial), (line) => t.diagnostic(line))
 
       assert.deepEqual(failures, [])
     })

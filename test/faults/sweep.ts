@@ -1,27 +1,25 @@
 import assert from 'node:assert/strict'
 import { expectOk, runHoldfast, type HoldfastResult } from '../support/holdfast.ts'
-import type { FaultCase, FaultStage, FaultTurn } from './fault-case.ts'
-import { begins, runWithTap } from './run-with-tap.ts'
+import type { Command, FaultStage, FaultTurn } from './fault-case.ts'
+import { runWithTap, begins } from './run-with-tap.ts'
 import { faultKinds, type Fault, type FaultKind, type TapBegin } from './tap-settings.ts'
 
+/** One fault to be tried, by whichever means. */
+export interface Trial {
+  readonly kind: FaultKind
+  /** Runs the command with the fault; `struck` says at what it struck, undefined that it did not come to that. */
+  run(command: Command): Promise<{ readonly result: HoldfastResult; readonly struck: string | undefined }>
+}
+
 export interface SweepReport {
-  readonly name: string
-  /** How many calls the command makes when nothing goes wrong. */
-  readonly callCount: number
   /** How many faults of each kind struck. */
   readonly struck: Readonly<Record<FaultKind, number>>
   /** How many faults did not keep the command from its goal. */
   readonly survivedCount: number
-  readonly failures: readonly SweepFailure[]
+  readonly failures: readonly string[]
 }
 
-interface SweepFailure {
-  readonly fault: Fault
-  readonly call: TapBegin | undefined
-  readonly message: string
-}
-
-/** Runs the command once without a fault, checks that it did its work, and gives its calls. */
+/** Runs the command once without a fault, checks that it did its work, and gives its calls in order. */
 export async function recordCalls(stage: FaultStage): Promise<readonly TapBegin[]> {
   await using turn = await stage.turn()
   const { result, events } = await runWithTap(turn.command)
@@ -62,60 +60,66 @@ export function spreadFaults(
     .toSorted((one, other) => one.at - other.at)
 }
 
+/** A fault at a call of node:fs. */
+export function tapTrial(fault: Fault): Trial {
+  return {
+    kind: fault.kind,
+    run: async (command) => {
+      const { result, struck } = await runWithTap(command, { fault })
+      return { result, struck: struck && describeCall(struck) }
+    },
+  }
+}
+
 /** Runs the command once for each fault, in a fresh place each time, and asserts U1 to U6 after it. */
 export async function sweep(
-  { name, stage }: { readonly name: FaultCase['name']; readonly stage: FaultStage },
-  { faults, calls }: { readonly faults: readonly Fault[]; readonly calls: readonly TapBegin[] },
+  stage: FaultStage,
+  trials: readonly Trial[],
   tell: (line: string) => void,
 ): Promise<SweepReport> {
   const struck: Record<FaultKind, number> = { kill: 0, EIO: 0, ENOSPC: 0 }
-  const failures: SweepFailure[] = []
+  const failures: string[] = []
   let survivedCount = 0
-  for (const fault of faults) {
-    const turn = await takeTurn(stage, fault)
-    if (turn.call !== undefined) struck[fault.kind] += 1
-    if (turn.isSurvived) survivedCount += 1
-    if (turn.message === undefined) continue
-    failures.push({ fault, call: turn.call, message: turn.message })
-    tell(`${name}: ${describeFault(fault, turn.call)}: ${turn.message}`)
+  for (const trial of trials) {
+    const outcome = await take(stage, trial)
+    if (outcome.struck !== undefined) struck[trial.kind] += 1
+    if (outcome.isSurvived) survivedCount += 1
+    if (outcome.message === undefined) continue
+    failures.push(outcome.message)
+    tell(outcome.message)
   }
-  return { name, callCount: calls.length, struck, survivedCount, failures }
+  return { struck, survivedCount, failures }
 }
 
-function describeFault({ kind, at }: Fault, call: TapBegin | undefined): string {
-  if (call === undefined) return `${kind} at call ${at}, which it did not come to`
-  const { operation, path, to } = call
-  return `${kind} at call ${at}, ${operation} ${path}${to === undefined ? '' : ` to ${to}`}`
-}
-
-interface TakenTurn {
-  readonly call: TapBegin | undefined
+interface Taken {
+  readonly struck: string | undefined
   readonly isSurvived: boolean
   /** What went wrong; undefined when nothing did. */
   readonly message: string | undefined
 }
 
-async function takeTurn(stage: FaultStage, fault: Fault): Promise<TakenTurn> {
+async function take(stage: FaultStage, trial: Trial): Promise<Taken> {
   await using turn = await stage.turn()
-  const { result, struck } = await runWithTap(turn.command, { fault })
-  const done = { call: struck, isSurvived: struck !== undefined && result.code === 0 }
+  const { result, struck } = await trial.run(turn.command)
+  const taken = { struck, isSurvived: struck !== undefined && result.code === 0 }
   try {
-    await check(turn, { fault, isStruck: struck !== undefined, result })
-    return { ...done, message: undefined }
+    await check(turn, { kind: trial.kind, isStruck: struck !== undefined, result })
+    return { ...taken, message: undefined }
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    return { ...done, message: `${message}\n  it had said: ${result.stderr.trim()}` }
+    const what = error instanceof Error ? error.message : String(error)
+    const said = result.stderr.trim().replaceAll('\n', '\n    ')
+    return { ...taken, message: `${trial.kind} at ${struck ?? 'nothing'}\n  ${what}\n  it had said: ${said}` }
   }
 }
 
 interface Struck {
-  readonly fault: Fault
+  readonly kind: FaultKind
   readonly isStruck: boolean
   readonly result: HoldfastResult
 }
 
-async function check(turn: FaultTurn, { fault, isStruck, result }: Struck): Promise<void> {
-  const isKilled = fault.kind === 'kill' && isStruck
+async function check(turn: FaultTurn, { kind, isStruck, result }: Struck): Promise<void> {
+  const isKilled = kind === 'kill' && isStruck
   if (isKilled)
     assert.equal(result.signal, 'SIGKILL', `expected a death by SIGKILL, found code ${result.code}`)
   else checkAnswer(turn, { isStruck, result })
@@ -127,7 +131,7 @@ async function check(turn: FaultTurn, { fault, isStruck, result }: Struck): Prom
 }
 
 /** U4: one error line, no stack, and an exit code that says failure. */
-function checkAnswer(turn: FaultTurn, { isStruck, result }: Omit<Struck, 'fault'>): void {
+function checkAnswer(turn: FaultTurn, { isStruck, result }: Omit<Struck, 'kind'>): void {
   const { code, signal, stderr } = result
   assert.equal(signal, null, `U4: expected an exit, found ${signal}`)
   if (code === 0) return
@@ -137,6 +141,10 @@ function checkAnswer(turn: FaultTurn, { isStruck, result }: Omit<Struck, 'fault'
   const errors = stderr.split('\n').filter((line) => line.startsWith('error: '))
   assert.equal(errors.length, 1, `U4: expected one error line, found ${errors.length}`)
   assert.doesNotMatch(stderr, /^error: internal error|^ {4}at |ERR_/m, 'U4: not for operators')
+}
+
+function describeCall({ call, operation, path, to }: TapBegin): string {
+  return `call ${call}, ${operation} ${path}${to === undefined ? '' : ` to ${to}`}`
 }
 
 function needsSpace({ operation, creates }: TapBegin): boolean {

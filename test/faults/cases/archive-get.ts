@@ -10,6 +10,7 @@ import { createArchiveStage, type ArchivePlaceForTurn } from './archive-stage.ts
 /** Out of the repository. */
 export const archiveGet: FaultCase = {
   name: 'archive-get',
+  isTraced: true,
   sampleSize: 6,
   stage: (scratch) => stage(scratch, false),
 }

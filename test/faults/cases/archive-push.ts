@@ -9,6 +9,7 @@ import { createArchiveStage, type ArchivePlaceForTurn, type ArchiveStage } from 
 /** P2. One segment. */
 export const archivePush: FaultCase = {
   name: 'archive-push',
+  isTraced: true,
   sampleSize: 6,
   stage: (scratch) => stage(scratch, []),
 }
@@ -16,6 +17,7 @@ export const archivePush: FaultCase = {
 /** P2, P3. One segment and those that wait behind it, which are acknowledged before PostgreSQL asks for them. */
 export const archivePushAhead: FaultCase = {
   name: 'archive-push --ahead',
+  isTraced: true,
   sampleSize: 6,
   stage: (scratch) => stage(scratch, ['--ahead']),
 }

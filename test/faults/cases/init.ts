@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expectOk, runHoldfast, type HoldfastOptions } from '../../support/holdfast.ts'
 import { startServer, type TestServer } from '../../support/postgres-server.ts'
@@ -8,7 +8,7 @@ import type { FaultCase, FaultStage, FaultTurn } from '../fault-case.ts'
 import { age, isThere } from '../read-back.ts'
 
 /** P1. Key, repository, cluster record and configuration in places where nothing is yet. */
-export const init: FaultCase = { name: 'init', sampleSize: 6, stage }
+export const init: FaultCase = { name: 'init', isTraced: true, sampleSize: 6, stage }
 
 async function stage(scratch: Scratch): Promise<FaultStage> {
   const server = await startServer({ major: 17, scratch })
@@ -67,10 +67,13 @@ class InitTurn implements FaultTurn {
 
   async #temporaries(): Promise<readonly string[]> {
     const entries = await readdir(this.#folder, { recursive: true, withFileTypes: true })
-    return entries
+    const found = entries
       .filter(({ name, parentPath }) => name.endsWith('.tmp') || parentPath.endsWith('/.tmp'))
       .filter((entry) => entry.isFile())
       .map(({ name, parentPath }) => join(parentPath, name))
+    // Killed between link and unlink it leaves a second name of a file that is there for good.
+    const links = await Promise.all(found.map(async (path) => (await stat(path)).nlink))
+    return found.filter((_, index) => links[index] === 1)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
