@@ -1,5 +1,6 @@
 import type { BackupListing, DamagedFileListing } from './backup-document.ts'
 import type { JsonDocument } from './json-document.ts'
+import type { IntegrityListing } from './verify-document.ts'
 
 /** The answer of `info`. */
 export interface InfoDocument extends JsonDocument {
@@ -18,7 +19,12 @@ export interface RepoListing {
   readonly walSegmentSizeBytes: number
   readonly freshness: FreshnessListing
   /** Oldest first. `isRestorable`: false when WAL that it needs is missing. */
-  readonly backups: readonly (BackupListing & { readonly isRestorable: boolean })[]
+  readonly backups: readonly (BackupListing & {
+    readonly isRestorable: boolean
+    /** True: verify has found something damaged without which it cannot be restored. */
+    readonly isDamaged: boolean
+  })[]
+  readonly integrity: IntegrityListing
   readonly windows: readonly WindowListing[]
   readonly wal: WalListing
 }

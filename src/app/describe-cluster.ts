@@ -10,6 +10,8 @@ import { readManifestHead } from '../repository/manifest-reader.ts'
 import type { ManifestHead } from '../repository/manifest-head.ts'
 import { judgeCatalogue, reportDoubts, type JudgedCatalogue } from './guarded-catalogue.ts'
 import { withoutExpiredGaps } from './expired-gaps.ts'
+import { readVerifyState } from '../verify/verify-state-store.ts'
+import type { VerifyState } from '../verify/verify-state.ts'
 import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
 import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
 import { findRecoveryReach, type RecoveryReach } from './recovery-window.ts'
@@ -25,6 +27,8 @@ export interface DescribedRepo extends RecoveryReach {
   readonly inventory: ArchiveInventory
   /** Whether the catalogue may be an older copy of itself. */
   readonly age: Omit<JudgedCatalogue, 'catalogue'>
+  /** What verify remembers; undefined when nothing was ever verified. */
+  readonly integrity: VerifyState | undefined
 }
 
 export interface DescribedCluster {
@@ -123,6 +127,7 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
     backups,
     inventory: { ...inventory, timelines: withoutExpiredGaps(inventory.timelines, backups) },
     age,
+    integrity: await readVerifyState(repository, cluster.id, context),
     ...(await findRecoveryReach({ backups, inventory }, place, context)),
   }
 }

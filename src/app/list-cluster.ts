@@ -10,7 +10,9 @@ import { formatLsn } from '../domain/lsn.ts'
 import { formatInstant, instantFromMs } from '../domain/target-time.ts'
 import type { SegmentRun } from '../domain/wal-gaps.ts'
 import type { DescribedBackup, DescribedCluster, DescribedRepo } from './describe-cluster.ts'
+import { damagedLabels } from '../verify/verify-state.ts'
 import { listBackup, listDamagedFile } from './list-backup.ts'
+import { listIntegrity } from './list-damage.ts'
 import type { RecoveryWindow } from './recovery-window.ts'
 
 /** A described cluster as programs are told of it. */
@@ -54,8 +56,10 @@ function listRepo({
   backups,
   inventory,
   age,
+  integrity,
   ...reach
 }: DescribedRepo): RepoListing {
+  const damaged = damagedLabels(integrity)
   return {
     name,
     location,
@@ -67,7 +71,9 @@ function listRepo({
     backups: backups.map((backup) => ({
       ...listBackup(backup),
       isRestorable: !reach.unrestorable.has(backup.label),
+      isDamaged: damaged.has(backup.label),
     })),
+    integrity: listIntegrity(integrity),
     windows: reach.windows.map(listWindow),
     wal: {
       storedBytes: inventory.storedBytes,

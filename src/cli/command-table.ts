@@ -14,6 +14,7 @@ export const commandTable: ReadonlyMap<string, () => Promise<RegisterCommand>> =
   ['backup', async () => (await import('./commands/backup.ts')).registerBackup],
   ['restore', async () => (await import('./commands/restore.ts')).registerRestore],
   ['info', async () => (await import('./commands/info.ts')).registerInfo],
+  ['verify', async () => (await import('./commands/verify.ts')).registerVerify],
   ['expire', async () => (await import('./commands/expire.ts')).registerExpire],
   ['delete', async () => (await import('./commands/delete.ts')).registerDelete],
   ['pin', async () => (await import('./commands/pin.ts')).registerPin],

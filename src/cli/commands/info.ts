@@ -9,9 +9,11 @@ import { isOperationError } from '../../domain/operation-error.ts'
 import { formatInstant, type Instant } from '../../domain/target-time.ts'
 import type { SegmentRun } from '../../domain/wal-gaps.ts'
 import type { BackupEntry, ListedBackup } from '../../repository/backup-entry.ts'
+import { damagedLabels } from '../../verify/verify-state.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { damageLines } from '../output/damage-lines.ts'
+import { damageText } from '../output/damage-text.ts'
 import { formatTable } from '../output/table.ts'
 import { formatAge, printable } from '../output/text.ts'
 import type { Style } from '../output/text.ts'
@@ -97,6 +99,7 @@ function repoText(name: string, repo: DescribedRepo, { now, style }: Look): stri
         ),
     `\n${style('bold', 'WAL archive')}: ${formatByteSize(repo.inventory.storedBytes)}\n`,
     walText(repo, style),
+    `\n${style('bold', 'verified')}: ${integrityText(repo, { now, style })}`,
   ].join('')
 }
 
@@ -115,6 +118,13 @@ function ageLines(
       ? []
       : [style('yellow', `this host cannot remember what it sees: ${printable(forgetful.message)}`), '\n']),
   ]
+}
+
+function integrityText({ integrity }: DescribedRepo, look: Look): string {
+  const { lastCompletedAtMs, oldestProofAtMs, damage = [] } = integrity ?? {}
+  const age = (at: number | undefined): string => (at === undefined ? 'never' : formatAge(look.now - at))
+  const ages = `all of it ${age(lastCompletedAtMs)}, oldest proof ${age(oldestProofAtMs)}\n`
+  return damage.length === 0 ? ages : `${ages}${damageText(damage, look)}`
 }
 
 function windowText({ timeline, oldest, toLsn, toTime, hasGap }: RecoveryWindow, style: Style): string {
@@ -143,7 +153,7 @@ const backupColumns = [
   { title: 'state' },
 ] as const
 
-function backupRow(backup: ListedBackup, { unrestorable }: DescribedRepo, now: number): readonly string[] {
+function backupRow(backup: ListedBackup, repo: DescribedRepo, now: number): readonly string[] {
   const { label, type, timeline, startLsn, stopLsn, restoredBytes, storedBytes } = backup
   return [
     label,
@@ -155,13 +165,14 @@ function backupRow(backup: ListedBackup, { unrestorable }: DescribedRepo, now: n
     formatLsn(stopLsn),
     formatByteSize(restoredBytes),
     formatByteSize(storedBytes),
-    stateText(backup, unrestorable),
+    stateText(backup, repo),
   ]
 }
 
-function stateText(backup: ListedBackup, unrestorable: ReadonlySet<string>): string {
+function stateText(backup: ListedBackup, { unrestorable, integrity }: DescribedRepo): string {
   const { label, damagedPageCount } = backup
   const words = [
+    ...(damagedLabels(integrity).has(label) ? ['DAMAGED'] : []),
     ...(unrestorable.has(label) ? ['WAL is missing'] : []),
     ...(damagedPageCount > 0 ? [`${damagedPageCount} damaged pages`] : []),
   ]
