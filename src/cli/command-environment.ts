@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { JsonDocument } from '../api/json-document.ts'
+import type { Configuration } from '../config/configuration-schema.ts'
 import type { LoadedConfiguration } from '../config/load-configuration.ts'
 import type { Clock, RunContext } from '../domain/run-context.ts'
 import type { Environment } from '../platform/environment.ts'
@@ -16,6 +17,8 @@ export interface Surroundings {
   readonly variables: Environment
   /** The home directory of the user; undefined when there is none. */
   readonly home: string | undefined
+  /** Where things are kept that make the next run faster: nobody but the user can write there. Undefined: nowhere. */
+  readonly cacheFolder?: string | undefined
   readonly stdout: OutputStream
   readonly stderr: OutputStream
   readonly signal: AbortSignal
@@ -73,6 +76,16 @@ export class CommandEnvironment {
     const { loadConfiguration } = await import('../config/load-configuration.ts')
     const { variables, home } = this.surroundings
     return loadConfiguration({ explicitFile: this.options.config, environment: variables, home })
+  }
+
+  /** The same without where each setting is from, for commands that PostgreSQL starts all the time. */
+  async loadConfigurationFast(): Promise<Configuration> {
+    const { rememberedConfiguration } = await import('../config/remembered-configuration.ts')
+    const { variables, home, cacheFolder } = this.surroundings
+    return rememberedConfiguration(
+      { explicitFile: this.options.config, environment: variables, home },
+      cacheFolder,
+    )
   }
 
   /** Prints the answer, in the form that was asked for. A command answers once. */

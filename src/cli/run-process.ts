@@ -1,3 +1,5 @@
+import { getCompileCacheDir } from 'node:module'
+import { dirname } from 'node:path'
 import { homeDirectory, processEnvironment } from '../platform/environment.ts'
 import { systemClock } from '../platform/system-clock.ts'
 import { runCommandLine } from './command-line.ts'
@@ -10,11 +12,18 @@ export async function runProcess(argv: readonly string[]): Promise<number> {
   return await runCommandLine(argv, {
     variables: processEnvironment(),
     home: homeDirectory(),
+    cacheFolder: cacheFolder(),
     stdout: process.stdout,
     stderr: process.stderr,
     signal: interruption.signal,
     clock: systemClock,
   })
+}
+
+/** Beside the compiled code: bin/holdfast has looked whether it can be there. */
+function cacheFolder(): string | undefined {
+  const compiled = getCompileCacheDir()
+  return compiled === undefined ? undefined : dirname(compiled)
 }
 
 /** Who reads along may stop reading, as `head` does: the work goes on and its exit code still says how it went. */

@@ -55,8 +55,8 @@ function toExitCode(text: string): number {
 }
 
 async function get({ name, path, absentCode }: GetRequest, environment: CommandEnvironment): Promise<void> {
-  const [{ configuration }, { getForRecovery }] = await Promise.all([
-    environment.loadConfiguration(),
+  const [configuration, { getForRecovery }] = await Promise.all([
+    environment.loadConfigurationFast(),
     import('../../archive/get-for-recovery.ts'),
   ])
   await using places = await openPlaces(configuration, environment)
@@ -115,8 +115,8 @@ function prefetcherOf({ options, surroundings }: CommandEnvironment): StartPrefe
 async function fetchAhead(name: string, walFolder: string, environment: CommandEnvironment): Promise<void> {
   const after = classifyArchiveFileName(name)
   if (after?.kind !== 'segment') return
-  const [{ configuration }, { runPrefetch }] = await Promise.all([
-    environment.loadConfiguration(),
+  const [configuration, { runPrefetch }] = await Promise.all([
+    environment.loadConfigurationFast(),
     import('../../archive/run-prefetch.ts'),
   ])
   await using places = await openPlaces(configuration, environment)

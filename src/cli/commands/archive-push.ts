@@ -25,7 +25,7 @@ async function push(
   { ahead = false }: { ahead?: boolean },
   environment: CommandEnvironment,
 ): Promise<void> {
-  const { configuration } = await environment.loadConfiguration()
+  const configuration = await environment.loadConfigurationFast()
   const [{ openArchivePlaces }, { pushFile }] = await Promise.all([
     import('../../app/open-archive-places.ts'),
     import('../../archive/push-file.ts'),
