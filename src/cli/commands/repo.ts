@@ -4,9 +4,15 @@ import type { RegisterCommand } from '../command-table.ts'
 import { registerRepoAccept } from './repo-accept.ts'
 import { registerRepoKeys } from './repo-keys.ts'
 import { registerRepoRekey } from './repo-rekey.ts'
+import { registerRepoSweep } from './repo-sweep.ts'
 
 /** What `repo` can do: a line each, in the order of the help. */
-const subcommands: readonly RegisterCommand[] = [registerRepoKeys, registerRepoRekey, registerRepoAccept]
+const subcommands: readonly RegisterCommand[] = [
+  registerRepoKeys,
+  registerRepoRekey,
+  registerRepoSweep,
+  registerRepoAccept,
+]
 
 /** `repo`: care of repositories. `--repo` names the one that is meant. */
 export function registerRepo(program: Command, environment: CommandEnvironment): void {
