@@ -1,0 +1,71 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeSettings } from '../../test/support/initialize-cluster.ts'
+import { openServer, type TestServer } from '../../test/support/postgres-server.ts'
+import type { BenchFolder } from './bench-folder.ts'
+import { benchMajor } from './big-cluster.ts'
+import type { Contestant } from './contestant.ts'
+import { emptyFolder } from './empty-folder.ts'
+import { measureProcess, type Command, type Usage } from './measured-process.ts'
+import type { Sample } from './samples.ts'
+import { settle } from './settle.ts'
+
+export interface BigOptions {
+  readonly folder: BenchFolder
+  /** Whether nothing may be in the page cache when a measured command starts. */
+  readonly isCold: boolean
+}
+
+/** The server of the big cluster, archiving to nobody. */
+export async function startBigServer(folder: BenchFolder, dataDirectory: string): Promise<TestServer> {
+  // Not on the command line, where no file could change it.
+  await writeSettings(dataDirectory, { archive_command: '' })
+  return openServer({
+    dataDirectory,
+    major: benchMajor,
+    scratch: folder.scratch,
+    settings: { archive_mode: 'on', autovacuum: false, shared_buffers: '128MB' },
+  })
+}
+
+/** One full backup into an empty repository, its restore and its verification, each after the disk has come to rest. */
+export async function runBigRound(
+  contestant: Contestant,
+  server: TestServer,
+  { folder: { user }, isCold }: BigOptions,
+): Promise<Sample[]> {
+  const tool = contestant.name
+  const repository = join(contestant.folder, 'repository')
+  const targetDirectory = join(contestant.folder, 'restored')
+  const measure = async (command: Command, source: string): Promise<Usage> => {
+    await settle({ isCold, folders: [source] })
+    return measureProcess(command, { user })
+  }
+  await server.reload({ archive_command: '' })
+  await contestant.prepare(server)
+  await server.reload({ archive_command: contestant.archiveCommand() })
+
+  const full = await measure(contestant.backup(), join(server.dataDirectory, 'base'))
+  const repositoryBytes = await sizeOf(repository)
+  await server.reload({ archive_command: '' })
+  await emptyFolder(targetDirectory, user)
+  const restore = await measure(contestant.restore(targetDirectory), repository)
+  await emptyFolder(targetDirectory, user)
+  const verification = contestant.verify()
+  const verify = verification === undefined ? [] : [await measure(verification, repository)]
+  await emptyFolder(contestant.folder, user)
+
+  return [
+    { work: isCold ? 'full, cold' : 'full', tool, usage: full, repositoryBytes },
+    { work: isCold ? 'restore, cold' : 'restore', tool, usage: restore },
+    ...verify.map((usage): Sample => ({ work: isCold ? 'verify, cold' : 'verify', tool, usage })),
+  ]
+}
+
+async function sizeOf(folder: string): Promise<number> {
+  let sum = 0
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) sum += (await stat(join(entry.parentPath, entry.name))).size
+  }
+  return sum
+}
