@@ -122,6 +122,31 @@ describe('expire', () => {
   })
 })
 
+describe('backup', () => {
+  test('expires older ones when it is complete, and is complete when that is refused', async () => {
+    await using scratch = await createScratch('expire-after')
+    await using site = await startUserSite({ major: 14, scratch, walSegmentSizeMb: 1 })
+    await keep(site, { count: 2, 'after-backup': true })
+    const taken = [await site.backup(), await site.backup()]
+
+    const third = await site.run('backup')
+    assert.equal(third.code, 0, third.stderr)
+    assert.match(third.stderr, new RegExp(`backup ${taken[0]} has expired`))
+    const left = await labels(site)
+    assert.equal(left.length, 2)
+
+    await keep(site, { count: 1, minimum: 1, 'after-backup': true })
+    for (const label of left) await site.answer('pin', label)
+    const fourth = await site.run('backup')
+    assert.equal(fourth.code, 0, fourth.stderr)
+    assert.match(
+      fourth.stderr,
+      /the backup is complete, but nothing was expired.*more than half of 3 backups/,
+    )
+    assert.equal((await labels(site)).length, 3)
+  })
+})
+
 describe('delete', () => {
   test('removes one backup when the cluster is named, and says what is lost with it', async () => {
     await using scratch = await createScratch('delete')
@@ -195,8 +220,12 @@ async function checkInfo(
   assert.doesNotMatch(stdout, /missing/)
 }
 
-/** Appends rules to the configuration, in place of earlier ones. */
-async function keep(site: UserSite, rules: Readonly<Record<string, number | string>>): Promise<void> {
+/** Appends rules to the configuration, in place of earlier ones. Backups do not expire by them unless that is said. */
+async function keep(
+  site: UserSite,
+  given: Readonly<Record<string, number | string | boolean>>,
+): Promise<void> {
+  const rules = { 'after-backup': false, ...given }
   const [text = ''] = (await readFile(site.configuration, 'utf8')).split('\nkeep: ')
   await writeFile(site.configuration, `${text}\nkeep: ${JSON.stringify(rules)}\n`)
 }

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
-import { selectCluster } from '../config/select-configured.ts'
+import type { Configuration } from '../config/configuration-schema.ts'
+import { selectCluster, type ClusterConfiguration } from '../config/select-configured.ts'
 import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readProcessIdentity } from '../platform/process-identity.ts'
@@ -51,7 +52,7 @@ export interface ExpiredCluster {
 export async function expireCluster(request: ExpireRequest, context: RunContext): Promise<ExpiredCluster> {
   const { configuration, clusterName, repoName } = request
   const settings = selectCluster(configuration, clusterName)
-  const rules = settings.keep ?? configuration.keep
+  const rules = keepRulesOf(configuration, settings)
   const repos: ExpiredRepo[] = []
   const failures: ExpiredCluster['failures'][number][] = []
   for (const { name } of chooseRepos(configuration, settings, repoName)) {
@@ -65,6 +66,14 @@ export async function expireCluster(request: ExpireRequest, context: RunContext)
     }
   }
   return { name: settings.name, repos, failures }
+}
+
+/** The rules of a cluster: its own, or the general ones. */
+export function keepRulesOf(
+  configuration: Configuration,
+  settings: ClusterConfiguration,
+): Configuration['keep'] {
+  return settings.keep ?? configuration.keep
 }
 
 interface RepoRequest extends Permission {

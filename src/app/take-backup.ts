@@ -9,6 +9,8 @@ import type { Environment } from '../platform/environment.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
 import { parseRepositoryLocation } from '../storage/open-store.ts'
 import { clusterConnection } from './cluster-connection.ts'
+import { expireAfterBackup } from './expire-after-backup.ts'
+import { keepRulesOf } from './expire-cluster.ts'
 import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import {
@@ -45,6 +47,7 @@ export async function takeBackup(request: TakeBackupRequest, context: RunContext
   await rememberCatalogue(target, context)
   const damagedFiles = await findDamagedFiles(target, backup, context)
   const durationMs = context.clock.monotonic() - startedAt
+  await expireAfterBackup(keepRulesOf(request.configuration, opened.settings), target, context)
   return { ...namesOf(opened, target), backup, damagedFiles, durationMs }
 }
 

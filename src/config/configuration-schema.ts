@@ -85,6 +85,9 @@ const keep = z
     minimum: wholeNumber(1, 100_000)
       .default(2)
       .describe('Never keep fewer usable backups than this, whatever the other rules say.'),
+    'after-backup': flag()
+      .default(true)
+      .describe('Whether a backup, once it is complete, expires older ones by these rules.'),
   })
   .transform(camelKeys)
 

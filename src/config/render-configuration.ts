@@ -65,4 +65,7 @@ const often = `
 #   prefetch: 16
 # restore:
 #   workers: 2
+# keep: # default: nothing expires
+#   window: 14d
+#   monthly: 12
 `

@@ -1,0 +1,38 @@
+import { isOperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { Configuration } from '../config/configuration-schema.ts'
+import { hasRules } from '../retention/keep-rules.ts'
+import { expireRepo } from './expire-cluster.ts'
+import type { ClusterRepository } from './open-cluster.ts'
+
+/**
+ * Expires in the repository that a backup was just taken into, when rules are set and want it. Never throws for a failure of
+ * the world: the backup is complete, and what could not be forgotten now can be later.
+ */
+export async function expireAfterBackup(
+  rules: Configuration['keep'],
+  place: ClusterRepository,
+  context: RunContext,
+): Promise<void> {
+  if (!rules.afterBackup || !hasRules(rules)) return
+  try {
+    const request = { rules, isDryRun: false, confirmed: undefined, acceptsClock: false }
+    const { applied, failure } = await expireRepo(request, place, context)
+    for (const label of applied?.removed ?? [])
+      context.report({ kind: 'note', message: `backup ${label} has expired` })
+    if (failure !== undefined) warn(failure, context)
+  } catch (error) {
+    warn(error, context)
+  }
+}
+
+function warn(error: unknown, context: RunContext): void {
+  if (!isOperationError(error) && !context.signal.aborted) throw error
+  const message = error instanceof Error ? error.message : String(error)
+  context.report({
+    kind: 'warning',
+    message: `the backup is complete, but nothing was expired after it: ${message}`,
+    hint:
+      (isOperationError(error) ? error.hint : undefined) ?? 'Run "holdfast expire" to see what it is about.',
+  })
+}
