@@ -9,9 +9,11 @@ import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
 import { assertSameCluster } from '../repository/cluster-record.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
 import { parseRepositoryLocation } from '../storage/open-store.ts'
+import { readVerifyState } from '../verify/verify-state-store.ts'
 import { checkItem, type CheckItem } from './check-item.ts'
 import { withoutExpiredGaps } from './expired-gaps.ts'
 import { firstSeenText, formatTime, judgeCatalogue, type JudgedCatalogue } from './guarded-catalogue.ts'
+import { judgeVerified } from './judge-verified.ts'
 import type { ClusterRepository } from './open-cluster.ts'
 
 interface CheckedRepository {
@@ -42,6 +44,9 @@ export async function checkRepository(
       judgeArchive(await readArchiveInventory({ repository, cluster }, context), backups),
     ),
     await check('last backup', () => Promise.resolve(judgeLastBackup(backups, context.clock.now()))),
+    await check('verify', async () =>
+      judgeVerified(await readVerifyState(repository, cluster.id, context), context.clock.now()),
+    ),
     await check('space', () => checkSpace(path, backups)),
     ...(facts === undefined ? [] : [await check('place', () => checkPlace(path, facts))]),
   ]

@@ -1,0 +1,33 @@
+import { formatDuration } from '../domain/duration.ts'
+import { damagedLabels, type VerifyState } from '../verify/verify-state.ts'
+import type { CheckItem } from './check-item.ts'
+
+const dayMs = 24 * 60 * 60 * 1000
+/** Media lose bytes slowly and without a word: what was read a month ago is not known to be there. */
+const mostProofAgeMs = 32 * dayMs
+
+/** How much of what a repository holds is known to be whole. */
+export function judgeVerified(state: VerifyState | undefined, nowMs: number): Omit<CheckItem, 'name'> {
+  if (state === undefined)
+    return { state: 'info', message: 'never verified', hint: 'Run "holdfast verify", and do so regularly.' }
+  if (state.damage.length > 0) {
+    const labels = [...damagedLabels(state)]
+    const cost = labels.length === 0 ? 'no backup' : labels.join(', ')
+    return {
+      state: 'failed',
+      message: `${state.damage.length} damages are known; they cost ${cost}`,
+      hint: 'Run "holdfast info" to see what is damaged; "holdfast verify" tells whether it still is. Take a new backup.',
+    }
+  }
+  const { oldestProofAtMs } = state
+  if (oldestProofAtMs === undefined)
+    return {
+      state: 'info',
+      message: 'not everything that is stored was verified yet',
+      hint: 'Run "holdfast verify".',
+    }
+  const ageMs = nowMs - oldestProofAtMs
+  const message = `everything was verified, the least recent part ${formatDuration(ageMs)} ago`
+  if (ageMs <= mostProofAgeMs) return { state: 'ok', message }
+  return { state: 'warning', message, hint: 'Run "holdfast verify" regularly.' }
+}
