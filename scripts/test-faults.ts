@@ -16,6 +16,7 @@ interface Row {
   readonly EIO: number
   readonly ENOSPC: number
   readonly survived: number
+  readonly known: number
   readonly failures: number
 }
 
@@ -35,34 +36,45 @@ for (const faultCase of faultCases) {
 console.table(rows)
 process.exitCode = rows.length > 0 && rows.every(({ failures }) => failures === 0) ? 0 : 1
 
-async function sweepCalls({ name, mostPerOperation = Infinity }: FaultCase, stage: FaultStage): Promise<Row> {
+async function sweepCalls(
+  { name, known, mostPerOperation = Infinity }: FaultCase,
+  stage: FaultStage,
+): Promise<Row> {
   const calls = await recordCalls(stage)
   const all = faultsOf(calls)
   const faults = spreadFaults({ faults: all, calls }, { stride, mostPerOperation })
   console.log(`${name}: ${calls.length} calls, ${faults.length} of ${all.length} faults`)
-  return report(name, { stage, trials: faults.map(tapTrial), callCount: calls.length })
+  return report(name, { stage, trials: faults.map(tapTrial), callCount: calls.length, known })
 }
 
-async function sweepSystemCalls({ name }: FaultCase, stage: FaultStage): Promise<Row> {
+async function sweepSystemCalls({ name, known }: FaultCase, stage: FaultStage): Promise<Row> {
   await using turn = await stage.turn()
   const { trials, leftOutCount } = await planStraceTrials(turn.command)
   const taken = trials.filter((_, index) => index % stride === 0)
   console.log(
     `${name}, system calls: ${taken.length} of ${trials.length} faults; ${leftOutCount} places are Node's own`,
   )
-  return await report(`${name}, system calls`, { stage, trials: taken, callCount: trials.length })
+  return await report(`${name}, system calls`, { stage, trials: taken, callCount: trials.length, known })
 }
 
 interface Sweep {
   readonly stage: FaultStage
   readonly trials: readonly Trial[]
   readonly callCount: number
+  readonly known: FaultCase['known']
 }
 
-async function report(command: string, { stage, trials, callCount }: Sweep): Promise<Row> {
+async function report(command: string, { stage, trials, callCount, known = [] }: Sweep): Promise<Row> {
   const tell = (line: string): void => console.log(`${command}: ${line}`)
-  const { struck, survivedCount, failures } = await sweep(stage, trials, tell)
-  return { command, calls: callCount, ...struck, survived: survivedCount, failures: failures.length }
+  const { struck, survivedCount, failures, knownCount } = await sweep(stage, trials, { known, tell })
+  return {
+    command,
+    calls: callCount,
+    ...struck,
+    survived: survivedCount,
+    known: knownCount,
+    failures: failures.length,
+  }
 }
 
 /** As root it is installed where Debian's packages are; everybody else is told. */

@@ -55,7 +55,8 @@ export async function age(paths: readonly string[]): Promise<void> {
   for (const path of paths) await utimes(path, seconds, seconds)
 }
 
-async function walNames({ repository, cluster }: ArchivePlace): Promise<ReadonlySet<string>> {
+/** The WAL files that the archive shows. */
+export async function walNames({ repository, cluster }: ArchivePlace): Promise<ReadonlySet<string>> {
   const names = new Set<string>()
   for await (const { key } of repository.store.list(`${cluster.id}/wal/`)) {
     const [, name] = /\/([^/]+)-[^-/]+\.\d\d$/.exec(key) ?? []

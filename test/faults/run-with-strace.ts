@@ -64,7 +64,8 @@ function straceTrial({ kind, sort, at }: StraceFault): Trial {
       const { result, log } = await runWithStrace(command, options)
       const struck = log.split('\n').find((line) => line.includes('(INJECTED)'))
       const isStruck = kind === 'kill' ? result.signal === 'SIGKILL' : struck !== undefined
-      return { result, struck: isStruck ? `${sort} ${at}: ${struck ?? ''}` : undefined }
+      const isBeside = kind !== 'kill' && struck !== undefined && isOfNode(struck)
+      return { result, isBeside, struck: isStruck ? `${sort} ${at}: ${struck ?? ''}` : undefined }
     },
   }
 }

@@ -1,14 +1,21 @@
 import assert from 'node:assert/strict'
 import { expectOk, runHoldfast, type HoldfastResult } from '../support/holdfast.ts'
-import type { Command, FaultStage, FaultTurn } from './fault-case.ts'
+import type { Command, FaultCase, FaultStage, FaultTurn } from './fault-case.ts'
 import { runWithTap, begins } from './run-with-tap.ts'
 import { faultKinds, type Fault, type FaultKind, type TapBegin } from './tap-settings.ts'
 
 /** One fault to be tried, by whichever means. */
 export interface Trial {
   readonly kind: FaultKind
-  /** Runs the command with the fault; `struck` says at what it struck, undefined that it did not come to that. */
-  run(command: Command): Promise<{ readonly result: HoldfastResult; readonly struck: string | undefined }>
+  run(command: Command): Promise<TriedRun>
+}
+
+interface TriedRun {
+  readonly result: HoldfastResult
+  /** At what the fault struck; undefined when the command did not come to that. */
+  readonly struck: string | undefined
+  /** It struck something that is not the tool's, which cannot be answered for. */
+  readonly isBeside?: boolean
 }
 
 export interface SweepReport {
@@ -17,6 +24,8 @@ export interface SweepReport {
   /** How many faults did not keep the command from its goal. */
   readonly survivedCount: number
   readonly failures: readonly string[]
+  /** Failures that the case declares as known. */
+  readonly knownCount: number
 }
 
 /** Runs the command once without a fault, checks that it did its work, and gives its calls in order. */
@@ -75,20 +84,23 @@ export function tapTrial(fault: Fault): Trial {
 export async function sweep(
   stage: FaultStage,
   trials: readonly Trial[],
-  tell: (line: string) => void,
+  { known = [], tell }: { readonly known?: FaultCase['known']; readonly tell: (line: string) => void },
 ): Promise<SweepReport> {
   const struck: Record<FaultKind, number> = { kill: 0, EIO: 0, ENOSPC: 0 }
   const failures: string[] = []
   let survivedCount = 0
+  let knownCount = 0
   for (const trial of trials) {
     const outcome = await take(stage, trial)
     if (outcome.struck !== undefined) struck[trial.kind] += 1
     if (outcome.isSurvived) survivedCount += 1
-    if (outcome.message === undefined) continue
-    failures.push(outcome.message)
-    tell(outcome.message)
+    const { message } = outcome
+    if (message === undefined) continue
+    tell(message)
+    if (known.some((pattern) => pattern.test(message))) knownCount += 1
+    else failures.push(message)
   }
-  return { struck, survivedCount, failures }
+  return { struck, survivedCount, failures, knownCount }
 }
 
 interface Taken {
@@ -100,7 +112,8 @@ interface Taken {
 
 async function take(stage: FaultStage, trial: Trial): Promise<Taken> {
   await using turn = await stage.turn()
-  const { result, struck } = await trial.run(turn.command)
+  const { result, struck, isBeside = false } = await trial.run(turn.command)
+  if (isBeside) return { struck: undefined, isSurvived: false, message: undefined }
   const taken = { struck, isSurvived: struck !== undefined && result.code === 0 }
   try {
     await check(turn, { kind: trial.kind, isStruck: struck !== undefined, result })
