@@ -4,7 +4,7 @@ import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { Instant } from '../domain/target-time.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
-import { isOnBranch, type Branch } from './branch-floors.ts'
+import { isOnBranch, type Branch } from './branch-needs.ts'
 import { createUsability, type BackupKnowledge } from './usability.ts'
 
 export interface DeleteRequest {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parseTimelineHistory } from '../domain/timeline-history.ts'
 import { toTimelineId } from '../domain/timeline.ts'
-import type { Branch } from './branch-floors.ts'
+import type { Branch } from './branch-needs.ts'
 import type { KeepRules } from './keep-rules.ts'
 import { planExpire, type ExpireKnowledge, type ExpirePlan } from './plan-expire.ts'
 import { dayMs, sampleDayMs, sampleListed, type SampleBackup } from '../../test/support/sample-listed.ts'
@@ -165,11 +165,15 @@ describe('planExpire', () => {
       assert.deepEqual(kept(planned(backups, { count: 3 }, { branches })), [6, 7, 8])
     })
 
-    test('keeps one of each that may be where an unknown one comes from', () => {
+    test('forgets nothing older than one of which nobody knows where it came from, until it has its own', () => {
       const unknown = [{ timeline: toTimelineId(3), history: undefined }]
       const backups = [...days(1, 2), ...days(3, 5, 2), ...days(6, 8, 3)]
 
-      assert.deepEqual(kept(planned(backups, { count: 2 }, { branches: unknown })), [2, 5, 7, 8])
+      assert.deepEqual(
+        kept(planned(backups.slice(0, -3), { count: 2 }, { branches: unknown })),
+        [1, 2, 3, 4, 5],
+      )
+      assert.deepEqual(kept(planned(backups, { count: 2 }, { branches: unknown })), [7, 8])
     })
   })
 

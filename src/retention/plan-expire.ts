@@ -1,7 +1,7 @@
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { formatInstant, toInstant, type Instant } from '../domain/target-time.ts'
 import type { ListedBackup, WalRetention } from '../repository/backup-entry.ts'
-import { findFloors, neededOnward, type Branch, type Floor } from './branch-floors.ts'
+import { findBranchNeeds, type Branch, type BranchNeed } from './branch-needs.ts'
 import { calendarBucket } from './calendar-bucket.ts'
 import { doubtClock } from './doubt-clock.ts'
 import { hasRules, periods, type KeepRules } from './keep-rules.ts'
@@ -58,12 +58,13 @@ export function planExpire(
 
   const wantedEdge = edgeOf(rules, usable, knowledge.nowMs)
   const edge = wantedEdge ?? newest.stoppedAt
-  const floors = findFloors({ usable, listed, branches: knowledge.branches, edge })
+  const needs = findBranchNeeds({ usable, listed, branches: knowledge.branches, edge })
   const reasons = new Reasons()
   applyRules(reasons, rules, usable)
-  applyEdge(reasons, { rules, floors, edge }, { sorted, usable })
+  applyEdge(reasons, { rules, needs, edge }, { sorted, usable })
   protectNewest(reasons, { listed, sorted, usable }, knowledge)
-  const onward = wantedEdge === undefined ? undefined : neededOnward(floors)
+  const needed = needs.flatMap(({ backups }) => backups.map(({ label }) => label))
+  const onward = wantedEdge === undefined ? undefined : new Set(needed)
   return assemble(sorted, reasons, { onward, whyUnusable, listed, nowMs: knowledge.nowMs })
 }
 
@@ -118,22 +119,21 @@ function applyRules(reasons: Reasons, rules: KeepRules, usable: readonly ListedB
 }
 
 /**
- * What every moment since the edge is reached from on each branch, which is the newest from before it, or else the oldest;
- * and what is behind the edge: in a window all, and also without one what cannot be used now, but perhaps be mended.
+ * What every moment since the edge is reached from on each branch, which is the newest backup from before it; and what is behind the edge: in a window all, and also without one what cannot be used now, but perhaps be mended.
  */
 function applyEdge(
   reasons: Reasons,
   {
     rules,
-    floors,
+    needs,
     edge,
-  }: { readonly rules: KeepRules; readonly floors: readonly Floor[]; readonly edge: Instant },
+  }: { readonly rules: KeepRules; readonly needs: readonly BranchNeed[]; readonly edge: Instant },
   { sorted, usable }: Pick<Backups, 'sorted' | 'usable'>,
 ): void {
   const since = `${formatInstant(edge).slice(0, 19)}Z`
-  for (const { timeline, backup, path } of floors) {
-    const first = backup ?? path[0]
-    if (first !== undefined) reasons.add(first.label, `timeline ${timeline} since ${since}`)
+  for (const { timeline, backups } of needs) {
+    for (const [index, { label, stoppedAt }] of backups.entries())
+      if (index === 0 || stoppedAt <= edge) reasons.add(label, `timeline ${timeline} since ${since}`)
   }
   const isUsable = new Set(usable)
   for (const backup of sorted.filter(({ stoppedAt }) => stoppedAt > edge)) {

@@ -1,4 +1,3 @@
-import type { BackupLabel } from '../domain/backup-label.ts'
 import type { Instant } from '../domain/target-time.ts'
 import { isReachable, type TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
@@ -11,16 +10,14 @@ export interface Branch {
   readonly history: TimelineHistory | undefined
 }
 
-/** A stretch of backups one behind the other, and the one of them from which on every moment since the edge is reached. */
-export interface Floor {
+/** What a branch is reached from. */
+export interface BranchNeed {
   readonly timeline: TimelineId
-  /** Oldest first; only those that keep their WAL onward and can be used. */
-  readonly path: readonly ListedBackup[]
-  /** The newest that ended at the edge or before; undefined when none did: then the oldest there is matters. */
-  readonly backup: ListedBackup | undefined
+  /** Oldest first: from the newest that ended at the edge or before on, or all that lead there when none did. */
+  readonly backups: readonly ListedBackup[]
 }
 
-interface FloorFacts {
+interface BranchFacts {
   /** Oldest first. */
   readonly usable: readonly ListedBackup[]
   /** All that are listed. */
@@ -30,32 +27,26 @@ interface FloorFacts {
 }
 
 /**
- * From where each living branch is reached. After a recovery the newest backup may be on a timeline that was abandoned, and
- * what the server does now be reached from an older one only: so each branch has a floor of its own. A branch is over, and
- * needs nothing, when none of its backups ended behind the edge and a younger timeline had one by then.
+ * What each living branch needs, so that every moment since the edge can be reached on it: usable backups that keep their
+ * WAL onward. After a recovery the newest backup may be on a timeline that was abandoned, and what the server does now be
+ * reached from an older one only: so each branch has needs of its own. A branch is over, and needs nothing, when none of its
+ * backups ended behind the edge and a younger timeline had one by then.
  */
-export function findFloors({ usable, listed, branches, edge }: FloorFacts): readonly Floor[] {
+export function findBranchNeeds({ usable, listed, branches, edge }: BranchFacts): readonly BranchNeed[] {
   const onward = usable.filter(({ walRetention }) => walRetention === 'onward')
   const known = branches.length > 0 ? branches : branchesOf(listed)
   return known
     .filter((branch) => !isOver(branch, listed, edge))
-    .flatMap((branch) => pathsOf(branch, onward).map((path) => ({ timeline: branch.timeline, path })))
-    .map(({ timeline, path }) => ({
-      timeline,
-      path,
-      backup: path.findLast(({ stoppedAt }) => stoppedAt <= edge),
-    }))
+    .map((branch) => ({ timeline: branch.timeline, backups: neededFor(branch, onward, edge) }))
 }
 
-/** Labels of the backups whose WAL onward is needed to reach every moment since the edge. */
-export function neededOnward(floors: readonly Floor[]): ReadonlySet<BackupLabel> {
-  return new Set(
-    floors.flatMap(({ path, backup }) =>
-      path
-        .filter(({ stoppedAt }) => backup === undefined || stoppedAt >= backup.stoppedAt)
-        .map(({ label }) => label),
-    ),
-  )
+/** Where nobody knows what a timeline came out of, any backup of an older one may be the only one that leads to it. */
+function neededFor(branch: Branch, onward: readonly ListedBackup[], edge: Instant): readonly ListedBackup[] {
+  const path = onward.filter((backup) => isOnBranch(backup, branch))
+  const certain =
+    branch.history === undefined ? path.filter(({ timeline }) => timeline === branch.timeline) : path
+  const floor = certain.findLast(({ stoppedAt }) => stoppedAt <= edge)
+  return floor === undefined ? path : certain.filter(({ stoppedAt }) => stoppedAt >= floor.stoppedAt)
 }
 
 function isOver({ timeline, history }: Branch, listed: readonly ListedBackup[], edge: Instant): boolean {
@@ -65,12 +56,6 @@ function isOver({ timeline, history }: Branch, listed: readonly ListedBackup[], 
   )
   const isSucceeded = listed.some((backup) => backup.timeline > timeline && backup.stoppedAt <= edge)
   return !isAlive && isSucceeded
-}
-
-/** The backups that lead to a branch. Where that is not known, each timeline's backups may be the ones. */
-function pathsOf(branch: Branch, usable: readonly ListedBackup[]): readonly (readonly ListedBackup[])[] {
-  const path = usable.filter((backup) => isOnBranch(backup, branch))
-  return branch.history === undefined ? [...Map.groupBy(path, ({ timeline }) => timeline).values()] : [path]
 }
 
 /** Whether a recovery along the branch passes through the end of the backup, as far as is known. */
