@@ -57,7 +57,8 @@ export async function expireCluster(request: ExpireRequest, context: RunContext)
   const failures: ExpiredCluster['failures'][number][] = []
   for (const { name } of chooseRepos(configuration, settings, repoName)) {
     try {
-      const selection = { configuration, clusterName: settings.name, repoName: name }
+      const usesReserve = !request.isDryRun
+      const selection = { configuration, clusterName: settings.name, repoName: name, usesReserve }
       await using opened = await openCluster(selection, context)
       repos.push(await expireRepo({ ...request, rules }, opened.repositories[0], context))
     } catch (error) {
