@@ -42,11 +42,12 @@ export async function openArchivePlaces(
 }
 
 /**
- * Opens the first of the chosen repositories of a cluster that can be opened, and warns of those before it: one
- * repository is enough to restore from. Throws the first's failure when none can be opened.
+ * Opens the first of the chosen repositories of a cluster that can be opened and that `guard` does not refuse, and warns of
+ * those before it: one repository is enough to restore from. Throws the first's failure when there is none.
  */
 export async function openFirstPlace(
   { configuration, clusterName, repoName: chosen }: ClusterSelection,
+  guard: (place: ClusterRepository) => Promise<void>,
   context: RunContext,
 ): Promise<OpenedCluster> {
   const cluster = selectCluster(configuration, clusterName)
@@ -54,7 +55,12 @@ export async function openFirstPlace(
   let firstFailure: unknown
   for (const { name: repoName } of repos) {
     try {
-      return await openCluster({ configuration, clusterName: cluster.name, repoName }, context)
+      await using opened = new AsyncDisposableStack()
+      const selection = { configuration, clusterName: cluster.name, repoName }
+      const place = opened.use(await openCluster(selection, context))
+      await guard(place.repositories[0])
+      opened.move()
+      return place
     } catch (error) {
       context.signal.throwIfAborted()
       if (!isOperationError(error)) throw error

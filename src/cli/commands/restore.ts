@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Option } from 'commander'
 import type { Command } from 'commander'
+import type { ClusterRepository } from '../../app/open-cluster.ts'
 import type { ClusterConfiguration } from '../../config/select-configured.ts'
 import { parseBackupLabel } from '../../domain/backup-label.ts'
 import { OperationError } from '../../domain/operation-error.ts'
@@ -99,9 +100,11 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   ])
   const configFile = requireReadable(file)
   const selection = { configuration, clusterName: settings.name, repoName: environment.options.repo }
-  await using opened = await openFirstPlace(selection, environment.context)
+  const acceptsOlder = options.acceptOlderRepository === true
+  const guard = (candidate: ClusterRepository): Promise<void> =>
+    guardRestore(candidate, acceptsOlder, environment.context)
+  await using opened = await openFirstPlace(selection, guard, environment.context)
   const [place] = opened.repositories
-  await guardRestore(place, options.acceptOlderRepository === true, environment.context)
   const tools: RestoreTools = {
     place,
     workers: configuration.restore.workers,
