@@ -42,7 +42,7 @@ describe('what is said to be done', () => {
       expectOk(result)
       const { violations, publishedCount, promiseCount } = auditDurability(events, rules)
       t.diagnostic(`${publishedCount} names at ${promiseCount} promises`)
-      assert.deepEqual(violations, [])
+      assert.deepEqual(violations.slice(0, 20), [])
       assert.ok(publishedCount >= fewest, `only ${publishedCount} names were seen`)
     })
   }
