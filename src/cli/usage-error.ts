@@ -20,8 +20,13 @@ function missingSubcommand(): OperationError {
 
 /** `too many arguments for 'x'. Expected 0 arguments but got 1.` becomes `too many arguments for "x": expected 0 ...` */
 function inOurForm(sentence: string): string {
-  return sentence
+  return withoutValue(sentence)
     .replaceAll("'", '"')
     .replace(/\. ([A-Z])/, (_, letter: string) => `: ${letter.toLowerCase()}`)
     .replace(/\.$/, '')
+}
+
+/** What was given to an option that we do not have is left out: it may be a secret that somebody meant to pass (RULES 4.2). */
+function withoutValue(sentence: string): string {
+  return sentence.replace(/^(unknown option '-[^'=]*)=.*'/s, "$1'")
 }
