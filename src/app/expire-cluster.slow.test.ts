@@ -13,6 +13,8 @@ import { isOperationError } from '../domain/operation-error.ts'
 import { changeCatalogue, readCatalogue, type CatalogueChange } from '../repository/catalogue.ts'
 import { manifestKey } from '../repository/object-keys.ts'
 import { defaultGraceMs } from '../retention/sweep.ts'
+import { nothingProven } from '../verify/verify-state.ts'
+import { writeVerifyState } from '../verify/verify-state-store.ts'
 import { expireRepo } from './expire-cluster.ts'
 import { gatherExpireFacts } from './expire-facts.ts'
 import type { ClusterRepository } from './open-cluster.ts'
@@ -102,6 +104,51 @@ describe('expire, in one repository', () => {
     assert.deepEqual(await site.listed(), all.slice(1))
   })
 
+  test('counts on nothing that verify found damaged, and keeps the newest that it found whole (R67)', async () => {
+    await using site = await Site.make()
+    const [proven = assert.fail(), , , fourth = assert.fail()] = all
+    const { repository, cluster } = site.place
+    const damage = {
+      key: `${cluster.id}/data/${fourth}/000001`,
+      kind: 'pack',
+      problem: 'it is missing',
+      backups: [fourth],
+      lost: [],
+      group: 'x',
+      foundAtMs: 1,
+      seenAtMs: 1,
+    } as const
+    const backups = [{ label: proven, provenAtMs: 1 }]
+    const state = { ...nothingProven, damage: [damage], backups }
+    await writeVerifyState(repository, { clusterId: cluster.id, state }, site.context)
+
+    const { plan } = await site.expire()
+
+    assert.deepEqual(await site.listed(), all)
+    const reasons = plan.keep.map(({ reasons: [first = ''] }) => first.replace(/ since .*/, ''))
+    assert.deepEqual(reasons, [
+      'the newest that was verified',
+      'count 3',
+      'count 3',
+      'newer than 2027-01-11T12:00:00Z',
+      'count 3',
+    ])
+  })
+
+  test('refuses by a clock that jumped, and does not sweep by it, unless it is accepted (T1)', async () => {
+    await using site = await Site.make()
+    site.clock.skip(60 * 24 * 60 * 60 * 1000)
+
+    const refused = await site.expire()
+
+    assert.ok(isOperationError(refused.failure, 'clock-doubtful'))
+    assert.deepEqual([refused.applied, refused.swept], [undefined, undefined])
+    assert.deepEqual(await site.listed(), all)
+    const { failure } = await site.expire({ acceptsClock: true })
+    assert.equal(failure, undefined)
+    assert.deepEqual(await site.listed(), kept)
+  })
+
   test('does nothing where there is nothing', async () => {
     await using site = await Site.make({ isEmpty: true })
 
@@ -113,6 +160,7 @@ describe('expire, in one repository', () => {
 
 interface Attempt {
   readonly place?: ClusterRepository
+  readonly acceptsClock?: boolean
 }
 
 /** Five backups of two segments each, and all WAL. */
@@ -139,8 +187,8 @@ class Site implements AsyncDisposable {
     return site
   }
 
-  expire({ place = this.place }: Attempt = {}) {
-    const request = { rules, isDryRun: false, confirmed: undefined, acceptsClock: false }
+  expire({ place = this.place, acceptsClock = false }: Attempt = {}) {
+    const request = { rules, isDryRun: false, confirmed: undefined, acceptsClock }
     return expireRepo(request, place, this.context)
   }
 

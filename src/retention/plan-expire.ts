@@ -16,7 +16,7 @@ export interface ExpireKnowledge extends BackupKnowledge {
   readonly branches: readonly Branch[]
 }
 
-export interface KeptBackup {
+interface KeptBackup {
   readonly label: BackupLabel
   /** Each rule that keeps it, in words; never empty. */
   readonly reasons: readonly string[]
