@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { OperationError } from '../domain/operation-error.ts'
+import { releaseMemory } from '../platform/release-memory.ts'
 
 /** What one frame may hold before compression. */
 export const largestRawLength = 64 * 1024 * 1024
@@ -28,6 +29,7 @@ export function packPayload(raw: Uint8Array, level: number): readonly Uint8Array
   assert.ok(raw.length <= largestRawLength && isCompressionLevel(level))
   const compressed = level === 0 ? raw : compress(raw, level)
   const isShorter = compressed.length < raw.length
+  if (!isShorter && compressed !== raw) releaseMemory(compressed)
   const head = Buffer.allocUnsafe(headLength)
   head.writeUInt8(isShorter ? methods.zstd : methods.stored, 0)
   head.writeUInt32LE(raw.length, 1)

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { getCompileCacheDir } from 'node:module'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker, type Transferable } from 'node:worker_threads'
 import { OperationError } from '../domain/operation-error.ts'
+import { processEnvironment } from './environment.ts'
 import { reviveError, type WorkerAnswer } from './worker-message.ts'
 
 interface WorkerPoolOptions {
@@ -125,7 +127,12 @@ export class WorkerPool<Request, Response> implements AsyncDisposable {
   #start(): Thread<Request, Response> {
     const { script, workerData } = this.#options
     // Flags of the test runner or the inspector are none of a worker's business.
-    const worker = new Worker(script, { workerData, name: this.#name, execArgv: [] })
+    const worker = new Worker(script, {
+      workerData,
+      name: this.#name,
+      execArgv: [],
+      env: workerEnvironment(),
+    })
     const thread: Thread<Request, Response> = { worker, task: undefined }
     worker.on('message', (answer: WorkerAnswer<Response>) => this.#settle(thread, answer))
     worker.on('error', (cause) => this.#bury(thread, 'died', cause))
@@ -178,4 +185,13 @@ export class WorkerPool<Request, Response> implements AsyncDisposable {
     await ended
     this.#ending.delete(ended)
   }
+}
+
+/**
+ * With the compile cache of this thread, which a worker does not take over by itself: one that has to strip types starts
+ * later and needs more memory.
+ */
+function workerEnvironment(): NodeJS.ProcessEnv {
+  const directory = getCompileCacheDir()
+  return { ...processEnvironment(), ...(directory !== undefined && { NODE_COMPILE_CACHE: directory }) }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { packPayload } from '../codec/compression.ts'
 import { createObjectSealer, type ObjectSealer, type SealingKeys } from '../codec/sealed-object.ts'
+import { releaseMemory } from '../platform/release-memory.ts'
 import { encodePackIndex, piecesLength, type Piece, type Unit } from './pack-index.ts'
 
 /** A unit holds at most this much: what a worker reads, compresses and seals at once. */
@@ -91,7 +92,9 @@ export class PackWriter {
 
   #appendFrame(raw: Uint8Array, isLast: boolean): void {
     const payload = packPayload(raw, this.#compressionLevel)
-    for (const part of this.#sealer.sealFrame(payload, isLast)) this.#append(part)
+    const sealed = this.#sealer.sealFrame(payload, isLast)
+    for (const part of sealed) this.#append(part)
+    for (const part of [...payload, ...sealed]) if (part !== raw) releaseMemory(part)
   }
 
   #append(bytes: Uint8Array): void {

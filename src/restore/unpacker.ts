@@ -3,6 +3,7 @@ import { type BytePath, fromBytePath, showBytePath } from '../platform/byte-path
 import { createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { equalBytes } from '../codec/digest.ts'
+import { releaseMemory } from '../platform/release-memory.ts'
 import { hashedBlockSize, type Piece, type Unit } from '../repository/pack-index.ts'
 import { PackReader } from '../repository/pack-reader.ts'
 import { largestUnitBytes } from '../repository/pack-writer.ts'
@@ -20,6 +21,12 @@ interface Run {
   readonly length: number
   readonly path: BytePath
   readonly fileOffset: number
+}
+
+/** Of a run. */
+interface Part {
+  readonly offset: number
+  readonly length: number
 }
 
 type PackRequest = Extract<UnpackRequest, { kind: 'pack' }>
@@ -66,24 +73,36 @@ export class Unpacker {
     const { key, indexTag, pack } = request
     const reader = new PackReader(pack, { keys: this.#setup.keys, key })
     if (!equalBytes(reader.indexTag, indexTag)) throw damaged(key, 'it is not the pack that the backup means')
-    let unit: { readonly number: number; raw: Uint8Array | undefined } | undefined
-    for (const run of runsOf(request)) {
-      if (unit?.number !== run.unit) unit = { number: run.unit, raw: undefined }
-      const wrong = this.#setup.isDelta
-        ? this.#differing(run, reader.units[run.unit])
-        : [{ offset: 0, length: run.length }]
-      if (wrong.length === 0) continue
-      unit.raw ??= reader.unit(run.unit)
-      if (run.unitOffset + run.length > unit.raw.length)
-        throw damaged(key, `file ${showBytePath(run.path)} needs more of unit ${run.unit} than there is`)
-      const raw = unit.raw.subarray(run.unitOffset, run.unitOffset + run.length)
-      for (const { offset, length } of wrong)
-        this.#write(run.path, raw.subarray(offset, offset + length), run.fileOffset + offset)
-    }
+    for (const runs of runsByUnit(request)) this.#unpackUnit(reader, runs)
+    releaseMemory(pack)
+  }
+
+  /** Opens the unit that all these runs are of, unless the files have everything already. */
+  #unpackUnit(reader: PackReader, runs: readonly [Run, ...Run[]]): void {
+    const { unit } = runs[0]
+    const writes = runs
+      .map((run) => ({ run, parts: this.#wrongParts(run, reader.units[unit]) }))
+      .filter(({ parts }) => parts.length > 0)
+    if (writes.length === 0) return
+    reader.lendUnit(unit, (raw) => {
+      for (const { run, parts } of writes) {
+        const { path, unitOffset, fileOffset, length } = run
+        if (unitOffset + length > raw.length)
+          throw damaged(reader.key, `file ${showBytePath(path)} needs more of unit ${unit} than there is`)
+        for (const part of parts) {
+          const start = unitOffset + part.offset
+          this.#write(path, raw.subarray(start, start + part.length), fileOffset + part.offset)
+        }
+      }
+    })
+  }
+
+  #wrongParts(run: Run, unit: Unit | undefined): readonly Part[] {
+    return this.#setup.isDelta ? this.#differing(run, unit) : [{ offset: 0, length: run.length }]
   }
 
   /** The parts of a run that are not in the file yet, by the hashes of its blocks. What cannot be compared counts as wrong. */
-  #differing(run: Run, unit: Unit | undefined): readonly { offset: number; length: number }[] {
+  #differing(run: Run, unit: Unit | undefined): readonly Part[] {
     const hashes = unit && hashesOf(run, unit)
     if (hashes === undefined) return [{ offset: 0, length: run.length }]
     const found = new BigUint64Array(hashes.length)
@@ -171,6 +190,20 @@ export class Unpacker {
     this.#file = undefined
     if (file !== undefined) closeSync(file.fd)
   }
+}
+
+/** Runs come in the order of their units. */
+function* runsByUnit(request: PackRequest): Generator<readonly [Run, ...Run[]]> {
+  let runs: [Run, ...Run[]] | undefined
+  for (const run of runsOf(request)) {
+    if (runs?.[0].unit === run.unit) {
+      runs.push(run)
+      continue
+    }
+    if (runs !== undefined) yield runs
+    runs = [run]
+  }
+  if (runs !== undefined) yield runs
 }
 
 function* runsOf({ runs, paths }: PackRequest): Generator<Run> {
