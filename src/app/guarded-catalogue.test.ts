@@ -291,6 +291,18 @@ describe('a guarded catalogue', () => {
     assert.equal((await stat(join(file, '..'))).mode & 0o777, 0o700)
   })
 
+  test('is remembered anew after what was remembered was damaged, once that is accepted', async () => {
+    await using site = await Site.make()
+    await list(site.place, 20)
+    await site.read()
+    await writeFile(await site.markFile(), '{')
+    const { forgetful } = await judgeCatalogue(site.place, site.context)
+    assert.match(forgetful?.hint ?? '', /repo accept/)
+    await acceptCatalogue(site.place, site.context)
+
+    assert.deepEqual(await site.freshness(), { kind: 'proven' })
+  })
+
   test('is read with a warning when what was remembered is damaged, whatever it is (X1)', async () => {
     await using site = await Site.make()
     await list(site.place, 20)

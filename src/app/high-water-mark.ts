@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { access, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { OperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import {
   describeSystemError,
   hasSystemCode,
@@ -49,6 +49,7 @@ export async function readHighWaterMark(
     return decodeMark(await file.readFile(), path, catalogue)
   } catch (cause) {
     if (hasSystemCode(cause, 'ENOENT')) return undefined
+    if (isOperationError(cause, 'damaged')) throw damagedMark(cause)
     if (!isSystemError(cause)) throw cause
     throw new OperationError('file-unreadable', `reading "${path}": ${describeSystemError(cause)}`, {
       cause,
@@ -102,6 +103,13 @@ function decodeMark(bytes: Uint8Array, path: string, catalogue: MarkedCatalogue)
     writtenAtMs: reader.count('writtenAtMs'),
     labels: reader.records('backups').map((backup) => backup.string('label')),
   }
+}
+
+function damagedMark(cause: OperationError): OperationError {
+  return new OperationError('damaged', cause.message, {
+    cause,
+    hint: 'Compare what "holdfast info" lists with what you know; then "holdfast repo accept" remembers it anew.',
+  })
 }
 
 function foreignMark(path: string, uid: number): OperationError {
