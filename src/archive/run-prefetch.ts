@@ -19,14 +19,26 @@ export interface PrefetchRequest {
 }
 
 interface Window {
+  /** The next one to begin with. */
   next: WalSegmentName
   asked: WalSegmentName | undefined
-  waitingCount: number
+  waiting: ReadonlySet<WalSegmentName>
   usedAt: number
+  /** Those that are being fetched, in their order. */
+  readonly underWay: Fetch[]
+}
+
+interface Fetch {
+  readonly name: WalSegmentName
+  /** Never rejects. */
+  readonly ended: Promise<'found' | 'absent' | 'failed'>
 }
 
 /** What is fetched ahead takes at most this much of the disk, whatever the size of a segment. */
 const mostBytes = 256 * 1024 * 1024
+
+/** While one waits for the disk, the others are decrypted. More would take the replay's own core from it. */
+const mostUnderWay = 3
 
 const idleAfterMs = 60_000
 const lookPauseMs = 20
@@ -54,16 +66,17 @@ export async function runPrefetch(
   const window: Window = {
     next: nextSegmentName(request.after, segmentSize),
     asked: await folder.readAsked(),
-    waitingCount: 0,
+    waiting: new Set(),
     usedAt: context.clock.monotonic(),
+    underWay: [],
   }
+  cleanup.defer(() => settle(window))
+  const surroundings = { folder, segmentSize, mostSegments }
   while (await folder.isInRecovery()) {
-    await follow(window, { folder, segmentSize, mostSegments }, context)
+    await follow(window, surroundings, context)
     if (context.clock.monotonic() - window.usedAt > idleAfterMs) return
-    const pauseMs =
-      window.waitingCount >= mostSegments
-        ? lookPauseMs
-        : await fetchNext(window, { folder, segmentSize }, { tools, context })
+    beginFetching(window, surroundings, { tools, context })
+    const pauseMs = await awaitFirst(window)
     if (pauseMs > 0) await context.clock.sleep(pauseMs, context.signal)
   }
 }
@@ -71,55 +84,92 @@ export async function runPrefetch(
 interface Surroundings {
   readonly folder: PrefetchFolder
   readonly segmentSize: WalSegmentSize
+  readonly mostSegments: number
 }
 
 /** Sees what was taken, and moves the window when PostgreSQL is somewhere else. */
 async function follow(
   window: Window,
-  { folder, segmentSize, mostSegments }: Surroundings & { readonly mostSegments: number },
+  { folder, segmentSize, mostSegments }: Surroundings,
   context: RunContext,
 ): Promise<void> {
   const asked = await folder.readAsked()
-  const waiting = await folder.waiting()
-  if (waiting.length < window.waitingCount || asked !== window.asked)
-    window.usedAt = context.clock.monotonic()
-  window.waitingCount = waiting.length
-  if (asked === undefined || asked === window.asked) return
+  const hasMoved = asked !== undefined && asked !== window.asked
+  if (hasMoved) await settle(window)
+  const waiting = new Set(await folder.waiting())
+  const wasTaken = [...window.waiting].some((name) => !waiting.has(name))
+  if (wasTaken || asked !== window.asked) window.usedAt = context.clock.monotonic()
+  window.waiting = waiting
+  if (!hasMoved) return
   window.asked = asked
   window.next = nextSegmentName(asked, segmentSize)
   const from = parseSegmentName(window.next, segmentSize)
-  for (const name of waiting.toSorted()) {
+  for (const name of waiting) {
     const { timeline, number } = parseSegmentName(name, segmentSize)
     const isAhead =
       timeline === from.timeline && number >= from.number && number < from.number + BigInt(mostSegments)
-    if (isAhead) {
-      if (name === window.next) window.next = nextSegmentName(name, segmentSize)
-      continue
-    }
+    if (isAhead) continue
     await folder.discard(name)
-    window.waitingCount -= 1
+    waiting.delete(name)
   }
 }
 
-/** Fetches one segment and says how long to wait before the next look. */
-async function fetchNext(
+interface Means {
+  readonly tools: { readonly repositories: readonly ArchivePlace[] }
+  readonly context: RunContext
+}
+
+/** Begins to fetch what comes next, but for what is there already, while there is room. */
+function beginFetching(
   window: Window,
-  { folder, segmentSize }: Surroundings,
-  { tools, context }: { tools: { readonly repositories: readonly ArchivePlace[] }; context: RunContext },
-): Promise<number> {
-  const name = window.next
+  { folder, segmentSize, mostSegments }: Surroundings,
+  means: Means,
+): void {
+  while (window.underWay.length < mostUnderWay) {
+    while (window.waiting.has(window.next)) window.next = nextSegmentName(window.next, segmentSize)
+    const reserved = new Set([...window.waiting, ...window.underWay.map(({ name }) => name)])
+    if (reserved.size >= mostSegments) return
+    const name = window.next
+    window.underWay.push({ name, ended: fetchOne(name, folder, means) })
+    window.next = nextSegmentName(name, segmentSize)
+  }
+}
+
+/** Waits for the first of those under way and says how long to wait before the next look. */
+async function awaitFirst(window: Window): Promise<number> {
+  const first = window.underWay.shift()
+  if (first === undefined) return lookPauseMs
+  const answer = await first.ended
+  if (answer === 'found') {
+    // Remembered at once: it may be taken before the next look, and that counts as use.
+    window.waiting = new Set([...window.waiting, first.name])
+    return 0
+  }
+  // Those behind it may have been found; they are looked for when it is its turn again.
+  await settle(window)
+  window.next = first.name
+  return answer === 'absent' ? absentPauseMs : failurePauseMs
+}
+
+async function settle(window: Window): Promise<void> {
+  await Promise.all(window.underWay.splice(0).map(({ ended }) => ended))
+}
+
+async function fetchOne(
+  name: WalSegmentName,
+  folder: PrefetchFolder,
+  { tools, context }: Means,
+): Promise<'found' | 'absent' | 'failed'> {
   try {
     const answer = await getFile({ name, destination: join(folder.path, name) }, tools, context)
-    if (answer.kind === 'absent') return absentPauseMs
-    window.next = nextSegmentName(name, segmentSize)
-    window.waitingCount += 1
-    return 0
+    return answer.kind
   } catch (error) {
-    context.signal.throwIfAborted()
-    context.report({
-      kind: 'warning',
-      message: `fetching ${name} ahead: ${error instanceof Error ? error.message : String(error)}`,
-    })
-    return failurePauseMs
+    // After an abort the next thing that waits throws it.
+    if (!context.signal.aborted)
+      context.report({
+        kind: 'warning',
+        message: `fetching ${name} ahead: ${error instanceof Error ? error.message : String(error)}`,
+      })
+    return 'failed'
   }
 }
