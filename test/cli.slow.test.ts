@@ -164,7 +164,8 @@ describe('holdfast', () => {
     }
 
     assert.equal(spawnSync('bash', ['-n'], { input: script, encoding: 'utf8' }).stderr, '')
-    assert.deepEqual(complete('holdfast ver'), ['version'])
+    assert.deepEqual(complete('holdfast ver'), ['verify', 'version'])
+    assert.deepEqual(complete('holdfast repo keys r'), ['remove'])
     assert.deepEqual(complete('holdfast config s'), ['show', 'schema'])
     assert.deepEqual(complete('holdfast --output '), ['text', 'json'])
     assert.deepEqual(complete('holdfast completion b'), ['bash'])
