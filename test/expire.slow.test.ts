@@ -5,13 +5,15 @@ import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExpireDocument } from '../src/api/expire-document.ts'
 import type { InfoDocument } from '../src/api/info-document.ts'
-import { openCluster } from '../src/app/open-cluster.ts'
+import { openCluster, type ClusterSelection } from '../src/app/open-cluster.ts'
 import { loadConfiguration } from '../src/config/load-configuration.ts'
-import { sweepCluster } from '../src/retention/sweep.ts'
+import { sweepCluster, type SweepResult } from '../src/retention/sweep.ts'
+import { archiveEverything } from './support/archive-everything.ts'
 import { fullCheck } from './support/full-check.ts'
 import { giveTree } from './support/give-tree.ts'
 import { prepareLedger } from './support/ledger-schema.ts'
 import { startLedger } from './support/ledger.ts'
+import type { TestServer } from './support/postgres-server.ts'
 import { testContext } from './support/repository.ts'
 import { createScratch, type Scratch } from './support/scratch.ts'
 import { startHoldfast } from './support/start-holdfast.ts'
@@ -49,7 +51,8 @@ describe('expire', () => {
     await ledger.advance(20)
     await ledger.stop()
     await site.switchWal()
-    await sweepAtOnce(site, scratch)
+    const { pack, wal, manifest } = await sweepAtOnce(site, scratch)
+    assert.ok(pack.count > 0 && wal.count > 0 && manifest.count > 0)
     await checkInfo(site, { pinned, third, fourth })
     await using own = await site.restore('own', '--backup', pinned, '--target-immediate')
     const atOwn = ledger.expected(atPinned)
@@ -61,6 +64,46 @@ describe('expire', () => {
     const refused = await site.run('restore', '--target-dir', join(site.folder, 'x'), '--backup', pinned)
     assert.equal(refused.code, 3)
     assert.match(refused.stderr, /restored with "--target-immediate" only/)
+  })
+
+  test('keeps what a new timeline is reached from until it has a backup, then forgets the old one (R67)', async () => {
+    await using scratch = await createScratch('expire-timelines')
+    await using site = await startUserSite({ major: 17, scratch, walSegmentSizeMb: 1 })
+    await prepareLedger(site.server)
+    const first = await site.backup()
+    await using before = await startLedger(site.server)
+    await before.advance(30)
+    const fork = await before.marker()
+    await before.advance(30)
+    await before.stop()
+    const abandoned = await site.backup()
+    await site.switchWal()
+    const back = ['--target-lsn', fork.lsn, '--target-exclusive', '--continue-lineage']
+    await using heir = await site.restore('heir', ...back)
+    await site.server.stop()
+    await using after = await startLedger(heir, { seed: 7 })
+    await after.advance(30)
+    await archiveEverything(heir)
+    await follow(site, heir)
+    await keep(site, { count: 1, minimum: 1 })
+
+    await expire(site)
+    await sweepAtOnce(site, scratch)
+    assert.deepEqual(await labels(site), [first, abandoned])
+    await after.stop()
+    await archiveEverything(heir)
+    const present = [...before.expected(fork).present, ...after.expected().present]
+    const absent = before.expected().present.slice(fork.acknowledgedCount)
+    await using onTwo = await site.restore('on-two', '--target-timeline', '2')
+    await fullCheck(onTwo, { expected: { present, absent, unknown: [] }, exact: true })
+
+    const third = await site.backup()
+    await expire(site, '--confirm', 'main')
+    await sweepAtOnce(site, scratch)
+    assert.deepEqual(await labels(site), [third])
+    await archiveEverything(heir)
+    await using latest = await site.restore('latest')
+    await fullCheck(latest, { expected: { present, absent, unknown: [] }, exact: true })
   })
 
   test('leaves a backup that runs alone, and one of two at once works (Q3, Q4)', async () => {
@@ -230,25 +273,34 @@ async function keep(
   await writeFile(site.configuration, `${text}\nkeep: ${JSON.stringify(rules)}\n`)
 }
 
+/** From now on the cluster is this server: what was restored takes the place of the original. */
+async function follow(site: UserSite, heir: TestServer): Promise<void> {
+  const text = await readFile(site.configuration, 'utf8')
+  const moved = text
+    .replaceAll(site.server.connectionString, heir.connectionString)
+    .replaceAll(site.server.dataDirectory, heir.dataDirectory)
+  await writeFile(site.configuration, moved)
+}
+
 /** What `expire` does, without a day between what it finds and what it deletes. */
-async function sweepAtOnce(site: UserSite, scratch: Scratch): Promise<void> {
-  const context = testContext()
-  const keyFile = join(await scratch.makeFolder(`key-${site.server.port}`), 'key')
+async function sweepAtOnce(site: UserSite, scratch: Scratch): Promise<SweepResult['deleted']> {
+  const keyFile = join(await scratch.makeFolder(`key-${Date.now()}`), 'key')
   await writeFile(keyFile, await readFile(join(site.folder, 'local.key')), { mode: 0o600 })
   const { configuration } = await loadConfiguration({
     explicitFile: site.configuration,
     environment: { HOLDFAST_REPOS_LOCAL_KEY_FILE: keyFile },
     home: undefined,
   })
-  {
-    await using opened = await openCluster(
-      { configuration, clusterName: undefined, repoName: undefined },
-      context,
-    )
-    const { deleted } = await sweepCluster({ graceMs: 0, isDryRun: false }, opened.repositories[0], context)
-    assert.ok(deleted.pack.count > 0 && deleted.wal.count > 0 && deleted.manifest.count > 0)
-  }
+  const selection = { configuration, clusterName: undefined, repoName: undefined }
+  const { deleted } = await sweep(selection)
   await giveTree(site.repository, scratch.user)
+  return deleted
+}
+
+async function sweep(selection: ClusterSelection): Promise<SweepResult> {
+  const context = testContext()
+  await using opened = await openCluster(selection, context)
+  return await sweepCluster({ graceMs: 0, isDryRun: false }, opened.repositories[0], context)
 }
 
 /** Every file of the repository with its size. */
