@@ -11,7 +11,7 @@ import { walObjectKey } from './wal-object-key.ts'
 import { readWholeFile } from './wal-source.ts'
 
 /** Whom a file is sealed for: a cluster in a repository. */
-export interface SealPlace {
+interface SealPlace {
   readonly clusterId: string
   readonly namesKey: Uint8Array
   readonly sealing: SealingKeys
@@ -31,7 +31,7 @@ export interface SealedObject {
   readonly sealed: Uint8Array
 }
 
-export interface SealedFile {
+interface SealedFile {
   readonly kind: 'sealed'
   readonly sizeBytes: number
   /** As the system gives it, in nanoseconds: which version of the file this is. */
