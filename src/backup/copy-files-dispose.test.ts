@@ -16,7 +16,7 @@ import { FileCopier } from './copy-files.ts'
 import type { CopyTask } from './copy-task.ts'
 import { type Scan } from './scan.ts'
 
-const taskBytes = 8 * 1024 * 1024
+const taskBytes = 4 * 1024 * 1024
 const label = parseBackupLabel('20260220-153000F')
 
 describe('FileCopier, when it is disposed of while it stores a pack', () => {
@@ -58,6 +58,43 @@ describe('FileCopier, when it is disposed of while it stores a pack', () => {
     stuck.abort()
     assert.equal(answer, 'disposed')
     assert.deepEqual(await keys(), [])
+  })
+
+  test('ends a worker that waits for the memory of that pack', async () => {
+    using folder = sourceFolder()
+    const store = new MemoryStore('stuck', systemClock)
+    const stuck = new AbortController()
+    void interceptPut(store, async (_, signal) => {
+      await once(AbortSignal.any([signal, stuck.signal]), 'abort')
+      throw signal.reason
+    }).catch(ignore)
+    const { copier, keys } = await openCopier(store, folder.path)
+    const tasks = [...enoughForPack(), ...enoughForPack(), ...enoughForPack()]
+    const running = assert.rejects(copier.run(tasks.values(), ignore), { code: 'cancelled' })
+    await sleep(500)
+
+    await copier[Symbol.asyncDispose]()
+
+    stuck.abort()
+    await running
+    assert.deepEqual(await keys(), [])
+  })
+})
+
+describe('FileCopier, when a pack cannot be stored', () => {
+  test('fails with the reason, also when its worker waits for the memory of that pack', async () => {
+    using folder = sourceFolder()
+    const store = new MemoryStore('full', systemClock)
+    void interceptPut(store, async () => {
+      await sleep(500)
+      throw new Error('the disk is full')
+    }).catch(ignore)
+    const { copier } = await openCopier(store, folder.path)
+    const tasks = [...enoughForPack(), ...enoughForPack(), ...enoughForPack()]
+
+    await assert.rejects(copier.run(tasks.values(), ignore), { message: 'the disk is full' })
+
+    await copier[Symbol.asyncDispose]()
   })
 })
 

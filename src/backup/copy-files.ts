@@ -23,9 +23,6 @@ export interface CopyOptions {
   readonly maxRate: number | undefined
 }
 
-/** How far a pack may have come so that a task cannot fill it: the packs' target less the largest task. */
-const roomForTask = 3 * 1024 * 1024
-
 const workerScript = new URL(`./copy-worker${extname(import.meta.filename)}`, import.meta.url)
 
 /**
@@ -43,19 +40,16 @@ export class FileCopier implements AsyncDisposable {
   readonly #rate: RateLimit
   /** Ends what is under way when this is disposed of, or when one lane fails. */
   readonly #ending = new AbortController()
-  #packNumber = 0
 
-  constructor(
-    { repository, scan, options }: { repository: Repository; scan: Scan; options: CopyOptions },
-    context: RunContext,
-  ) {
+  constructor({ repository, scan, options }: Copying, context: RunContext) {
     this.#repository = repository
     this.#options = options
     this.#context = context
     this.#rate = new RateLimit(options.maxRate, context.clock)
     this.copied = new CopiedFiles(options.label)
     const count = options.workers ?? availableParallelism()
-    this.#lanes = Array.from({ length: count }, () => openLane(repository, scan, options))
+    const lastPack = sharedCells(1)
+    this.#lanes = Array.from({ length: count }, () => openLane({ repository, scan, options }, lastPack))
   }
 
   /** Runs the tasks on all workers. `report` is told of every task's bytes. When one fails, all stop. */
@@ -97,20 +91,18 @@ export class FileCopier implements AsyncDisposable {
   }
 
   async #copy(lane: Lane, task: CopyTask, signal: AbortSignal): Promise<void> {
-    // The worker may need its other buffer during this task: wait until the pack in it is stored.
-    if (lane.openPackBytes > roomForTask) await lane.storing
-    lane.packNumber ??= this.#packNumber += 1
-    const response = await lane.pool.run({ kind: 'copy', task, packNumber: lane.packNumber }, { signal })
-    if (response.usedPackNumber) lane.packNumber = undefined
+    const response = await lane.pool.run({ kind: 'copy', task }, { signal })
     this.#take(lane, response)
   }
 
   #take(lane: Lane, response: CopyResponse): void {
     this.copied.add(response)
     this.suspects.push(...response.suspects)
-    lane.openPackBytes = response.openPackBytes
-    for (const pack of response.built) lane.storing = this.#storeAfter(lane, pack)
-    lane.storing.catch(() => undefined) // awaited where the buffer is needed; until then it must not count as unhandled
+    for (const pack of response.built) {
+      lane.storing = this.#storeAfter(lane, pack)
+      // The worker may be waiting for the buffer: nobody else would tell it that it never gets it.
+      lane.storing.catch((error: unknown) => this.#ending.abort(error))
+    }
   }
 
   async #storeAfter(lane: Lane, pack: BuiltPack): Promise<void> {
@@ -126,22 +118,27 @@ export class FileCopier implements AsyncDisposable {
     }
     this.copied.addPack(pack)
     this.storedBytes += pack.sizeBytes
+    Atomics.store(lane.occupied, pack.buffer, 0)
+    Atomics.notify(lane.occupied, pack.buffer)
   }
 }
 
 /** One worker with its two buffers. */
-interface Lane {
+interface Lane extends Pick<CopyWorkerSetup, 'buffers' | 'occupied'> {
   readonly pool: WorkerPool<CopyRequest, CopyResponse>
-  readonly buffers: CopyWorkerSetup['buffers']
-  /** Reserved for the pack that the worker begins next. */
-  packNumber: number | undefined
-  openPackBytes: number
   storing: Promise<void>
 }
 
-function openLane(repository: Repository, scan: Scan, options: CopyOptions): Lane {
+interface Copying {
+  readonly repository: Repository
+  readonly scan: Scan
+  readonly options: CopyOptions
+}
+
+function openLane({ repository, scan, options }: Copying, lastPack: CopyWorkerSetup['lastPack']): Lane {
   const buffers = [new SharedArrayBuffer(packBufferBytes), new SharedArrayBuffer(packBufferBytes)] as const
-  const setup: CopyWorkerSetup = {
+  const occupied = sharedCells(buffers.length)
+  const workerData: CopyWorkerSetup = {
     clusterId: options.clusterId,
     label: options.label,
     compressionLevel: options.compressionLevel,
@@ -149,10 +146,15 @@ function openLane(repository: Repository, scan: Scan, options: CopyOptions): Lan
     blockHashSeed: repository.keys.blockHashSeed,
     rootPaths: scan.rootPaths,
     buffers,
+    occupied,
+    lastPack,
   }
-  const pool = new WorkerPool<CopyRequest, CopyResponse>({ script: workerScript, size: 1, workerData: setup })
-  return { pool, buffers, packNumber: undefined, openPackBytes: 0, storing: Promise.resolve() }
+  const pool = new WorkerPool<CopyRequest, CopyResponse>({ script: workerScript, size: 1, workerData })
+  return { pool, buffers, occupied, storing: Promise.resolve() }
 }
+
+const sharedCells = (count: number): Int32Array<SharedArrayBuffer> =>
+  new Int32Array(new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT))
 
 /** Waits for all, so that nothing runs on behind an error; then throws the first lane's. */
 async function throwAfterAll(work: readonly Promise<void>[]): Promise<void> {

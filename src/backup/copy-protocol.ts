@@ -9,7 +9,7 @@ import type { CopyTask } from './copy-task.ts'
  *   file   --cut into-->     slices   a run of one file's bytes that one worker reads; a task is a row of slices
  *   slice  --read as-->      pieces   up to 1 MiB of one file, hashed by block
  *   pieces --gathered in-->  units    up to 1 MiB of pieces, compressed and sealed together
- *   units  --appended to-->  packs    objects of about 16 MiB, built in shared memory and stored by the main thread
+ *   units  --appended to-->  packs    objects of about 8 MiB, built in shared memory and stored by the main thread
  *
  * For each piece the worker reports a run: which bytes of which file went to which place of which unit. Runs in order are
  * a file's extents in the manifest.
@@ -25,11 +25,14 @@ export interface CopyWorkerSetup {
   readonly rootPaths: ReadonlyMap<number, BytePath>
   /** Shared memory in which the worker builds packs in turn, while the one before is stored from the other. */
   readonly buffers: readonly [SharedArrayBuffer, SharedArrayBuffer]
+  /** For each buffer 1 from when its pack is built until it is stored. Shared; the worker waits for it to become 0. */
+  readonly occupied: Int32Array<SharedArrayBuffer>
+  /** The number of the last pack that any worker began. Shared by all. */
+  readonly lastPack: Int32Array<SharedArrayBuffer>
 }
 
 export type CopyRequest =
-  /** `packNumber` is for the pack that the worker begins on the way, if it does. */
-  | { readonly kind: 'copy'; readonly task: CopyTask; readonly packNumber: number }
+  | { readonly kind: 'copy'; readonly task: CopyTask }
   /** Finish the pack that is being built. */
   | { readonly kind: 'finish' }
 
@@ -68,8 +71,4 @@ export interface CopyResponse {
   /** Files that were gone when they were to be read. */
   readonly vanished: readonly number[]
   readonly built: readonly BuiltPack[]
-  /** How far the pack that is being built has come; 0 when there is none. */
-  readonly openPackBytes: number
-  /** True when the pack number of the request was used. */
-  readonly usedPackNumber: boolean
 }

@@ -64,7 +64,7 @@ describe('planCopyTasks', () => {
   })
 
   test('lets many small files share a task, but not without bound', () => {
-    const files = Array.from({ length: 3000 }, (_, index): [string, number] => [`f${index}`, 8192])
+    const files = Array.from({ length: 3000 }, (_, index): [string, number] => [`f${index}`, 1024])
     const tasks = tasksOf(scanOf(...files))
 
     assert.deepEqual(

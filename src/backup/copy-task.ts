@@ -30,9 +30,9 @@ export interface CopyTask {
 }
 
 /** A larger file is cut into tasks of its own, so that no single file keeps one worker busy at the end. */
-const largeFileBytes = 4 * 1024 * 1024
+const largeFileBytes = 2 * 1024 * 1024
 /** With a file that is just not large, still less than a pack: a task fills at most one pack and begins at most one. */
-const taskBytes = 8 * 1024 * 1024
+const taskBytes = 4 * 1024 * 1024
 const mostSlices = 1024
 
 /**

@@ -29,8 +29,6 @@ interface Answer {
   readonly vanished: number[]
   readonly built: BuiltPack[]
   growthLeft: number
-  packNumber: number
-  usedPackNumber: boolean
 }
 
 /** Bounds what a unit adds to the index of its pack: 256 paths have at most 1 MiB. */
@@ -42,8 +40,8 @@ const zeros = Buffer.alloc(largestUnitBytes)
 
 /**
  * The work of one copy worker: reads slices into one unit's worth of memory, checks and hashes the pages where they
- * lie, and appends the unit to the pack that is being built. Small files share a unit. Nothing here waits: the worker
- * has nothing else to do.
+ * lie, and appends the unit to the pack that is being built. Small files share a unit. Only a pack that is still being
+ * stored is waited for: the worker has nothing else to do.
  */
 export class SliceCopier {
   readonly #setup: CopyWorkerSetup
@@ -67,8 +65,6 @@ export class SliceCopier {
       vanished: [],
       built: [],
       growthLeft: mostGrowthBytes,
-      packNumber: request.kind === 'copy' ? request.packNumber : 0,
-      usedPackNumber: false,
     }
     switch (request.kind) {
       case 'copy':
@@ -78,8 +74,8 @@ export class SliceCopier {
       case 'finish':
         if (this.#pack !== undefined) this.#closePack(answer)
     }
-    const { packNumber: _asked, growthLeft: _unused, ...response } = answer
-    return { ...response, openPackBytes: this.#pack?.writer.sizeBytes ?? 0 }
+    const { growthLeft: _unused, ...response } = answer
+    return response
   }
 
   #copySlice(slice: Slice, answer: Answer): void {
@@ -179,10 +175,11 @@ export class SliceCopier {
   }
 
   #openPack(answer: Answer): { writer: PackWriter; number: number } {
-    const { clusterId, label, keys, compressionLevel, buffers } = this.#setup
-    assert.ok(!answer.usedPackNumber, 'a task fills at most one pack and begins at most one')
-    answer.usedPackNumber = true
-    const number = answer.packNumber
+    const { clusterId, label, keys, compressionLevel, buffers, occupied, lastPack } = this.#setup
+    // The main thread hears of a pack when its task ends: a second one in a task would wait for a buffer for ever.
+    assert.ok(answer.built.length <= 1, 'a task fills at most one pack and begins at most one')
+    while (Atomics.load(occupied, this.#buffer) === 1) Atomics.wait(occupied, this.#buffer, 1)
+    const number = Atomics.add(lastPack, 0, 1) + 1
     const key = packKey(clusterId, { label, number })
     const buffer = new Uint8Array(buffers[this.#buffer])
     return { writer: new PackWriter({ buffer, keys, key, compressionLevel }), number }
@@ -192,6 +189,7 @@ export class SliceCopier {
     assert.ok(this.#pack)
     const { sizeBytes, indexTag } = this.#pack.writer.finish()
     answer.built.push({ packNumber: this.#pack.number, buffer: this.#buffer, sizeBytes, indexTag })
+    Atomics.store(this.#setup.occupied, this.#buffer, 1)
     this.#pack = undefined
     this.#buffer = this.#buffer === 0 ? 1 : 0
   }

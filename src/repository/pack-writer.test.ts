@@ -52,7 +52,7 @@ describe('PackWriter', () => {
     const writer = newWriter()
     for (const unit of [noise, half, small]) {
       const roomForUnit = unit.length + 2048
-      while (writer.sizeBytes + roomForUnit < 16 * 1024 * 1024) writer.addUnit(unit, wholly(unit))
+      while (writer.sizeBytes + roomForUnit < 8 * 1024 * 1024) writer.addUnit(unit, wholly(unit))
     }
     assert.ok(!writer.isFull)
     writer.addUnit(noise, manyPieces)

@@ -11,8 +11,11 @@ export const largestUnitBytes = 1024 * 1024
 export const packTrailerMagic = 0x58_50_46_48 // "HFPX" read as a little-endian u32
 export const packTrailerBytes = 12
 
-/** A pack is finished when it reaches this size, so that objects stay well under the largest one. */
-const packTargetBytes = 16 * 1024 * 1024
+/**
+ * A pack is finished when it reaches this size. A backup holds two for each worker, and so does a restore: with 16 MiB,
+ * two workers need 32 MiB more.
+ */
+const packTargetBytes = 8 * 1024 * 1024
 
 /**
  * How much memory a pack writer needs: a pack of the target size, the unit that passes it, and what that adds to the
