@@ -30,7 +30,7 @@ export async function deleteBackup(
   request: DeleteBackupRequest,
   context: RunContext,
 ): Promise<PlannedDelete> {
-  await using opened = await openCluster(request, context)
+  await using opened = await openCluster({ ...request, usesReserve: !request.isDryRun }, context)
   const cluster = opened.settings.name
   const [found, ...others] = await findListed(opened.repositories, request.label, context)
   if (found === undefined) throw nowhereListed(request.label, cluster)

@@ -9,7 +9,7 @@ import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { requireCluster, type ClusterRecord } from '../repository/cluster-record.ts'
 import type { Repository } from '../repository/open-repository.ts'
-import { openConfiguredRepository } from './open-configured-repository.ts'
+import { openConfiguredRepository, type RepositoryUse } from './open-configured-repository.ts'
 
 /** One repository of a cluster, opened, with what it knows about the cluster. */
 export interface ClusterRepository {
@@ -27,7 +27,7 @@ export interface OpenedCluster extends AsyncDisposable {
   readonly repositories: readonly [ClusterRepository, ...ClusterRepository[]]
 }
 
-export interface ClusterSelection {
+export interface ClusterSelection extends RepositoryUse {
   readonly configuration: Configuration
   /** Undefined: the only one configured. */
   readonly clusterName: string | undefined
@@ -37,13 +37,13 @@ export interface ClusterSelection {
 
 /** Opens the repositories of a cluster. Throws when one of them cannot be opened or does not know the cluster. */
 export async function openCluster(
-  { configuration, clusterName, repoName }: ClusterSelection,
+  { configuration, clusterName, repoName, ...use }: ClusterSelection,
   context: RunContext,
 ): Promise<OpenedCluster> {
   const settings = selectCluster(configuration, clusterName)
   await using opened = new AsyncDisposableStack()
   const open = async (repo: RepoConfiguration): Promise<ClusterRepository> => {
-    const repository = opened.use(await openConfiguredRepository(repo, context))
+    const repository = opened.use(await openConfiguredRepository(repo, use, context))
     const cluster = await requireCluster(repository, settings.name, context)
     return { name: repo.name, repository, cluster, stateDirectory: configuration.stateDirectory }
   }

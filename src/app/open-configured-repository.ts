@@ -5,14 +5,20 @@ import type { Unlocker } from '../repository/key-slot.ts'
 import { openRepository, type Repository } from '../repository/open-repository.ts'
 import { openStore, parseRepositoryLocation } from '../storage/open-store.ts'
 
+export interface RepositoryUse {
+  /** For what frees space, and must work on a full disk. */
+  readonly usesReserve?: boolean
+}
+
 /** Opens a configured repository with its configured key. Disposing closes its store. */
 export async function openConfiguredRepository(
   repo: RepoConfiguration,
+  { usesReserve = false }: RepositoryUse,
   context: RunContext,
 ): Promise<Repository & AsyncDisposable> {
   await using opened = new AsyncDisposableStack()
   const store = opened.use(
-    await openStore(parseRepositoryLocation(repo.location), { access: 'write' }, context),
+    await openStore(parseRepositoryLocation(repo.location), { access: 'write', usesReserve }, context),
   )
   const repository = await openRepository(store, { unlocker: await readUnlocker(repo) }, context)
   const owned = opened.move()

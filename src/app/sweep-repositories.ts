@@ -24,7 +24,7 @@ export async function sweepRepositories(
   request: SweepRequest & ClusterSelection,
   context: RunContext,
 ): Promise<SweptCluster> {
-  await using opened = await openCluster(request, context)
+  await using opened = await openCluster({ ...request, usesReserve: !request.isDryRun }, context)
   const repos: SweptRepo[] = []
   for (const place of opened.repositories) {
     await readGuardedCatalogue(place, context)

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { isOperationError } from '../../domain/operation-error.ts'
 import { systemClock } from '../../platform/system-clock.ts'
 import type { ObjectStore } from '../object-store.ts'
-import { createPosixStore } from './posix-store.ts'
+import { openPosixStore } from './posix-store.ts'
+import { makeSmallDisk as makeDisk, mount, mountTmpfs } from '../../../test/support/small-disk.ts'
 
 describe('a posix store on a full disk (S1)', () => {
   test('says so, and stores all or nothing', async () => {
-    await using disk = await makeDisk('size=8m')
+    await using disk = await makeDisk('size=12m')
     const { store } = disk
 
     const stored = await fill(store, 3_000_000)
@@ -24,7 +24,7 @@ describe('a posix store on a full disk (S1)', () => {
   })
 
   test('deletes, and can then store again', async () => {
-    await using disk = await makeDisk('size=8m')
+    await using disk = await makeDisk('size=12m')
     const { store } = disk
     const stored = await fill(store, 1_000_000)
     await fill(store, 4096, 'rest')
@@ -35,7 +35,7 @@ describe('a posix store on a full disk (S1)', () => {
   })
 
   test('says so too when it is out of inodes', async () => {
-    await using disk = await makeDisk('size=8m,nr_inodes=20')
+    await using disk = await makeDisk('size=12m,nr_inodes=40')
     const { store } = disk
 
     const stored = await fill(store, 1)
@@ -47,9 +47,29 @@ describe('a posix store on a full disk (S1)', () => {
   })
 })
 
+describe('a posix store that is opened to free space', () => {
+  test('still stores what is small on a full disk, and takes its reserve back when there is room (S1)', async () => {
+    for (const options of ['size=12m', 'size=64m,nr_inodes=60']) {
+      await using disk = await makeDisk(options)
+      const stored = await fill(disk.store, options.includes('inodes') ? 1 : 100_000)
+      await fill(disk.store, 1, 'rest')
+      await assert.rejects(disk.store.putIfAbsent('lease/a', new Uint8Array(500)), { code: 'no-space' })
+      {
+        await using store = await openPosixStore(disk.path, { access: 'write', usesReserve: true }, context)
+        assert.equal(await store.putIfAbsent('lease/a', new Uint8Array(500)), 'created')
+        assert.deepEqual(await readdir(join(disk.path, '.reserve')), [])
+        await store.delete(stored)
+      }
+
+      assert.equal((await readdir(join(disk.path, '.reserve'))).length, 8)
+      assert.ok((await keysOf(disk.store)).includes('lease/a'))
+    }
+  })
+})
+
 describe('a posix store on a disk that changes', () => {
   test('refuses to write when it became read-only, and still reads (S8)', async () => {
-    await using disk = await makeDisk('size=8m')
+    await using disk = await makeDisk('size=12m')
     await disk.store.putIfAbsent('a/b', new Uint8Array(10))
     mount('-o', 'remount,ro', disk.path)
 
@@ -63,7 +83,7 @@ describe('a posix store on a disk that changes', () => {
   })
 
   test('is unreachable, not empty, while it is not mounted, and holds no unmounting up', async () => {
-    await using disk = await makeDisk('size=8m')
+    await using disk = await makeDisk('size=12m')
     await disk.store.putIfAbsent('a/b', new Uint8Array(10))
     execFileSync('/bin/umount', [disk.path])
 
@@ -76,7 +96,7 @@ describe('a posix store on a disk that changes', () => {
   })
 
   test('refuses to spread over two file systems', async () => {
-    await using disk = await makeDisk('size=8m')
+    await using disk = await makeDisk('size=12m')
     await disk.store.putIfAbsent('wal/a', new Uint8Array(10))
     await using second = await mountTmpfs(join(disk.path, 'wal'), 'size=1m')
 
@@ -90,42 +110,6 @@ describe('a posix store on a disk that changes', () => {
 })
 
 const context = { clock: systemClock, signal: new AbortController().signal }
-
-interface Disk extends AsyncDisposable {
-  readonly path: string
-  readonly store: ObjectStore
-}
-
-/** A store on a file system of its own. */
-async function makeDisk(options: string): Promise<Disk> {
-  await using opened = new AsyncDisposableStack()
-  const path = await mkdtemp(join(tmpdir(), 'holdfast-disk-'))
-  opened.defer(() => rm(path, { recursive: true }))
-  opened.use(await mountTmpfs(path, options))
-  const store = opened.use(await createPosixStore(path, { access: 'write' }, context))
-  const owned = opened.move()
-  return { path, store, [Symbol.asyncDispose]: () => owned.disposeAsync() }
-}
-
-async function mountTmpfs(
-  path: string,
-  options: string,
-): Promise<AsyncDisposable & { readonly path: string }> {
-  assert.equal(process.getuid?.(), 0, 'this test mounts small file systems, so it has to run as root')
-  mount('-t', 'tmpfs', '-o', options, 'tmpfs', path)
-  return {
-    path,
-    async [Symbol.asyncDispose]() {
-      // The test may have unmounted it itself.
-      const [top, above] = await Promise.all([stat(path), stat(dirname(path))])
-      if (top.dev !== above.dev) execFileSync('/bin/umount', [path])
-    },
-  }
-}
-
-function mount(...args: readonly string[]): void {
-  execFileSync('/bin/mount', args)
-}
 
 /** Stores objects until the disk is full; gives the keys of those that were stored. */
 async function fill(store: ObjectStore, sizeBytes: number, prefix = 'fill'): Promise<string[]> {

@@ -298,7 +298,7 @@ describe('openPosixStore', () => {
 
     await assert.rejects(fixture.store.putIfAbsent('a/b', bytes), hasCode('store-failed'))
 
-    assert.deepEqual(await readdir(fixture.path), ['.holdfast-store'])
+    assert.deepEqual(await readdir(fixture.path), ['.holdfast-store', '.reserve'])
   })
 })
 

@@ -25,6 +25,7 @@ import { listFolder } from './list-objects.ts'
 import { readObjectFile } from './read-object-file.ts'
 import { storeFailure } from './store-failure.ts'
 import { checkFreeForStore, checkLayout, marker, markerName, temporaryFolderName } from './store-root.ts'
+import { fillReserve, releaseReserve } from './space-reserve.ts'
 import { removeStaleTemporaries } from './stale-temporaries.ts'
 
 export interface PosixStoreOptions {
@@ -32,6 +33,8 @@ export interface PosixStoreOptions {
   readonly access: 'read' | 'write'
   /** Lets the group read: modes 0750 and 0640 instead of 0700 and 0600. Default false. */
   readonly isGroupReadable?: boolean
+  /** For whoever frees space: on a full disk, gives up the space that the store keeps for that. Default false. */
+  readonly usesReserve?: boolean
 }
 
 type Context = Pick<RunContext, 'signal' | 'clock'>
@@ -56,6 +59,7 @@ export async function createPosixStore(
     await makeFolderDurably(`${path}/${temporaryFolderName}`, modes.folder)
     // Dying here leaves a directory that is no store yet; the next creation goes on from here.
     await markRoot(path, modes.file)
+    await fillReserve(path, modes)
   } catch (error) {
     throw storeFailure(`creating a store in "${path}"`, error)
   }
@@ -87,6 +91,7 @@ class PosixStore implements ObjectStore {
   readonly #path: string
   readonly #modes: Modes
   readonly #access: 'read' | 'write'
+  readonly #usesReserve: boolean
   readonly #durableFolders = new DurableFolders()
 
   constructor(path: string, options: PosixStoreOptions) {
@@ -94,6 +99,7 @@ class PosixStore implements ObjectStore {
     this.#path = path
     this.#modes = modesFor(options)
     this.#access = options.access
+    this.#usesReserve = options.usesReserve === true
   }
 
   async get(
@@ -132,15 +138,13 @@ class PosixStore implements ObjectStore {
     assert.equal(this.#access, 'write')
     signal?.throwIfAborted()
     return this.#explain(`storing ${this.#nameOf(key)}`, async () => {
-      for (let attempt = 1; attempt <= maxPutAttempts; attempt++) {
-        const answer = await this.#tryToPut(splitKey(key), { bytes, mode: this.#modes.file, signal })
-        if (answer !== 'folder-removed') return answer
+      try {
+        return await this.#put(key, bytes, signal)
+      } catch (error) {
+        if (!this.#usesReserve || !hasSystemCode(error, 'ENOSPC', 'EDQUOT')) throw error
+        if (!(await releaseReserve(this.#path))) throw error
+        return this.#put(key, bytes, signal)
       }
-      throw new OperationError(
-        'store-failed',
-        `storing ${this.#nameOf(key)}: its folder was removed ${maxPutAttempts} times meanwhile`,
-        { hint: 'Find out what deletes directories there; Holdfast itself removes only empty ones.' },
-      )
     })
   }
 
@@ -170,7 +174,23 @@ class PosixStore implements ObjectStore {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {}
+  /** Takes back what was given up, as far as there is room by now. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#usesReserve) return
+    await this.#explain(`closing "${this.location}"`, () => fillReserve(this.#path, this.#modes))
+  }
+
+  async #put(key: string, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<'created' | 'exists'> {
+    for (let attempt = 1; attempt <= maxPutAttempts; attempt++) {
+      const answer = await this.#tryToPut(splitKey(key), { bytes, mode: this.#modes.file, signal })
+      if (answer !== 'folder-removed') return answer
+    }
+    throw new OperationError(
+      'store-failed',
+      `storing ${this.#nameOf(key)}: its folder was removed ${maxPutAttempts} times meanwhile`,
+      { hint: 'Find out what deletes directories there; Holdfast itself removes only empty ones.' },
+    )
+  }
 
   async #tryToPut(
     { folders, name }: SplitKey,
