@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import type { VerifyDocument } from '../../src/api/verify-document.ts'
 import { archiveEverything } from '../support/archive-everything.ts'
 import { giveTree } from '../support/give-tree.ts'
 import { expectOk, runHoldfast, type HoldfastResult } from '../support/holdfast.ts'
@@ -186,6 +187,31 @@ describe('the command line, with a repository that is damaged,', () => {
   test('restores everything when all objects are as they were', async () => {
     await using restored = await site.restore('restored', '--target-timeline', '2')
     assert.deepEqual(await restored.query('select count(*)::int as count from kept'), [{ count: 3 }])
+  })
+
+  const proven: readonly (readonly [what: string, RegExp, DamageName])[] = [
+    ['a manifest', /\/manifest$/, 'deleted'],
+    ['a part of a manifest', /\/part-0001$/, 'a sibling copied over it'],
+    ['a pack', /\/data\//, 'its last bit flipped'],
+    ['a WAL segment', /\/000000010{8}[0-9A-F]{8}-/, 'a bit in its middle flipped'],
+    ['the catalogue', /\/catalog\/0000000002$/, 'half of it cut off'],
+  ]
+  for (const [what, pattern, damage] of proven) {
+    test(`verify exits with 4 and names ${what} (${damage}) and what it costs (X1, X4)`, async () => {
+      await withDamage(pattern, damage, async (key) => {
+        const result = await site.run('--output', 'json', 'verify', '--all')
+
+        assert.equal(result.code, 4, result.stderr)
+        const { repos } = JSON.parse(result.stdout) as VerifyDocument
+        const found = repos.flatMap((repo) => repo.damage).find((one) => one.key === key)
+        assert.ok(found !== undefined, result.stdout)
+        if (key.includes(labels[1])) assert.deepEqual(found.backups, [labels[1]])
+      })
+    })
+  }
+
+  test('verify is content when all objects are as they were', async () => {
+    expectOk(await site.run('verify', '--all'))
   })
 })
 

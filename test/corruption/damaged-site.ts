@@ -20,6 +20,7 @@ import {
   temporaryFolder,
   testSystemIdentifier,
 } from '../support/archive-fixture.ts'
+import { mainData, WalBuilder } from '../support/wal-builder.ts'
 import type { Objects } from './damages.ts'
 import { leastFiles, storeSyntheticBackup } from './synthetic-backup.ts'
 
@@ -87,16 +88,28 @@ async function archive(place: ArchivePlace): Promise<void> {
     await writeFile(join(folder.path, name), content)
     await pushFile({ path: join(folder.path, name) }, tools, recordingContext())
   }
-  for (const segment of [2, 3, 4, 5]) {
-    const name = segmentName(segment)
-    await push(name, buildSegment(name, { fill: segment }))
-  }
+  for (const [index, content] of buildWal(4).entries()) await push(segmentName(2 + index), content)
   await push('00000002.history', '1\t0/580000\tno recovery target specified\n')
   await push('00000003.history', '1\t0/580000\tbefore 2026-02-20 16:00:00+00\n')
   for (const timeline of [2, 3]) {
     const name = segmentName(5, timeline)
     await push(name, buildSegment(name, { timeline: 1, fill: 10 + timeline }))
   }
+}
+
+/** Segments with records, from number 2 on. */
+function buildWal(segmentCount: number): readonly Uint8Array[] {
+  const builder = new WalBuilder({
+    startLsn: BigInt(2 * segmentBytes),
+    systemIdentifier: BigInt(testSystemIdentifier),
+  })
+  for (let segment = 0; segment < segmentCount; segment += 1) {
+    for (let record = 0; record < 50; record += 1) {
+      builder.append({ body: mainData(Buffer.alloc(2000, segment + record)) })
+    }
+    builder.switchSegment()
+  }
+  return builder.segments.map(({ bytes }) => bytes)
 }
 
 async function addOtherCluster({ repository }: ArchivePlace): Promise<void> {
