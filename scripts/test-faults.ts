@@ -15,6 +15,7 @@ interface Row {
   readonly kill: number
   readonly EIO: number
   readonly ENOSPC: number
+  readonly short: number
   readonly survived: number
   readonly known: number
   readonly failures: number
@@ -30,21 +31,29 @@ for (const faultCase of faultCases) {
   if (wanted.length > 0 && !wanted.some((part) => faultCase.name.includes(part))) continue
   await using scratch = await createScratch('sweep')
   await using stage = await faultCase.stage(scratch)
-  rows.push(await sweepCalls(faultCase, stage))
+  rows.push(await sweepCalls(faultCase, stage, 'changes'))
+  rows.push(await sweepCalls(faultCase, stage, 'reads'))
   if (withStrace && faultCase.isTraced === true) rows.push(await sweepSystemCalls(faultCase, stage))
 }
 console.table(rows)
 process.exitCode = rows.length > 0 && rows.every(({ failures }) => failures === 0) ? 0 : 1
 
 async function sweepCalls(
-  { name, known, mostPerOperation = Infinity }: FaultCase,
+  { name: command, known, mostPerOperation = Infinity }: FaultCase,
   stage: FaultStage,
+  watches: 'changes' | 'reads',
 ): Promise<Row> {
-  const calls = await recordCalls(stage)
+  const name = watches === 'changes' ? command : `${command}, reads`
+  const calls = await recordCalls(stage, watches)
   const all = faultsOf(calls)
   const faults = spreadFaults({ faults: all, calls }, { stride, mostPerOperation })
   console.log(`${name}: ${calls.length} calls, ${faults.length} of ${all.length} faults`)
-  return report(name, { stage, trials: faults.map(tapTrial), callCount: calls.length, known })
+  return report(name, {
+    stage,
+    trials: faults.map((fault) => tapTrial(fault, watches)),
+    callCount: calls.length,
+    known,
+  })
 }
 
 async function sweepSystemCalls({ name, known }: FaultCase, stage: FaultStage): Promise<Row> {

@@ -60,6 +60,7 @@ class Audit {
     const add = ({ path }: TapBegin): void => this.#addName(path, undefined)
     const remove = ({ path }: TapBegin): void => this.#removeNames(path)
     this.#enders = {
+      read: () => undefined,
       write: endWrite,
       truncate: endWrite,
       fsync: (call) => this.#endSync(call),

@@ -25,10 +25,14 @@ describe('a command that meets a fault', () => {
         return ofKind[random(ofKind.length)] ?? assert.fail(`${name} has no call that can fail by ${kind}`)
       })
 
-      const { failures } = await sweep(stage, faults.map(tapTrial), {
-        ...(faultCase.known && { known: faultCase.known }),
-        tell: (line) => t.diagnostic(line),
-      })
+      const { failures } = await sweep(
+        stage,
+        faults.map((fault) => tapTrial(fault)),
+        {
+          ...(faultCase.known && { known: faultCase.known }),
+          tell: (line) => t.diagnostic(line),
+        },
+      )
 
       assert.deepEqual(failures, [])
     })

@@ -15,11 +15,14 @@ import {
   descriptorOf,
   isCounted,
   isPath,
+  pathOf,
+  stretchOf,
   textOf,
   type Call,
   type Describe,
+  type Stretch,
 } from './tap-calls.ts'
-import { tapVariable, type TapEvent, type TapSettings } from './tap-settings.ts'
+import { tapVariable, type FaultKind, type TapEvent, type TapSettings } from './tap-settings.ts'
 
 type Callable = (this: unknown, ...parameters: unknown[]) => unknown
 type Methods = Record<string, Callable>
@@ -30,9 +33,10 @@ interface Shared {
   readonly counter: Int32Array
 }
 
-const { openSync, writeSync, realpathSync, readlinkSync, fstatSync, lstatSync } = fs
+const { openSync, writeSync, realpathSync, fstatSync, lstatSync } = fs
 const big = { bigint: true } as const
 const shared = readShared()
+const { watches = 'changes' } = shared.settings
 
 await patchAll()
 patchWorker()
@@ -87,7 +91,7 @@ function patch(methods: Methods, name: string, { describe, style }: Patch): void
   if (original === undefined) return
   methods[name] = function tapped(this: unknown, ...parameters: unknown[]): unknown {
     const call = describe(parameters, this)
-    if (call === undefined || !isCounted(call)) return original.apply(this, parameters)
+    if (call === undefined || !isCounted(call, watches)) return original.apply(this, parameters)
     if (style === 'promise') return inPromise(call, parameters, () => original.apply(this, parameters))
     if (style === 'callback') return withCallback(call, parameters, original)
     const number = begin(call, parameters)
@@ -97,14 +101,14 @@ function patch(methods: Methods, name: string, { describe, style }: Patch): void
   }
 }
 
-async function inPromise(call: Call, parameters: readonly unknown[], go: () => unknown): Promise<unknown> {
+async function inPromise(call: Call, parameters: unknown[], go: () => unknown): Promise<unknown> {
   const number = begin(call, parameters)
   const answer = await go()
   end(number, call, answer)
   return answer
 }
 
-function withCallback(call: Call, parameters: readonly unknown[], original: Callable): unknown {
+function withCallback(call: Call, parameters: unknown[], original: Callable): unknown {
   const callback = parameters.at(-1)
   if (typeof callback !== 'function') return original(...parameters)
   let number: number
@@ -136,26 +140,41 @@ async function writeFileInSteps(path: unknown, data: unknown, options: unknown):
   if (typeof data === 'string' ? data !== '' : true) await file.writeFile(asContent(data))
 }
 
-/** Counts and writes down the call, and does what was asked for when it is the one. */
-function begin(call: Call, parameters: readonly unknown[]): number {
+/** Counts and writes down the call, and does what was asked for when it is the one: maybe to the parameters. */
+function begin(call: Call, parameters: unknown[]): number {
   const { counter, settings } = shared
   const number = Atomics.add(counter, 0, 1) + 1
   const { fault } = settings
   const struck = fault?.at === number ? fault.kind : undefined
   const { operation, creates } = call
+  const stretch = stretchOf(parameters)
   log({
     event: 'begin',
     call: number,
     operation,
     ...where(call),
     ...(creates === true && { creates }),
+    ...(stretch !== undefined && { lengthBytes: stretch.length }),
     ...(struck !== undefined && { fault: struck }),
   })
-  if (struck === undefined) return number
+  if (struck !== undefined) strike(struck, call, { parameters, stretch })
+  return number
+}
+
+interface Asked {
+  readonly parameters: unknown[]
+  readonly stretch: Stretch | undefined
+}
+
+function strike(kind: FaultKind, call: Call, { parameters, stretch }: Asked): void {
+  if (kind === 'short') {
+    if (stretch !== undefined) parameters[stretch.index + 2] = Math.ceil(stretch.length / 2)
+    return
+  }
   // A disk that is full and a death in the middle both leave the first part of what was to be written.
-  if (struck !== 'EIO') tear(call, parameters)
-  if (struck === 'kill') die()
-  throw systemError(struck, call)
+  if (kind !== 'EIO') tear(call, stretch)
+  if (kind === 'kill') die()
+  throw systemError(kind, call)
 }
 
 function end(number: number, { operation }: Call, answer: unknown): void {
@@ -169,7 +188,7 @@ function log(event: TapEvent): void {
 }
 
 function where({ path, to, fd, operation }: Call): { path: string; to?: string; inode?: string } {
-  const name = fd === undefined ? textOf(path) : linkOf(`/proc/self/fd/${fd}`)
+  const name = fd === undefined ? textOf(path) : pathOf(fd)
   if (shared.settings.isDetailed !== true) return { path: name }
   if (fd !== undefined) return { path: name, inode: inodeOf(() => fstatSync(fd, big)) }
   const source = realPath(name)
@@ -197,14 +216,6 @@ function realPath(path: string): string {
   }
 }
 
-function linkOf(path: string): string {
-  try {
-    return readlinkSync(path)
-  } catch {
-    return path
-  }
-}
-
 function die(): never {
   process.kill(process.pid, 'SIGKILL')
   // The other threads die at the same moment; this one does nothing more.
@@ -212,11 +223,9 @@ function die(): never {
 }
 
 /** Writes the first half of what the call was to write. */
-function tear({ operation, fd }: Call, parameters: readonly unknown[]): void {
-  const bytes = parameters.find((parameter) => parameter instanceof Uint8Array)
-  if (operation !== 'write' || fd === undefined || bytes === undefined) return
-  const [offset = 0, length = bytes.length, position = null] = parameters.slice(parameters.indexOf(bytes) + 1)
-  if (typeof offset !== 'number' || typeof length !== 'number') return
+function tear({ operation, fd }: Call, stretch: Stretch | undefined): void {
+  if (operation !== 'write' || fd === undefined || stretch === undefined) return
+  const { bytes, offset, length, position } = stretch
   const half = bytes.subarray(offset, offset + Math.floor(length / 2))
   writeSync(fd, half, 0, half.length, typeof position === 'number' ? position : null)
 }

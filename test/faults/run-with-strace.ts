@@ -8,7 +8,7 @@ import type { HoldfastResult } from '../support/holdfast.ts'
 import { identityOf } from '../support/server-user.ts'
 import type { Command } from './fault-case.ts'
 import type { Trial } from './sweep.ts'
-import { faultKinds, type FaultKind } from './tap-settings.ts'
+import type { FaultKind } from './tap-settings.ts'
 
 // What Node asks of the kernel, seen from outside. strace counts for each thread apart, so one thread for all asynchronous
 // calls and one system call at a time make a count mean the same in every run.
@@ -104,9 +104,11 @@ function isOfNode(line: string): boolean {
   )
 }
 
+const straceKinds = ['kill', 'EIO', 'ENOSPC'] as const
+
 function kindsFor(sort: Sort, lines: readonly string[]): readonly FaultKind[] {
   const isReading = sort === 'openat' && !lines.some((line) => line.includes('O_CREAT'))
-  return faultKinds.filter((kind) => kind !== 'ENOSPC' || !(isReading || sort === 'unlink'))
+  return straceKinds.filter((kind) => kind !== 'ENOSPC' || !(isReading || sort === 'unlink'))
 }
 
 const executable = join(import.meta.dirname, '..', '..', 'bin', 'holdfast')

@@ -15,6 +15,7 @@ export interface TappedRun {
 interface TapOptions {
   readonly fault?: Fault
   readonly isDetailed?: boolean
+  readonly watches?: TapSettings['watches']
 }
 
 const tap = pathToFileURL(join(import.meta.dirname, 'fs-tap.ts')).href
@@ -22,10 +23,10 @@ const tap = pathToFileURL(join(import.meta.dirname, 'fs-tap.ts')).href
 /** Runs the tool with the tap loaded into it and all its threads; not into the processes that it starts. */
 export async function runWithTap(
   { args, options, folder }: Command,
-  { fault, isDetailed = false }: TapOptions = {},
+  { fault, isDetailed = false, watches = 'changes' }: TapOptions = {},
 ): Promise<TappedRun> {
   const logFile = join(folder, `tap-${fault?.kind ?? 'record'}.log`)
-  const settings: TapSettings = { logFile, isDetailed, ...(fault !== undefined && { fault }) }
+  const settings: TapSettings = { logFile, isDetailed, watches, ...(fault !== undefined && { fault }) }
   const env = {
     ...options.env,
     NODE_OPTIONS: `--import=${tap}`,

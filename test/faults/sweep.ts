@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { expectOk, runHoldfast, type HoldfastResult } from '../support/holdfast.ts'
 import type { Command, FaultCase, FaultStage, FaultTurn } from './fault-case.ts'
 import { runWithTap, begins } from './run-with-tap.ts'
-import { faultKinds, type Fault, type FaultKind, type TapBegin } from './tap-settings.ts'
+import { faultKinds, type Fault, type FaultKind, type TapBegin, type TapSettings } from './tap-settings.ts'
 
 /** One fault to be tried, by whichever means. */
 export interface Trial {
@@ -18,6 +18,8 @@ interface TriedRun {
   readonly isBeside?: boolean
 }
 
+type Watches = NonNullable<TapSettings['watches']>
+
 export interface SweepReport {
   /** How many faults of each kind struck. */
   readonly struck: Readonly<Record<FaultKind, number>>
@@ -29,9 +31,12 @@ export interface SweepReport {
 }
 
 /** Runs the command once without a fault, checks that it did its work, and gives its calls in order. */
-export async function recordCalls(stage: FaultStage): Promise<readonly TapBegin[]> {
+export async function recordCalls(
+  stage: FaultStage,
+  watches: Watches = 'changes',
+): Promise<readonly TapBegin[]> {
   await using turn = await stage.turn()
-  const { result, events } = await runWithTap(turn.command)
+  const { result, events } = await runWithTap(turn.command, { watches })
   await turn.afterSuccess(expectOk(result))
   return begins(events).toSorted((one, other) => one.call - other.call)
 }
@@ -39,7 +44,7 @@ export async function recordCalls(stage: FaultStage): Promise<readonly TapBegin[
 /** The faults that mean something: not every call can run out of space. */
 export function faultsOf(calls: readonly TapBegin[]): readonly Fault[] {
   return faultKinds.flatMap((kind) =>
-    calls.filter((call) => kind !== 'ENOSPC' || needsSpace(call)).map(({ call }) => ({ kind, at: call })),
+    calls.filter((call) => canMeet(kind, call)).map(({ call }) => ({ kind, at: call })),
   )
 }
 
@@ -70,11 +75,11 @@ export function spreadFaults(
 }
 
 /** A fault at a call of node:fs. */
-export function tapTrial(fault: Fault): Trial {
+export function tapTrial(fault: Fault, watches: Watches = 'changes'): Trial {
   return {
     kind: fault.kind,
     run: async (command) => {
-      const { result, struck } = await runWithTap(command, { fault })
+      const { result, struck } = await runWithTap(command, { fault, watches })
       return { result, struck: struck && describeCall(struck) }
     },
   }
@@ -86,7 +91,7 @@ export async function sweep(
   trials: readonly Trial[],
   { known = [], tell }: { readonly known?: FaultCase['known']; readonly tell: (line: string) => void },
 ): Promise<SweepReport> {
-  const struck: Record<FaultKind, number> = { kill: 0, EIO: 0, ENOSPC: 0 }
+  const struck: Record<FaultKind, number> = { kill: 0, EIO: 0, ENOSPC: 0, short: 0 }
   const failures: string[] = []
   let survivedCount = 0
   let knownCount = 0
@@ -158,6 +163,20 @@ function checkAnswer(turn: FaultTurn, { isStruck, result }: Omit<Struck, 'kind'>
 
 function describeCall({ call, operation, path, to }: TapBegin): string {
   return `call ${call}, ${operation} ${path}${to === undefined ? '' : ` to ${to}`}`
+}
+
+function canMeet(kind: FaultKind, call: TapBegin): boolean {
+  const isRead = call.operation === 'read' || (call.operation === 'open' && call.creates === undefined)
+  switch (kind) {
+    case 'kill':
+      return call.operation !== 'read'
+    case 'EIO':
+      return true
+    case 'ENOSPC':
+      return !isRead && needsSpace(call)
+    case 'short':
+      return ['read', 'write'].includes(call.operation) && (call.lengthBytes ?? 0) > 1
+  }
 }
 
 function needsSpace({ operation, creates }: TapBegin): boolean {

@@ -4,6 +4,8 @@ export interface TapSettings {
   readonly logFile: string
   /** Undefined: nothing goes wrong, the calls are only written down. */
   readonly fault?: Fault
+  /** Which calls are counted, written down and failed. Default: those that change something. */
+  readonly watches?: 'changes' | 'reads'
   /** Also writes down what each call was about: paths as they really are, and inodes. */
   readonly isDetailed?: boolean
 }
@@ -14,7 +16,8 @@ export interface Fault {
   readonly at: number
 }
 
-export const faultKinds = ['kill', 'EIO', 'ENOSPC'] as const
+/** 'short': a read or a write does half of what it was asked for, as POSIX lets it, and says so. */
+export const faultKinds = ['kill', 'EIO', 'ENOSPC', 'short'] as const
 export type FaultKind = (typeof faultKinds)[number]
 
 /** The variable that holds the settings as JSON. It is gone when the tool looks at its environment. */
@@ -22,6 +25,7 @@ export const tapVariable = 'HOLDFAST_TAP'
 
 export type TapOperation =
   | 'open'
+  | 'read'
   | 'write'
   | 'fsync'
   | 'rename'
@@ -48,6 +52,8 @@ export interface TapBegin {
   readonly inode?: string
   /** Whether an open may create the file, or truncates it. */
   readonly creates?: boolean
+  /** How much is to be read or written, where the call says so. */
+  readonly lengthBytes?: number
   /** The fault struck here. */
   readonly fault?: FaultKind
 }
