@@ -16,7 +16,7 @@ import { findStateDirectories, sharedStateDirectory } from './state-directory.ts
 /*
  * Nothing in a repository can prove that all of it is not an older copy of itself: yesterday's copy is as authentic as
  * today's. So each host remembers the newest catalogue entry that it has seen, its high-water mark, and holds against it
- * whatever it reads later (RULES 4.3).
+ * whatever it reads later.
  */
 
 /** What this host can say about the age of a catalogue. */

@@ -5,7 +5,7 @@ import { valueOf } from './read-ahead.ts'
 
 /**
  * Sees to it that a run that crashes says so in one line and exits as its command must when it fails: by itself Node exits
- * 1, which PostgreSQL takes for the end of the WAL when the run is an `archive-get` (RULES M1, R73).
+ * 1, which PostgreSQL takes for the end of the WAL when the run is an `archive-get` (M1, R73).
  */
 export function guardAgainstCrashes(argv: readonly string[]): void {
   const crash = (error: unknown): void => {

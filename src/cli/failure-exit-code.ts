@@ -4,7 +4,7 @@ import { valueOf } from './read-ahead.ts'
  * The exit code of a run that failed, however it failed. Two commands are run by PostgreSQL and answer to it:
  *
  * - `archive-get`: PostgreSQL takes 1 to 125 for the end of the WAL and promotes, so whatever is not a proven absence
- *   must be 126 or more (RULES M1). A standby dies of that, so there it is 1, which it retries (RULES M2).
+ *   must be 126 or more (M1). A standby dies of that, so there it is 1, which it retries (M2).
  * - `archive-push`: 1 to 5, never above 125, which would stop the archiver.
  */
 export function failureExitCode(argv: readonly string[], exitCode: number): number {
@@ -15,7 +15,7 @@ export function failureExitCode(argv: readonly string[], exitCode: number): numb
 
 /**
  * The exit code after a signal that ends the run at once; undefined when the first signal asks for an orderly end.
- * PostgreSQL stops its restore_command by SIGTERM and takes 143 for the answer to that (RULES M1).
+ * PostgreSQL stops its restore_command by SIGTERM and takes 143 for the answer to that (M1).
  */
 export function immediateExitCode(argv: readonly string[], signal: NodeJS.Signals): number | undefined {
   return isArchiveGet(argv) && signal === 'SIGTERM' ? 143 : undefined

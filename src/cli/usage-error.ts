@@ -26,7 +26,7 @@ function inOurForm(sentence: string): string {
     .replace(/\.$/, '')
 }
 
-/** What was given to an option that we do not have is left out: it may be a secret that somebody meant to pass (RULES 4.2). */
+/** What was given to an option that we do not have is left out: it may be a secret that somebody meant to pass. */
 function withoutValue(sentence: string): string {
   return sentence.replace(/^(unknown option '-[^'=]*)=.*'/s, "$1'")
 }

@@ -107,7 +107,7 @@ function refuseWritable({ file, mode }: ConfigurationFile): void {
   )
 }
 
-/** A configuration that says where the keys are is nobody else's business (RULES 4.2). */
+/** A configuration that says where the keys are is nobody else's business. */
 function refuseReadable({ file, mode }: ConfigurationFile, { clusters, repos }: Configuration): void {
   if ((mode & 0o007) === 0) return
   const namesSecrets =

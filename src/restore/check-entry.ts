@@ -11,7 +11,8 @@ const reserved: ReadonlySet<BytePath> = new Set(['backup_label', 'tablespace_map
 /** What a server makes in a tablespace: TABLESPACE_VERSION_DIRECTORY in common/relpath.h. */
 const tablespaceFolder = /^PG_[0-9]+_[0-9]+(?:\/|$)/
 
-const longestPathBytes = 3072
+/** PATH_MAX less its zero: whatever a backup could read is not refused, and nothing longer can be written. */
+const longestPathBytes = 4095
 const longestNameBytes = 255
 
 /**

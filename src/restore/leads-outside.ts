@@ -10,7 +10,7 @@ export function leadsOutside({ path, target }: Pick<LayoutLink, 'path' | 'target
 
 /**
  * Steps up at the beginning of a target lead through directories of the backup. Behind a name they would begin wherever
- * that name leads to when it is a link itself, which the words of the path do not tell (RULES 4.4).
+ * that name leads to when it is a link itself, which the words of the path do not tell.
  */
 function goesUpBehindName(target: string): boolean {
   const steps = target.split('/').filter((step) => step !== '' && step !== '.')

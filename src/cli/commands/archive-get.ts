@@ -36,7 +36,7 @@ export function registerArchiveGet(program: Command, environment: CommandEnviron
         .default('recovery'),
     )
     .addOption(
-      // 1 is what PostgreSQL takes for "this file does not exist", in recovery the end of the WAL (RULES M1).
+      // 1 is what PostgreSQL takes for "this file does not exist", in recovery the end of the WAL (M1).
       new Option('--absent-code <code>', 'the exit code for what is proven absent')
         .argParser(toExitCode)
         .default(1)

@@ -1,6 +1,6 @@
 import type { JsonDocument } from '../../api/json-document.ts'
 
-/** One JSON document, a newline at its end. A bigint becomes a string: JSON's numbers do not hold it (RULES R71). */
+/** One JSON document, a newline at its end. A bigint becomes a string: JSON's numbers do not hold it (R71). */
 export function formatJson(document: JsonDocument): string {
   return `${JSON.stringify(document, toJsonValue, 2)}\n`
 }
