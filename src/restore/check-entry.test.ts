@@ -8,6 +8,15 @@ import type { ManifestEntry } from '../repository/manifest-entry.ts'
 import { EntryChecker } from './check-entry.ts'
 
 describe('EntryChecker', () => {
+  test('accepts every path that a backup can have read', () => {
+    const path = Array.from({ length: 20 }, () => 'd'.repeat(190)).join('/')
+    const parents = path.split('/').map((_, index, names) => names.slice(0, index + 1).join('/'))
+    const checker = new EntryChecker(new Set([0]))
+
+    checker.check(directory(''))
+    for (const parent of parents) assert.equal(checker.check(directory(parent)), parent)
+  })
+
   test('accepts files and directories below directories, whatever their names', () => {
     const checker = new EntryChecker(new Set([0, 16_400]))
 

@@ -64,6 +64,7 @@ const piece = {
   length: 20_000,
   blockHashes: BigUint64Array.of(1n, 2n, 3n),
 }
+const unit = { frameOffset: 32, frameLength: 100, pieces: [piece] }
 const raw = new Uint8Array(20_000).map((_, index) => index >> 5)
 const head = { ...sampleHead(), parts: [{ sizeBytes: 5, digest: 'ab' }] }
 const entries = [directory(''), sampleFile('PG_VERSION'), directory('base'), link('z', 'base/1')]
@@ -93,7 +94,7 @@ const formats: readonly Format[] = [
   },
   {
     name: 'the index of a pack',
-    sample: encodePackIndex([{ frameOffset: 32, frameLength: 100, pieces: [piece] }]),
+    sample: encodePackIndex([unit]),
     read: (bytes) => decodePackIndex(bytes, { key, firstFrameOffset: 32, framesEnd: 132 }),
   },
   {

@@ -288,7 +288,7 @@ function fromUnit(path: string, where: { pack?: number; unit?: number; offset?: 
 function nested(depth: number): readonly ManifestEntry[] {
   const path = Buffer.from(Array.from({ length: depth }, () => 'a').join('/'))
   // Beyond what is refused there is no use in more bytes: the test would only prove its own memory.
-  const depths = Math.min(depth, 2000)
+  const depths = Math.min(depth, 3000)
   return Array.from({ length: depths }, (_, index) => directory(path.subarray(0, 2 * index + 1).toString()))
 }
 
