@@ -29,12 +29,13 @@ export class PackVerifier {
       throw damaged(key, `unit ${needs.highestUnit} is needed, it has ${pack.units.length} units`)
     let rawBytes = 0
     for (const [number, unit] of pack.units.entries()) {
-      const raw = pack.unit(number)
-      this.#checkHashes({ key, number, unit, raw })
-      const end = needs?.ends[number] ?? 0
-      if (end > raw.length)
-        throw damaged(key, `${end} bytes of unit ${number} are needed, it has ${raw.length}`)
-      rawBytes += raw.length
+      rawBytes += pack.lendUnit(number, (raw) => {
+        this.#checkHashes({ key, number, unit, raw })
+        const end = needs?.ends[number] ?? 0
+        if (end > raw.length)
+          throw damaged(key, `${end} bytes of unit ${number} are needed, it has ${raw.length}`)
+        return raw.length
+      })
     }
     return rawBytes
   }

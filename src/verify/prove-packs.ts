@@ -1,7 +1,7 @@
 import type { RunContext } from '../domain/run-context.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import { packKey } from '../repository/object-keys.ts'
-import { fetchAhead, type FetchedObject } from './fetch-ahead.ts'
+import { fetchObject } from './fetch-object.ts'
 import { readOrProblem, type Finding } from './object-problem.ts'
 import { packName, type NeededPacks } from './needed-packs.ts'
 import type { PackGroup } from './verify-groups.ts'
@@ -33,18 +33,19 @@ export async function provePacks(
   )
   const findings: Finding[] = []
   let rawBytes = 0
-  const prove = async (object: FetchedObject): Promise<string | undefined> => {
+  const prove = async (key: string): Promise<string | undefined> => {
+    const object = await fetchObject(repository, key, context)
     if (object.kind === 'absent') return undefined
     if (object.kind === 'unreadable') return object.problem
-    const { key, bytes } = object
+    const { bytes } = object
     const proof = await readOrProblem(() => lane.run({ kind: 'pack', key, bytes, needs: needs.get(key) }))
     if ('problem' in proof) return proof.problem
     rawBytes += proof.content.rawBytes
     return undefined
   }
-  for await (const object of fetchAhead(repository, needs.keys(), context)) {
-    const problem = await prove(object)
-    if (problem !== undefined) findings.push({ key: object.key, kind: 'pack', problem, group: group.id })
+  for (const key of needs.keys()) {
+    const problem = await prove(key)
+    if (problem !== undefined) findings.push({ key, kind: 'pack', problem, group: group.id })
   }
   return { findings, rawBytes }
 }

@@ -7,7 +7,7 @@ import { parseSegmentName, segmentNameOf, type WalSegmentName } from '../domain/
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import { walPrefix } from '../repository/object-keys.ts'
 import type { WalEnd, WalEndReason } from '../wal/wal-end.ts'
-import { fetchAhead, fetchObject, type FetchedObject } from './fetch-ahead.ts'
+import { fetchObject } from './fetch-object.ts'
 import { readOrProblem, type Finding } from './object-problem.ts'
 import type { GroupResult, ProofTools } from './prove-packs.ts'
 import type { WalGroup } from './verify-groups.ts'
@@ -43,17 +43,7 @@ export async function proveWal(
   const files = await listFiles(group.stem, place, context)
   const prover = new RowProver({ group, archive, files }, tools, context)
   await prover.readLead(await findLead(files, { group, archive, place }, context))
-  const objects = fetchAhead(
-    place.repository,
-    files.map(({ key }) => key),
-    context,
-  )
-  let index = 0
-  for await (const object of objects) {
-    const file = files[index]
-    if (file !== undefined) await prover.prove(file, object)
-    index += 1
-  }
+  for (const file of files) await prover.prove(file)
   return prover.result
 }
 
@@ -123,14 +113,13 @@ class RowProver {
   /** What is wrong with the segment before the group is for its own group to say. */
   async readLead(file: ArchivedFile | undefined): Promise<void> {
     if (file === undefined) return
-    const { repository } = this.#tools.place
-    const read = await this.#read(file, await fetchObject(repository, file.key, this.#context))
+    const read = await this.#read(file)
     this.#last = read.kind === 'read' && read.end === undefined ? file.number : undefined
     this.#rawBytes = 0
   }
 
-  async prove(file: ArchivedFile, object: FetchedObject): Promise<void> {
-    const read = await this.#read(file, object)
+  async prove(file: ArchivedFile): Promise<void> {
+    const read = await this.#read(file)
     const isWhole = read.kind === 'read' && read.end === undefined && !this.#isAmbiguous(file)
     if (file.number !== undefined) this.#last = isWhole ? file.number : undefined
     if (read.kind === 'problem') this.#find(read.key, 'wal', read.problem)
@@ -163,15 +152,15 @@ class RowProver {
 
   async #read(
     file: ArchivedFile,
-    object: FetchedObject,
   ): Promise<
     | { readonly kind: 'read'; readonly end: WalEnd | undefined }
     | { readonly kind: 'gone' }
     | { readonly kind: 'problem'; readonly key: string; readonly problem: string }
   > {
+    const { lane, place } = this.#tools
+    const object = await fetchObject(place.repository, file.key, this.#context)
     if (object.kind === 'absent') return { kind: 'gone' }
     if (object.kind === 'unreadable') return { ...object, kind: 'problem' }
-    const { lane } = this.#tools
     const opened = await readOrProblem(() =>
       lane.run({ kind: 'wal-open', key: file.key, bytes: object.bytes }),
     )

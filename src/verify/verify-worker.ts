@@ -1,4 +1,5 @@
 import { workerData } from 'node:worker_threads'
+import { releaseMemory } from '../platform/release-memory.ts'
 import { serveWorker } from '../platform/worker-server.ts'
 import { PackVerifier } from './pack-verifier.ts'
 import type { VerifyRequest, VerifyResponse, VerifySetup } from './verify-protocol.ts'
@@ -30,5 +31,7 @@ serveWorker<VerifyRequest, VerifyResponse>((request) => {
   } catch (error) {
     wal.reset()
     throw error
+  } finally {
+    if ('bytes' in request) releaseMemory(request.bytes)
   }
 })

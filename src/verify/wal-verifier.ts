@@ -9,6 +9,7 @@ import { openSealedObject } from '../codec/sealed-object.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { parseSegmentName } from '../domain/wal-segment.ts'
 import type { WalEnd, WalEndReason } from '../wal/wal-end.ts'
+import { releaseMemory } from '../platform/release-memory.ts'
 import { WalRecordReader, type WalSegmentBytes } from '../wal/record-reader.ts'
 import type { VerifyRequest, VerifySetup } from './verify-protocol.ts'
 
@@ -23,6 +24,12 @@ interface OpenFile {
   readonly head: WalObjectHead
   readonly digest: ContentDigest
   length: number
+}
+
+interface OpenObject {
+  readonly payloads: Iterable<Uint8Array>
+  readonly sealed: Uint8Array
+  readonly key: string
 }
 
 type CloseRequest = Extract<VerifyRequest, { kind: 'wal-close' }>
@@ -57,7 +64,7 @@ export class WalVerifier {
       throw damaged(key, `expected at most ${most} bytes of content, found ${head.contentBytes}`)
     if (this.#content.length < head.contentBytes) this.#content = new Uint8Array(head.contentBytes)
     this.#file = { key, object, head, digest: new ContentDigest(namesKey, object.name.name), length: 0 }
-    this.#add(this.#file, payloads, key)
+    this.#add(this.#file, { payloads, sealed, key })
     return head.parts.length
   }
 
@@ -67,7 +74,8 @@ export class WalVerifier {
     assert.ok(expected !== undefined)
     const isSame = sealed.length === expected.sealedBytes && equalBytes(digestOf(sealed), expected.digest)
     if (!isSame) throw damaged(key, 'it is not the part that was archived')
-    this.#add(file, openSealedObject(sealed, { keys: this.#setup.keys, kind: 'wal-part', key }), key)
+    const payloads = openSealedObject(sealed, { keys: this.#setup.keys, kind: 'wal-part', key })
+    this.#add(file, { payloads, sealed, key })
   }
 
   /** Gives the length of the file, and where its records end too early. */
@@ -103,7 +111,7 @@ export class WalVerifier {
     return end
   }
 
-  #add(file: OpenFile, payloads: Iterable<Uint8Array>, key: string): void {
+  #add(file: OpenFile, { payloads, sealed, key }: OpenObject): void {
     for (const payload of payloads) {
       const raw = unpackPayload(payload, frameBytes, `"${key}"`)
       if (file.length + raw.length > file.head.contentBytes)
@@ -111,6 +119,8 @@ export class WalVerifier {
       file.digest.update(raw)
       this.#content.set(raw, file.length)
       file.length += raw.length
+      // Without sealing, the payload lies in the object itself; content that was stored as it is lies in its payload.
+      for (const bytes of [raw, payload]) if (bytes.buffer !== sealed.buffer) releaseMemory(bytes)
     }
   }
 
