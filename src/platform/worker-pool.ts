@@ -38,6 +38,8 @@ interface Thread<Request, Response> {
 }
 
 const defaultMostWaiting = 1024
+/** Node's default of 48 lets each thread hold that much garbage; what our workers make lives shorter than one request. */
+const youngGenerationMb = 12
 
 /**
  * Threads that serve requests of one kind, first come, first served.
@@ -132,6 +134,7 @@ export class WorkerPool<Request, Response> implements AsyncDisposable {
       name: this.#name,
       execArgv: [],
       env: workerEnvironment(),
+      resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
     })
     const thread: Thread<Request, Response> = { worker, task: undefined }
     worker.on('message', (answer: WorkerAnswer<Response>) => this.#settle(thread, answer))

@@ -33,16 +33,38 @@ export const hashCountOf = (length: number): number => Math.ceil(length / hashed
 export const piecesLength = (pieces: readonly Piece[]): number =>
   pieces.reduce((sum, { length }) => sum + length, 0)
 
-/** The payload of a pack's last frame; docs/formats/pack.md describes it. */
-export function encodePackIndex(units: readonly Unit[]): Uint8Array {
-  const writer = new BinaryWriter()
-  writer.varint(units.length)
-  for (const unit of units) {
-    writer.varint(unit.frameLength)
-    writer.varint(unit.pieces.length)
-    for (const piece of unit.pieces) encodePiece(writer, piece)
+/**
+ * Encodes the payload of a pack's last frame (docs/formats/pack.md) unit by unit, so that the pieces of a pack of small
+ * files, of which there may be 100,000, are not held as objects.
+ */
+export class PackIndexEncoder {
+  readonly #units = new BinaryWriter()
+  #count = 0
+
+  get unitCount(): number {
+    return this.#count
   }
-  return writer.finish()
+
+  add({ frameLength, pieces }: Pick<Unit, 'frameLength' | 'pieces'>): void {
+    this.#count += 1
+    this.#units.varint(frameLength)
+    this.#units.varint(pieces.length)
+    for (const piece of pieces) encodePiece(this.#units, piece)
+  }
+
+  finish(): Uint8Array {
+    const writer = new BinaryWriter()
+    writer.varint(this.#count)
+    writer.bytes(this.#units.finish())
+    return writer.finish()
+  }
+}
+
+/** The same, of units that are all at hand. */
+export function encodePackIndex(units: readonly Unit[]): Uint8Array {
+  const encoder = new PackIndexEncoder()
+  for (const unit of units) encoder.add(unit)
+  return encoder.finish()
 }
 
 /** Throws `damaged` when the payload is not an index, or describes frames that the pack cannot hold. */

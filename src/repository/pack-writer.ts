@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { packPayload } from '../codec/compression.ts'
 import { createObjectSealer, type ObjectSealer, type SealingKeys } from '../codec/sealed-object.ts'
 import { releaseMemory } from '../platform/release-memory.ts'
-import { encodePackIndex, piecesLength, type Piece, type Unit } from './pack-index.ts'
+import { PackIndexEncoder, piecesLength, type Piece } from './pack-index.ts'
 
 /** A unit holds at most this much: what a worker reads, compresses and seals at once. */
 export const largestUnitBytes = 1024 * 1024
@@ -47,7 +47,7 @@ export class PackWriter {
   readonly #buffer: Uint8Array
   readonly #sealer: ObjectSealer
   readonly #compressionLevel: number
-  readonly #units: Unit[] = []
+  readonly #index = new PackIndexEncoder()
   #used = 0
   #indexBytes = 64
 
@@ -74,23 +74,23 @@ export class PackWriter {
     assert.ok(!this.isFull && raw.length <= largestUnitBytes && raw.length === piecesLength(pieces))
     const frameOffset = this.#used
     this.#appendFrame(raw, false)
-    this.#units.push({ frameOffset, frameLength: this.#used - frameOffset, pieces })
+    this.#index.add({ frameLength: this.#used - frameOffset, pieces })
     for (const piece of pieces) this.#indexBytes += 32 + piece.path.length + 8 * piece.blockHashes.length
-    return this.#units.length - 1
+    return this.#index.unitCount - 1
   }
 
   /** Seals the index behind the units. The pack is the first `sizeBytes` of the buffer. */
   finish(): FinishedPack {
     const indexOffset = this.#used
-    const index = encodePackIndex(this.#units)
+    const index = this.#index.finish()
     this.#appendFrame(index, true)
     const indexTag = this.#buffer.slice(this.#used - tagBytes, this.#used)
     const trailer = new DataView(new ArrayBuffer(packTrailerBytes))
     trailer.setUint32(0, this.#used - indexOffset, true)
-    trailer.setUint32(4, this.#units.length, true)
+    trailer.setUint32(4, this.#index.unitCount, true)
     trailer.setUint32(8, packTrailerMagic, true)
     this.#append(new Uint8Array(trailer.buffer))
-    return { sizeBytes: this.#used, indexTag, unitCount: this.#units.length }
+    return { sizeBytes: this.#used, indexTag, unitCount: this.#index.unitCount }
   }
 
   #appendFrame(raw: Uint8Array, isLast: boolean): void {
