@@ -175,8 +175,9 @@ export async function restore(site: SimulatedCluster, { place, context, process 
     }
     const size = BigInt(cluster.walSegmentSize)
     for (let number = chosen.startLsn / size; number <= chosen.stopLsn / size; number += 1n) {
-      const prefix = archivedNamePrefix(cluster.id, segmentFile(place, Number(number)))
-      await require(prefix, hasAny(place, prefix))
+      // As archive-get does: by name, which no lagging listing can hide.
+      const key = segmentKey(place, Number(number))
+      await require(key, repository.store.head(key).then((found) => found !== undefined))
     }
   } catch (error) {
     if (!isOperationError(error, 'damaged')) throw error
