@@ -31,7 +31,7 @@ const segmentBytes = 1024 * 1024
 /** What opens the repository; `createPlace` made it with this. */
 export const siteUnlocker: Unlocker = { kind: 'key-file', secret: Buffer.alloc(32, 7) }
 
-export const segmentName = (segment: number, timeline = 1): string =>
+const segmentName = (segment: number, timeline = 1): string =>
   `${timeline.toString(16).padStart(8, '0')}00000000${segment.toString(16).padStart(8, '0')}`
 
 /**
@@ -135,7 +135,7 @@ async function leaveLeases({ repository, cluster }: ArchivePlace): Promise<void>
   }
 }
 
-export async function objectsOf(store: MemoryStore): Promise<Objects> {
+async function objectsOf(store: MemoryStore): Promise<Objects> {
   const objects = new Map<string, Uint8Array>()
   for await (const { key } of store.list('')) objects.set(key, (await store.get(key)) ?? assert.fail())
   return objects

@@ -52,7 +52,7 @@ describe('a backup of a data directory with hostile content', () => {
       'x'.repeat(255),
     ].map((name) => Buffer.from(name, 'latin1'))
     for (const name of names) writeFileSync(at(folder, name), name)
-    execFileSync('mkfifo', [at(folder, 'fifo').toString()])
+    execFileSync('/usr/bin/mkfifo', [at(folder, 'fifo').toString()])
     await using _ = await listenOn(at(folder, 'socket').toString())
     execFileSync('chown', ['-R', `${scratch.user.uid}`, folder.toString()])
 
