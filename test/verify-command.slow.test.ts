@@ -4,9 +4,12 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { InfoDocument } from '../src/api/info-document.ts'
 import type { VerifiedRepoListing, VerifyDocument } from '../src/api/verify-document.ts'
+import { archiveEverything } from './support/archive-everything.ts'
+import type { TestServer } from './support/postgres-server.ts'
 import { flipBit } from './support/repository-samples.ts'
 import { startProtectedCluster, type ProtectedCluster } from './support/protected-cluster.ts'
 import { createScratch } from './support/scratch.ts'
+import { startUserSite } from './support/user-site.ts'
 
 describe('holdfast verify', () => {
   test('proves a real repository, exits 4 for damage, and lets info say so until it is gone', async () => {
@@ -51,6 +54,45 @@ describe('holdfast verify', () => {
     assert.deepEqual((await verify(cluster, 0)).damage, [])
   })
 
+  for (const major of [14, 18] as const) {
+    test(`follows the WAL over a fork and a crash, on PostgreSQL ${major}`, async () => {
+      await using scratch = await createScratch('verify')
+      await using site = await startUserSite({ major, scratch, walSegmentSizeMb: 1 })
+      await site.backup()
+      await write(site.server)
+      const [fork] = await site.server.query<{ lsn: string }>('select pg_current_wal_insert_lsn() as lsn')
+      await write(site.server)
+      await site.server.kill()
+      await site.server.start()
+      await write(site.server)
+      await site.switchWal()
+      const back = ['--target-lsn', fork?.lsn ?? '', '--target-exclusive', '--continue-lineage']
+      await using heir = await site.restore('heir', ...back)
+      await write(heir)
+      await archiveEverything(heir)
+
+      const document = (await site.answer('verify')) as unknown as VerifyDocument
+
+      assert.deepEqual(document.repos[0]?.damage, [])
+      const { repos } = (await site.answer('info')) as unknown as InfoDocument
+      assert.deepEqual(
+        repos[0]?.wal.timelines.map(({ timeline }) => timeline),
+        [1, 2],
+      )
+    })
+  }
+
+  test('reads segments that are archived in parts', async () => {
+    await using scratch = await createScratch('verify')
+    await using site = await startUserSite({ major: 17, scratch, walSegmentSizeMb: 64 })
+    await write(site.server)
+    await site.backup()
+
+    const document = (await site.answer('verify')) as unknown as VerifyDocument
+
+    assert.deepEqual(document.repos[0]?.damage, [])
+  })
+
   test('refuses what it cannot mean', async () => {
     await using scratch = await createScratch('verify')
     await using cluster = await startProtectedCluster(scratch)
@@ -79,4 +121,11 @@ async function damagedIn(cluster: ProtectedCluster): Promise<readonly string[]> 
   return repos.flatMap(({ backups }) =>
     backups.filter(({ isDamaged }) => isDamaged).map(({ label }) => label),
   )
+}
+
+/** More than a segment of 1 MiB, in records of all sizes. */
+async function write(server: TestServer): Promise<void> {
+  await server.query('create table if not exists written (id int, filling text)')
+  await server.query("insert into written select id, repeat('x', id % 3000) from generate_series(1, 2000) id")
+  await server.query('update written set id = id + 1')
 }

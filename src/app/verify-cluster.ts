@@ -1,7 +1,7 @@
 import type { VerifiedRepoListing, VerifyDocument } from '../api/verify-document.ts'
 import { selectCluster } from '../config/select-configured.ts'
-import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { objectProblem } from '../verify/object-problem.ts'
 import { runVerify, type VerifyReport, type VerifyRequest } from '../verify/run-verify.ts'
 import { judgeCatalogue, reportDoubts } from './guarded-catalogue.ts'
 import { listIntegrity } from './list-damage.ts'
@@ -53,7 +53,7 @@ async function tellDoubts(place: ClusterRepository, context: RunContext): Promis
     reportDoubts(place, await judgeCatalogue(place, context), context)
   } catch (error) {
     // A catalogue that cannot be read is what verify is about to find out.
-    if (!isOperationError(error, 'damaged')) throw error
+    if (objectProblem(error) === undefined) throw error
   }
 }
 
