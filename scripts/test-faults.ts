@@ -17,7 +17,6 @@ interface Row {
   readonly ENOSPC: number
   readonly short: number
   readonly survived: number
-  readonly known: number
   readonly failures: number
 }
 
@@ -39,7 +38,7 @@ console.table(rows)
 process.exitCode = rows.length > 0 && rows.every(({ failures }) => failures === 0) ? 0 : 1
 
 async function sweepCalls(
-  { name: command, known, mostPerOperation = Infinity }: FaultCase,
+  { name: command, mostPerOperation = Infinity }: FaultCase,
   stage: FaultStage,
   watches: 'changes' | 'reads',
 ): Promise<Row> {
@@ -52,36 +51,33 @@ async function sweepCalls(
     stage,
     trials: faults.map((fault) => tapTrial(fault, watches)),
     callCount: calls.length,
-    known,
   })
 }
 
-async function sweepSystemCalls({ name, known }: FaultCase, stage: FaultStage): Promise<Row> {
+async function sweepSystemCalls({ name }: FaultCase, stage: FaultStage): Promise<Row> {
   await using turn = await stage.turn()
   const { trials, leftOutCount } = await planStraceTrials(turn.command)
   const taken = trials.filter((_, index) => index % stride === 0)
   console.log(
     `${name}, system calls: ${taken.length} of ${trials.length} faults; ${leftOutCount} places are Node's own`,
   )
-  return await report(`${name}, system calls`, { stage, trials: taken, callCount: trials.length, known })
+  return await report(`${name}, system calls`, { stage, trials: taken, callCount: trials.length })
 }
 
 interface Sweep {
   readonly stage: FaultStage
   readonly trials: readonly Trial[]
   readonly callCount: number
-  readonly known: FaultCase['known']
 }
 
-async function report(command: string, { stage, trials, callCount, known = [] }: Sweep): Promise<Row> {
+async function report(command: string, { stage, trials, callCount }: Sweep): Promise<Row> {
   const tell = (line: string): void => console.log(`${command}: ${line}`)
-  const { struck, survivedCount, failures, knownCount } = await sweep(stage, trials, { known, tell })
+  const { struck, survivedCount, failures } = await sweep(stage, trials, tell)
   return {
     command,
     calls: callCount,
     ...struck,
     survived: survivedCount,
-    known: knownCount,
     failures: failures.length,
   }
 }

@@ -18,8 +18,6 @@ export interface FaultCase {
   readonly isTraced?: boolean
   /** How many faults the sample in CI takes. */
   readonly sampleSize: number
-  /** Failures that are known, by what the sweep says about them, until they are mended. They are told and do not count. */
-  readonly known?: readonly RegExp[]
   /** Makes what all turns begin with. */
   stage(scratch: Scratch): Promise<FaultStage>
 }

@@ -25,14 +25,8 @@ describe('a command that meets a fault', () => {
         return ofKind[random(ofKind.length)] ?? assert.fail(`${name} has no call that can fail by ${kind}`)
       })
 
-      const { failures } = await sweep(
-        stage,
-        faults.map((fault) => tapTrial(fault)),
-        {
-          ...(faultCase.known && { known: faultCase.known }),
-          tell: (line) => t.diagnostic(line),
-        },
-      )
+      const trials = faults.map((fault) => tapTrial(fault))
+      const { failures } = await sweep(stage, trials, (line) => t.diagnostic(line))
 
       assert.deepEqual(failures, [])
     })

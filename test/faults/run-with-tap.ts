@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { runHoldfast, type HoldfastResult } from '../support/holdfast.ts'
@@ -26,6 +26,8 @@ export async function runWithTap(
   { fault, isDetailed = false, watches = 'changes' }: TapOptions = {},
 ): Promise<TappedRun> {
   const logFile = join(folder, `tap-${fault?.kind ?? 'record'}.log`)
+  // Places are used again, and it is appended to.
+  await rm(logFile, { force: true })
   const settings: TapSettings = { logFile, isDetailed, watches, ...(fault !== undefined && { fault }) }
   const env = {
     ...options.env,

@@ -44,6 +44,21 @@ describe('formatError', () => {
     assert.match(formatError(undefined, debug), /^error: internal error/)
   })
 
+  test('says what the disk said, also where nobody has explained it (U4)', () => {
+    const failed = { errno: -5, code: 'EIO', syscall: 'rename', path: '/a/b' }
+    const error = Object.assign(new Error('EIO: i/o error, rename'), failed)
+
+    assert.match(
+      formatError(error, quiet),
+      /^error: rename of "\/a\/b": i\/o error \(EIO\)\nhint: Look into the system log/,
+    )
+    assert.equal(errorDocument(error, 1).error.code, 'file-unwritable')
+    const full = Object.assign(new Error('x'), { errno: -28, code: 'ENOSPC' })
+    assert.equal(errorDocument(full, 1).error.code, 'no-space')
+    const absent = Object.assign(new Error('ENOENT: x'), { errno: -2, code: 'ENOENT' })
+    assert.match(formatError(absent, quiet), /^error: internal error/)
+  })
+
   test('shows no secret, whoever put it there (RULES 4.2)', () => {
     for (const text of [
       'FATAL: connection "host=db password=canary user=x"',

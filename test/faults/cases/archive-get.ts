@@ -7,17 +7,10 @@ import type { FaultCase, FaultStage, FaultTurn, Outcome } from '../fault-case.ts
 import { age, assertSame, isThere, readBack, temporariesOf } from '../read-back.ts'
 import { createArchiveStage, type ArchivePlaceForTurn } from './archive-stage.ts'
 
-/**
- * An I/O error while a segment takes its place out of what was fetched ahead, or while a temporary file that is not there
- * any more is removed, is called an internal error. The exit code is right.
- */
-const known = [/U4: not for operators\n.*internal error: \w+: .*, (rename|unlink)\b/]
-
 /** Out of the repository. */
 export const archiveGet: FaultCase = {
   name: 'archive-get',
   isTraced: true,
-  known,
   sampleSize: 6,
   stage: (scratch) => stage(scratch, false),
 }
@@ -25,7 +18,6 @@ export const archiveGet: FaultCase = {
 /** Out of what was fetched ahead. */
 export const archiveGetFetched: FaultCase = {
   name: 'archive-get, fetched ahead',
-  known,
   sampleSize: 3,
   stage: (scratch) => stage(scratch, true),
 }

@@ -33,7 +33,6 @@ const run = promisify(execFile)
 async function stage(scratch: Scratch): Promise<FaultStage> {
   const cluster = await startProtectedCluster(scratch, { major: 17 })
   const { archive, server } = cluster
-  await appendFile(archive.configFile, 'keep:\n  count: 1\n  minimum: 1\n')
   const env = { HOME: await scratch.makeFolder('home') }
   const options = { config: archive.configFile, asUser: scratch.user, env }
   for (let count = 0; count < 3; count += 1) expectOk(await runHoldfast(['backup'], options))
@@ -42,6 +41,7 @@ async function stage(scratch: Scratch): Promise<FaultStage> {
   const [{ label: garbage }, , newest] = asThree(await cluster.listed())
   expectOk(await runHoldfast(['delete', garbage, '--confirm', 'main'], options))
   await markLongAgo(cluster, options)
+  await appendFile(archive.configFile, 'keep:\n  count: 1\n  minimum: 1\n')
   const kept = { label: newest.label, walFiles: await walSince(cluster, newest.startLsn) }
   const template = join(scratch.folder, 'template')
   await run('cp', ['-a', archive.repositoryFolder, template])
@@ -60,9 +60,7 @@ async function stage(scratch: Scratch): Promise<FaultStage> {
 /** Marks as a run before does, and moves the time of it back by three days. */
 async function markLongAgo(cluster: ProtectedCluster, options: HoldfastOptions): Promise<void> {
   const { archive, scratch } = cluster
-  expectOk(
-    await runHoldfast(['expire', '--repo', 'local'], { ...options, env: { ...options.env, ...keepAll } }),
-  )
+  expectOk(await runHoldfast(['expire'], options))
   await using place = await archive.place()
   const clusterId = place.cluster.id
   const { number, marks } = await readSweepMarks(place.repository, clusterId, recordingContext())
@@ -89,8 +87,6 @@ function asThree<Value>(values: readonly Value[]): readonly [Value, Value, Value
   assert.ok(one !== undefined && two !== undefined && three !== undefined && values.length === 3)
   return [one, two, three]
 }
-
-const keepAll = { HOLDFAST_KEEP_COUNT: '9' }
 
 interface Backups {
   readonly options: HoldfastOptions
