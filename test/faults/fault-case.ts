@@ -36,6 +36,11 @@ export interface FaultTurn extends AsyncDisposable {
    * half-done can be taken for done, nothing runs or is locked (U1, U2, U3, U6).
    */
   afterFault(outcome: Outcome): Promise<void>
+  /**
+   * For a command that refuses to be run over its own result: whether it was done when the fault struck, in what comes
+   * after the work. Then, run again, it must refuse (5) and leave the result as it is. Default: never.
+   */
+  isDone?(): Promise<boolean>
   /** After it has succeeded, in spite of the fault or run again: it has done all that it does. */
   afterSuccess(result: HoldfastResult): Promise<void>
 }

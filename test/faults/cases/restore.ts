@@ -108,6 +108,13 @@ class RestoreTurn implements FaultTurn {
     else if (await isThere(target)) await this.#checkUnstartable()
   }
 
+  /** The marker is gone, last of all: the directory belongs to whoever starts it, and is not written over. */
+  async isDone(): Promise<boolean> {
+    const { target } = this.#place
+    const names = await readdir(target).catch((): string[] => [])
+    return names.includes('PG_VERSION') && !names.some((name) => name.startsWith('holdfast-'))
+  }
+
   async afterSuccess(): Promise<void> {
     const { target, folder, shape } = this.#place
     assert.deepEqual(processesIn(target), [], 'U6: a process is left')
