@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { chmod, chown, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { InfoDocument } from '../src/api/info-document.ts'
@@ -91,6 +91,26 @@ describe('holdfast verify', () => {
     const document = (await site.answer('verify')) as unknown as VerifyDocument
 
     assert.deepEqual(document.repos[0]?.damage, [])
+  })
+
+  test('verifies also what it may not write to, and says that it remembers nothing', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root can give files away')
+    await using scratch = await createScratch('verify')
+    await using cluster = await startProtectedCluster(scratch)
+    await cluster.takeBackup()
+    const root = cluster.archive.repositoryFolder
+    const paths = await readdir(root, { recursive: true, withFileTypes: true })
+    for (const path of [root, ...paths.map((entry) => join(entry.parentPath, entry.name))]) {
+      await chown(path, 0, 0)
+      await chmod(path, 0o755)
+    }
+
+    const result = await cluster.run(['--output', 'json', 'verify'])
+
+    assert.equal(result.code, 0, result.stderr)
+    const document = JSON.parse(result.stdout) as VerifyDocument
+    assert.equal(document.repos[0]?.isRemembered, false)
+    assert.match(result.stderr, /what is proven cannot be remembered/)
   })
 
   test('refuses what it cannot mean', async () => {

@@ -570,6 +570,18 @@ describe('verify, while others change the repository,', () => {
     assert.equal(report.unreferenced.packs, 1)
   })
 
+  test('notices that a pack has gone since it was listed', async () => {
+    const site = await createVerifySite()
+    const key = site.keys.pack(monday, 1)
+    const context = duringManifests(() => site.place.repository.store.delete([key]))
+
+    const { damage } = await verify(site, { context })
+
+    assert.deepEqual(damage.map(brief), [
+      { key, kind: 'pack', backups: [monday, tuesday], lost: [[3.5, undefined]] },
+    ])
+  })
+
   test('does not miss entries of the catalogue that were removed', async () => {
     const site = await createVerifySite()
     await site.place.repository.store.delete([catalogKey(site.place.cluster.id, 1)])

@@ -5,7 +5,7 @@ import type { Damage } from '../verify/damage.ts'
 import type { VerifyState } from '../verify/verify-state.ts'
 
 /** A damage as programs are told of it. */
-export function listDamage({
+function listDamage({
   kind,
   key,
   problem,

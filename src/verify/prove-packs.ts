@@ -18,7 +18,7 @@ export interface ProofTools {
   readonly lane: VerifyLane
 }
 
-/** Proves every byte of the packs of a group. A pack that is not there any more is nothing to prove. */
+/** Proves every byte of the packs of a group. */
 export async function provePacks(
   { group, needed }: { readonly group: PackGroup; readonly needed: NeededPacks },
   { place, lane }: ProofTools,
@@ -33,19 +33,21 @@ export async function provePacks(
   )
   const findings: Finding[] = []
   let rawBytes = 0
-  const prove = async (key: string): Promise<string | undefined> => {
+  const prove = async (key: string): Promise<Omit<Finding, 'key' | 'kind'> | undefined> => {
     const object = await fetchObject(repository, key, context)
-    if (object.kind === 'absent') return undefined
-    if (object.kind === 'unreadable') return object.problem
+    // Removed since it was listed: whether a backup misses it is asked at the end.
+    if (object.kind === 'absent')
+      return { problem: `reading pack "${key}": it is missing`, group: undefined, isAbsent: true }
+    if (object.kind === 'unreadable') return { problem: object.problem, group: group.id }
     const { bytes } = object
     const proof = await readOrProblem(() => lane.run({ kind: 'pack', key, bytes, needs: needs.get(key) }))
-    if ('problem' in proof) return proof.problem
+    if ('problem' in proof) return { problem: proof.problem, group: group.id }
     rawBytes += proof.content.rawBytes
     return undefined
   }
   for (const key of needs.keys()) {
-    const problem = await prove(key)
-    if (problem !== undefined) findings.push({ key, kind: 'pack', problem, group: group.id })
+    const found = await prove(key)
+    if (found !== undefined) findings.push({ key, kind: 'pack', ...found })
   }
   return { findings, rawBytes }
 }

@@ -45,14 +45,17 @@ export async function takeStock(place: ArchivePlace, context: RunContext): Promi
   }
 }
 
-/** What the catalogue and the archive say now: backups may have been removed, and WAL with them. */
+/**
+ * What the catalogue and the archive say now: backups may have been removed, and WAL with them. In this order the archive has all WAL of what
+ * is listed.
+ */
 export async function refreshFacts(
   stock: Stock,
   place: ArchivePlace,
   context: RunContext,
 ): Promise<Pick<Stock, 'facts' | 'survey'>> {
-  const survey = await surveyIfReadable(place, context)
   const read = await readOrProblem(() => readCatalogue(place.repository, place.cluster.id, context))
+  const survey = await surveyIfReadable(place, context)
   const backups = 'content' in read ? read.content.backups : stock.facts.backups
   const histories = survey?.histories ?? stock.facts.histories
   return { survey, facts: { ...stock.facts, backups, histories } }
