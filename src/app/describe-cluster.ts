@@ -1,7 +1,7 @@
 import { readArchiveInventory, type ArchiveInventory } from '../archive/archive-inventory.ts'
 import type { Configuration } from '../config/configuration-schema.ts'
 import { reposOfCluster, selectCluster } from '../config/select-configured.ts'
-import { OperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
@@ -127,7 +127,21 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
     backups,
     inventory: { ...inventory, timelines: withoutExpiredGaps(inventory.timelines, backups) },
     age,
-    integrity: await readVerifyState(repository, cluster.id, context),
+    integrity: await recallVerify(opened, context),
     ...(await findRecoveryReach({ backups, inventory }, place, context)),
+  }
+}
+
+/** A memory that cannot be used must not hide the backups. */
+async function recallVerify(
+  { repository, cluster }: ClusterRepository,
+  context: RunContext,
+): Promise<VerifyState | undefined> {
+  try {
+    return await readVerifyState(repository, cluster.id, context)
+  } catch (error) {
+    if (!isOperationError(error, 'format-newer')) throw error
+    context.report({ kind: 'warning', message: error.message })
+    return undefined
   }
 }
