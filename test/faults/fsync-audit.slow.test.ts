@@ -7,6 +7,7 @@ import { auditDurability, type AuditRules } from './audit-durability.ts'
 import { archiveGet } from './cases/archive-get.ts'
 import { archivePush, archivePushAhead } from './cases/archive-push.ts'
 import { backup } from './cases/backup.ts'
+import { expire } from './cases/expire.ts'
 import { init } from './cases/init.ts'
 import { restore, restoreFiles } from './cases/restore.ts'
 import type { FaultCase } from './fault-case.ts'
@@ -26,6 +27,7 @@ const audits: readonly (AuditRules & { readonly faultCase: FaultCase; readonly f
   { faultCase: init, isPromised: (path) => isObject(path) || isSetting(path), fewest: 5 },
   // What the catalogue lists is durable before it is listed.
   { faultCase: backup, isPromised: isObject, isAcknowledgement: isCatalogueEntry, fewest: 4 },
+  { faultCase: expire, isPromised: isObject, isAcknowledgement: isCatalogueEntry, fewest: 2 },
   { faultCase: restoreFiles, isPromised: isRestored, fewest: 900 },
   { faultCase: restore, isPromised: isRestored, fewest: 900 },
 ]
