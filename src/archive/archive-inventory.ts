@@ -1,15 +1,14 @@
 import type { ArchiveFileName } from '../domain/archive-file-name.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { parseTimelineHistory, type TimelineHistory } from '../domain/timeline-history.ts'
+import type { TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import { findWalGaps, type TimelineCoverage } from '../domain/wal-gaps.ts'
 import { parseSegmentName, type WalSegmentName, type WalSegmentSize } from '../domain/wal-segment.ts'
 import { walPrefix } from '../repository/object-keys.ts'
 import type { ArchivePlace } from './archive-place.ts'
-import { decodeText } from './check-archived-file.ts'
 import { SegmentRuns } from './segment-runs.ts'
-import { ambiguous, readHistoryContent } from './timeline-histories.ts'
+import { readOnlyGood } from './timeline-histories.ts'
 import { parseWalObjectKey } from './wal-object-key.ts'
 
 /** Everything that is archived of one cluster in one repository, as far as names tell; contents are not read. */
@@ -19,7 +18,7 @@ export interface ArchiveInventory {
   /** Names with several contents. */
   readonly conflicts: readonly ArchivedName[]
   readonly partials: readonly ArchivedName[]
-  /** One of each timeline that has exactly one content of its history. Timeline 1 has none. */
+  /** One of each timeline that has exactly one good content of its history. Timeline 1 has none. */
   readonly histories: ReadonlyMap<TimelineId, TimelineHistory>
   /** The greatest timeline that anything here belongs to; undefined when nothing is archived. */
   readonly newestTimeline: TimelineId | undefined
@@ -36,7 +35,7 @@ interface ArchivedName {
 
 /** An inventory that may lack histories, and why. */
 export interface ArchiveSurvey extends ArchiveInventory {
-  /** Of each timeline whose history is damaged (`damaged`) or has several contents (`target-ambiguous`). */
+  /** Of each timeline whose history is damaged (`damaged`) or has several good contents (`target-ambiguous`). */
   readonly unreadableHistories: ReadonlyMap<TimelineId, OperationError>
 }
 
@@ -128,7 +127,7 @@ async function readHistories(
   for (const archived of named) {
     const { name } = archived
     if (name.kind !== 'history') continue
-    const history = await readHistory(archived, place, context)
+    const history = await readHistory({ name, digests: archived.digests }, place, context)
     if (history instanceof OperationError) unreadableHistories.set(name.timeline, history)
     else histories.set(name.timeline, history)
   }
@@ -137,17 +136,14 @@ async function readHistories(
 
 /** The history, or what is wrong with it. Throws when it could not be found out. */
 async function readHistory(
-  { name, digests }: ArchivedName,
+  archived: Parameters<typeof readOnlyGood>[0],
   place: ArchivePlace,
   context: RunContext,
 ): Promise<TimelineHistory | OperationError> {
-  const [digest, other] = digests
-  if (digest === undefined || other !== undefined) return ambiguous(name, place, digests)
   try {
-    const bytes = await readHistoryContent(place, { name, digest }, context)
-    return parseTimelineHistory(name.timeline, decodeText(bytes))
+    return await readOnlyGood(archived, place, context)
   } catch (error) {
-    if (isOperationError(error, 'damaged')) return error
+    if (isOperationError(error, 'damaged') || isOperationError(error, 'target-ambiguous')) return error
     throw error
   }
 }

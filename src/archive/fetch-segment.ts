@@ -1,19 +1,22 @@
 import { parseArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
-import { OperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { TimelineHistory } from '../domain/timeline-history.ts'
 import { describePlace, type ArchivePlace } from './archive-place.ts'
 import { listContents } from './archived-contents.ts'
 import { checkArchivedFile, largestTextBytes } from './check-archived-file.ts'
 import { readWalObject, type WalContent } from './read-wal-object.ts'
-import { ambiguous, historyForCheck, readHistoryContent } from './timeline-histories.ts'
+import {
+  ambiguous,
+  historyForCheck,
+  mostCompared,
+  passedOver,
+  readHistoryContent,
+} from './timeline-histories.ts'
 import type { WalObject } from './wal-object-key.ts'
 
 /** `absent` is proven: the repository was reached and has nothing under this name. */
 export type Fetched = { readonly kind: 'found'; readonly bytes: Uint8Array } | { readonly kind: 'absent' }
-
-/** Contents of one name that are looked at to find the one that fits. Each may be held in memory. */
-const mostCompared = 4
 
 /**
  * One archived file, verified: its seal, the digest in its name, and that it may stand under that name in this cluster.
@@ -34,7 +37,8 @@ export async function fetchSegment(
 
 /**
  * Begins to read an archived file; undefined when it is proven absent. The beginning is checked against the name before
- * the first byte is given; the rest is proven when the last chunk was read without an error.
+ * the first byte is given; the rest is proven when the last chunk was read without an error. Of several contents the only
+ * good one is given, with a warning of the others; of several good ones none (`target-ambiguous`).
  */
 export async function openArchivedFile(
   name: ArchiveFileName,
@@ -47,22 +51,59 @@ export async function openArchivedFile(
     name.kind === 'segment' && digests.length > 0
       ? await historyForCheck(place, name.timeline, context)
       : undefined
-  const opened: (WalContent & { digest: string })[] = []
+  const check = { name, place, history }
+  const [digest, ...others] = digests
+  if (digest === undefined) return undefined
+  const content = await openChecked(
+    others.length === 0 ? digest : await chooseGood(digests, check, context),
+    check,
+    context,
+  )
+  if (content instanceof OperationError) throw content
+  return content
+}
+
+/** The only one of several contents that can be read to its end and may stand under the name. */
+async function chooseGood(digests: readonly string[], check: Check, context: RunContext): Promise<string> {
+  const good: string[] = []
   const refusals: OperationError[] = []
   for (const digest of digests) {
-    const content = await openContent({ name, digest, part: 0 }, place, context)
-    const checked = await checkBeginning(content, { name, place, history })
-    if (checked instanceof OperationError) refusals.push(checked)
-    else opened.push({ ...checked, digest })
+    const refusal = await findFault(digest, check, context)
+    if (refusal === undefined) good.push(digest)
+    else refusals.push(refusal)
   }
-  if (opened.length > 1)
-    throw ambiguous(
-      name,
-      place,
-      opened.map(({ digest }) => digest),
-    )
-  if (opened[0] === undefined && refusals[0] !== undefined) throw refusals[0]
-  return opened[0]
+  const [only, ...others] = good
+  if (others.length > 0) throw ambiguous(check.name, check.place, good)
+  if (only === undefined) throw refusals[0] ?? ambiguous(check.name, check.place, digests)
+  for (const refusal of refusals) context.report(passedOver(check.name, refusal))
+  return only
+}
+
+/** Why a content cannot be handed out; undefined when all of it is good. */
+async function findFault(
+  digest: string,
+  check: Check,
+  context: RunContext,
+): Promise<OperationError | undefined> {
+  try {
+    const content = await openChecked(digest, check, context)
+    if (content instanceof OperationError) return content
+    // Reading to the end is what proves it.
+    for await (const _ of content.chunks) context.signal.throwIfAborted()
+    return undefined
+  } catch (error) {
+    if (isOperationError(error, 'damaged')) return error
+    throw error
+  }
+}
+
+async function openChecked(
+  digest: string,
+  check: Check,
+  context: RunContext,
+): Promise<WalContent | OperationError> {
+  const { name, place } = check
+  return checkBeginning(await openContent({ name, digest, part: 0 }, place, context), check)
 }
 
 async function openContent(object: WalObject, place: ArchivePlace, context: RunContext): Promise<WalContent> {

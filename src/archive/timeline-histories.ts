@@ -1,6 +1,6 @@
-import { historyFileName, parseArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
+import { historyFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
 import { OperationError, isOperationError } from '../domain/operation-error.ts'
-import type { RunContext } from '../domain/run-context.ts'
+import type { RunContext, RunEvent } from '../domain/run-context.ts'
 import { parseTimelineHistory, type TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import { readObject } from '../repository/sealed-store.ts'
@@ -19,22 +19,47 @@ export async function readTimelineHistory(
   context: RunContext,
 ): Promise<TimelineHistory | undefined> {
   if (timeline === 1) return { timeline, ancestors: [] }
-  const bytes = await readHistoryFile(place, timeline, context)
-  return bytes && parseTimelineHistory(timeline, decodeText(bytes))
+  const name = { kind: 'history', name: historyFileName(timeline), timeline } as const
+  const digests = await listContents(name, place, context)
+  return digests.length === 0 ? undefined : readOnlyGood({ name, digests }, place, context)
 }
 
-/** The content of a timeline's history file, byte for byte; undefined and errors as with `readTimelineHistory`. */
-async function readHistoryFile(
+type HistoryArchiveName = Extract<ArchiveFileName, { readonly kind: 'history' }>
+
+/** Contents of one name that are read to find the good one. */
+export const mostCompared = 4
+
+/**
+ * The history in the only good one of the contents of one name, with a warning of the others. Throws `target-ambiguous`
+ * when several are good, and `damaged` when none is.
+ */
+export async function readOnlyGood(
+  { name, digests }: { readonly name: HistoryArchiveName; readonly digests: readonly string[] },
   place: ArchivePlace,
-  timeline: TimelineId,
   context: RunContext,
-): Promise<Uint8Array | undefined> {
-  const name = parseArchiveFileName(historyFileName(timeline))
-  const digests = await listContents(name, place, context)
-  const [digest] = digests
-  if (digest === undefined) return undefined
-  if (digests.length > 1) throw ambiguous(name, place, digests)
-  return readHistoryContent(place, { name, digest }, context)
+): Promise<TimelineHistory> {
+  if (digests.length > mostCompared) throw ambiguous(name, place, digests)
+  const good: { digest: string; history: TimelineHistory }[] = []
+  const refusals: OperationError[] = []
+  for (const digest of digests) {
+    try {
+      const bytes = await readHistoryContent(place, { name, digest }, context)
+      good.push({ digest, history: parseTimelineHistory(name.timeline, decodeText(bytes)) })
+    } catch (error) {
+      if (!isOperationError(error, 'damaged')) throw error
+      refusals.push(error)
+    }
+  }
+  const [only, ...others] = good
+  if (others.length > 0)
+    throw ambiguous(
+      name,
+      place,
+      good.map(({ digest }) => digest),
+    )
+  if (only === undefined) throw refusals[0] ?? ambiguous(name, place, digests)
+  for (const refusal of refusals) context.report(passedOver(name, refusal))
+  return only.history
 }
 
 /** One of the contents that are archived as a history file. Throws `damaged`. */
@@ -61,6 +86,15 @@ export async function historyForCheck(
   } catch (error) {
     if (isOperationError(error, 'target-ambiguous')) return undefined
     throw error
+  }
+}
+
+/** Of a content that is damaged or does not belong there, where another one under the same name is good. */
+export function passedOver({ name }: ArchiveFileName, refusal: OperationError): RunEvent {
+  return {
+    kind: 'warning',
+    message: `of several contents of ${name} the only good one is taken; of another: ${refusal.message}`,
+    hint: 'Move the other one out of the repository.',
   }
 }
 

@@ -160,7 +160,7 @@ export const objectKinds: readonly ObjectKind[] = [
       },
       'copied under another name': {
         ...onProbes(newerRestores, refused(3)),
-        'archive-get of the segment': refused(4),
+        'archive-get of the segment': same,
       },
     },
   },
@@ -182,10 +182,6 @@ export const objectKinds: readonly ObjectKind[] = [
       deleted: {
         'restore along the second timeline': refused(3),
         'archive-get of the history': absent,
-      },
-      'copied under another name': {
-        'restore along the second timeline': refused(3),
-        'archive-get of the history': refused(3, 4),
       },
     },
   },
