@@ -3,9 +3,10 @@ import { parsePostgresMajor } from '../domain/postgres-version.ts'
 import { parseTimelineHistory, type TimelineHistory } from '../domain/timeline-history.ts'
 import { isOperationError } from '../domain/operation-error.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
+import { walPageSize } from '../wal/page-header.ts'
 import { validateSegment, type SegmentVerdict } from '../wal/validate-segment.ts'
 
-/** The beginning of a file, at least its first WAL page if it is that long, and how long the file is. */
+/** The beginning of a file, which must be at least its first WAL page if it is that long, and how long the file is. */
 export interface FileBeginning {
   readonly bytes: Uint8Array
   readonly sizeBytes: number
@@ -45,6 +46,8 @@ function checkSegment(
   { bytes, sizeBytes }: FileBeginning,
   { cluster, history }: CheckAgainst,
 ): SegmentVerdict {
+  if (bytes.length < Math.min(sizeBytes, walPageSize))
+    return invalid(`begins with a piece of ${bytes.length} bytes, expected a whole WAL page`)
   return validateSegment(
     { firstPage: bytes, sizeBytes },
     {

@@ -8,17 +8,37 @@ import {
   recordingContext,
   temporaryFolder,
 } from '../../test/support/archive-fixture.ts'
+import { packPayload } from '../codec/compression.ts'
+import { createObjectSealer } from '../codec/sealed-object.ts'
+import { parseArchiveFileName } from '../domain/archive-file-name.ts'
 import { isOperationError } from '../domain/operation-error.ts'
 import { toTimelineId } from '../domain/timeline.ts'
 import { systemClock } from '../platform/system-clock.ts'
 import { MemoryStore } from '../storage/memory/memory-store.ts'
 import type { ArchivePlace } from './archive-place.ts'
+import { ContentDigest } from './content-digest.ts'
+import { fetchSegment } from './fetch-segment.ts'
 import { getFile } from './get-file.ts'
 import { pushFile } from './push-file.ts'
 import { readTimelineHistory } from './timeline-histories.ts'
+import { encodeWalObjectHead } from './wal-object-head.ts'
+import { walObjectKey } from './wal-object-key.ts'
 
 const third = '000000010000000000000003'
 const history = '00000002.history'
+
+describe('fetchSegment', () => {
+  for (const pieces of [[0], [40], [100, 5], [8191]]) {
+    test(`calls an object whose content begins with pieces of ${pieces.join(' and ')} bytes damaged (X8)`, async () => {
+      const place = await createPlace()
+      await storeInPieces(place, pieces)
+
+      await assert.rejects(fetchSegment({ name: third }, place, recordingContext()), (error) =>
+        isOperationError(error, 'damaged'),
+      )
+    })
+  }
+})
 
 describe('getFile, of a name that has several contents,', () => {
   for (const at of [40, 0.5, 1] as const) {
@@ -120,4 +140,26 @@ async function spoil(store: MemoryStore, key: string, at: number): Promise<void>
   bytes.writeUInt8(bytes.readUInt8(offset) ^ 1, offset)
   await store.delete([key])
   await store.putIfAbsent(key, bytes)
+}
+
+/** A well-sealed object whose frames are cut where no writer cuts them. */
+async function storeInPieces(
+  { repository, cluster }: ArchivePlace,
+  lengths: readonly number[],
+): Promise<void> {
+  const content = buildSegment(third)
+  const digest = new ContentDigest(repository.keys.namesKey, third)
+  digest.update(content)
+  const object = { name: parseArchiveFileName(third), digest: digest.finish(), part: 0 }
+  const key = walObjectKey(cluster.id, object)
+  const sealer = createObjectSealer({ keys: repository.keys.sealing, kind: 'wal-part', key })
+  const head = encodeWalObjectHead({ contentBytes: content.length, parts: [] })
+  const sealed = [sealer.header, ...sealer.sealFrame(packPayload(head, 0), false)]
+  let offset = 0
+  for (const length of lengths) {
+    sealed.push(...sealer.sealFrame(packPayload(content.subarray(offset, offset + length), 0), false))
+    offset += length
+  }
+  sealed.push(...sealer.sealFrame(packPayload(content.subarray(offset), 0), true))
+  await repository.store.putIfAbsent(key, Buffer.concat(sealed))
 }
