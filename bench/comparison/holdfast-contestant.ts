@@ -37,7 +37,7 @@ export async function holdfastContestant(folder: string, user: ServerUser): Prom
     prepare: async (place) => {
       await emptyFolder(folder, user)
       await run('init', ...initOptions(place, folder))
-      await writeFile(configFile, 'restore:\n  workers: 2\nbackup:\n  workers: 2\n  compression-level: 3\n', {
+      await writeFile(configFile, 'restore:\n  workers: 2\nbackup:\n  workers: 2\n', {
         flag: 'a',
       })
     },

@@ -68,7 +68,7 @@ function packPaths(raw: Uint8Array): { name: string; run: () => unknown; bytes: 
       { ...piece, offset: index * unitBytes, blockHashes: new BigUint64Array(unitBytes / blockBytes) },
     ],
   }))
-  const target = { keys, key: 'bench/packs/1', compressionLevel: 3 }
+  const target = { keys, key: 'bench/packs/1', compressionLevel: 1 }
   const { bytes } = buildPack(units, target)
   const readAll = (): void => {
     const reader = new PackReader(bytes, target)

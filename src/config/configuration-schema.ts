@@ -175,7 +175,7 @@ const backup = z
       .default(2)
       .describe('How many workers compress and encrypt at the same time.'),
     'compression-level': wholeNumber(1, 19)
-      .default(3)
+      .default(1) // 3 takes up to twice the CPU time for pages, and makes them no smaller: docs/performance.md
       .describe('The zstd level for backups: 1 is fast, 19 is small.'),
     'max-rate': byteSize()
       .optional()

@@ -27,7 +27,7 @@ describe('loadConfiguration', () => {
 
     assert.deepEqual(configuration.backup, {
       workers: 4,
-      compressionLevel: 3,
+      compressionLevel: 1,
       maxRate: 100 * 1024 * 1024,
       archiveTimeout: 600_000,
       fastCheckpoint: true,

@@ -57,7 +57,7 @@ const often = `
 # Often wanted; the values are the defaults unless said otherwise.
 # backup:
 #   workers: 2
-#   compression-level: 3
+#   compression-level: 1
 #   max-rate: 100MB # default: as fast as it goes
 #   archive-timeout: 10m
 #   fast-checkpoint: true
