@@ -2,8 +2,11 @@ import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { temporaryFolder } from './support/archive-fixture.ts'
+import { waitUntil } from './support/wait.ts'
 
 const cli = join(import.meta.dirname, '../src/cli')
 
@@ -33,6 +36,24 @@ describe('an interruption', () => {
     await once(child, 'exit')
 
     assert.equal(child.exitCode, 143)
+  })
+})
+
+describe('a running command', () => {
+  test('keeps its memory, and the keys in it, out of core dumps', async () => {
+    await using scratch = await temporaryFolder()
+    const config = join(scratch.path, 'holdfast.yaml')
+    spawnSync('mkfifo', [config]) // it waits for its configuration
+    const running = spawn(process.execPath, [join(cli, '../../bin/holdfast'), '--config', config, 'info'])
+    try {
+      const filterFile = `/proc/${running.pid}/coredump_filter`
+      await waitUntil('the filter', () => readFileSync(filterFile, 'utf8').trim() === '00000000')
+
+      assert.equal(running.exitCode, null)
+    } finally {
+      running.kill('SIGKILL')
+      await once(running, 'exit')
+    }
   })
 })
 

@@ -8,6 +8,7 @@ import {
   type DetachedProcess,
   type ProcessExit,
 } from '../platform/child-process.ts'
+import { allowCoreDumpsOf } from '../platform/core-dump.ts'
 import { parseConninfo, type Conninfo } from './conninfo.ts'
 import { connect } from './connection.ts'
 import { fatalLinesOf, readLogTail } from './server-log.ts'
@@ -78,6 +79,7 @@ export async function startPrivateServer(
       ...request.owner,
     },
   )
+  allowCoreDumpsOf(child.pid)
   return new RunningServer(child, request)
 }
 
