@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import { waitForWal } from '../archive/wait-for-wal.ts'
 import { toLsn, type Lsn } from '../domain/lsn.ts'
+import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { createRestorePoint, readArchiverStatus, switchWal } from '../postgres/archiver-status.ts'
 import type { PostgresSession } from '../postgres/connection.ts'
@@ -25,7 +26,8 @@ interface TestSegment {
 
 /**
  * Waits until the test segment came back out of every repository, verified (R3). Nothing that the server counts is believed
- * (M12), but it is told when the time is up: throws `archive-timeout`.
+ * (M12), but it is told when the time is up: throws `archive-timeout`. A server that goes away archives nothing more, so
+ * then nothing is waited for.
  */
 export async function awaitTestSegment(
   { lsn, facts, session, timeoutMs }: TestSegment,
@@ -34,7 +36,22 @@ export async function awaitTestSegment(
 ): Promise<void> {
   const range = { timeline: facts.timeline, fromLsn: toLsn(lsn - 1n), toLsn: lsn }
   const askServer = (): Promise<string> => describeArchiver(session, facts)
-  await waitForWal({ ...range, timeoutMs, askServer }, { repositories }, context)
+  const signal = AbortSignal.any([context.signal, session.lost])
+  try {
+    await waitForWal({ ...range, timeoutMs, askServer }, { repositories }, { ...context, signal })
+  } catch (error) {
+    if (session.lost.aborted && !context.signal.aborted) throw wentAway(session.lost.reason)
+    throw error
+  }
+}
+
+function wentAway(cause: unknown): OperationError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new OperationError(
+    'server-unreachable',
+    `waiting for the server to archive a test segment: its session was lost: ${why}`,
+    { cause, hint: 'See the log of the server for the reason, then run the command again.' },
+  )
 }
 
 /** What the server and its disk tell of its archiver, for the message of a failure. */

@@ -1,5 +1,6 @@
 import { waitForWal } from '../archive/wait-for-wal.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { formatPostgresVersion } from '../domain/postgres-version.ts'
 import { parseTargetTime } from '../domain/target-time.ts'
@@ -14,6 +15,7 @@ import type { CopiedCluster } from './copy-cluster.ts'
 import { describeArchiver } from './prove-archiving.ts'
 import { manifestEntriesOf } from './manifest-entries-of.ts'
 import type { BackupRequest, BackupTools } from './run-backup.ts'
+import { watchServer } from './watch-server.ts'
 
 const firstRevision = 1
 
@@ -36,29 +38,55 @@ export async function publishBackup(
   { repository, cluster }: BackupTools,
   { context, confirm }: { context: RunContext; confirm: () => Promise<void> },
 ): Promise<BackupEntry> {
-  const { request, started, stopped, copied } = publishing
+  const { stopped, copied } = publishing
   refuseMissingTablespaces(stopped.tablespaceMap, copied.scan)
   context.report({ kind: 'note', message: 'copied; waiting for the WAL of the backup to be archived' })
-  await waitForWal(
-    {
-      timeline: started.timeline,
-      fromLsn: started.startLsn,
-      toLsn: stopped.stopLsn,
-      timeoutMs: request.archiveTimeoutMs,
-      askServer: () => askArchiver(publishing, context),
-    },
-    { repositories: [{ repository, cluster }] },
-    context,
-  )
+  await awaitWal(publishing, { repository, cluster }, context)
   const backup = await writeManifest(publishing, { repository, cluster }, context)
   const change = { kind: 'publish', backup } as const
   await changeCatalogue(repository, { clusterId: cluster.id, change, confirm }, context)
   return backup
 }
 
+/**
+ * All WAL of the backup is on the server's disk by now: a server that crashes and comes back archives it. One that does
+ * not come back is not waited for.
+ */
+async function awaitWal(publishing: Publishing, place: BackupTools, context: RunContext): Promise<void> {
+  const { request, started, stopped, label } = publishing
+  const wait = {
+    timeline: started.timeline,
+    fromLsn: started.startLsn,
+    toLsn: stopped.stopLsn,
+    timeoutMs: request.archiveTimeoutMs,
+    askServer: () => askArchiver(publishing, context),
+  }
+  await using watch = watchServer(request.conninfo, context)
+  const signal = AbortSignal.any([context.signal, watch.gone])
+  try {
+    await waitForWal(wait, { repositories: [place] }, { ...context, signal })
+  } catch (error) {
+    if (watch.gone.aborted && !context.signal.aborted) throw abandoned(label, watch.gone.reason)
+    throw error
+  }
+}
+
+function abandoned(label: BackupLabel, cause: unknown): OperationError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new OperationError('backup-interrupted', `waiting for the WAL of backup ${label}: ${why}`, {
+    cause,
+    hint: 'Nothing of this backup is kept; start the server, then take the backup again.',
+  })
+}
+
+/** A detail of a failure that is reported anyway: that there is no answer is one too. */
 async function askArchiver({ request, facts }: Publishing, context: RunContext): Promise<string> {
-  await using session = await connect(request.conninfo, context)
-  return await describeArchiver(session, facts)
+  try {
+    await using session = await connect(request.conninfo, context)
+    return await describeArchiver(session, facts)
+  } catch (error) {
+    return `the server cannot be asked: ${error instanceof Error ? error.message : String(error)}`
+  }
 }
 
 /** Stores the manifest, its head last. Gives what the catalogue is to say about the backup. */

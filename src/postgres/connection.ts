@@ -90,6 +90,7 @@ class ClientSession implements PostgresSession {
   readonly #closed: Promise<void>
   #previous: Promise<unknown> = Promise.resolve()
   #isEnding = false
+  #lossCause: Error | undefined
 
   constructor(client: Client, { socket, conninfo, signal }: SessionParts) {
     this.#client = client
@@ -164,13 +165,13 @@ class ClientSession implements PostgresSession {
     } catch (cause) {
       this.#signal.throwIfAborted()
       // A cut connection fails its statement with a bare socket error; the reason says more.
-      if (this.lost.aborted) throw toOperationError(this.lost.reason, this.#conninfo, purpose)
-      throw toOperationError(cause, this.#conninfo, purpose)
+      throw toOperationError(this.#lossCause ?? cause, this.#conninfo, purpose)
     }
   }
 
   #lose(cause: Error): void {
     if (this.#isEnding || this.lost.aborted) return
+    this.#lossCause = cause
     this.#lost.abort(toOperationError(cause, this.#conninfo, { doing: 'keeping the session' }))
   }
 }

@@ -7,6 +7,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import { toSystemIdentifier, type SystemIdentifier } from '../domain/system-identifier.ts'
 import { isTimelineId, type TimelineId } from '../domain/timeline.ts'
 import { crc32c } from '../platform/crc32c.ts'
+import { describeSystemError, isSystemError } from '../platform/durable-file.ts'
 
 /** DBState in catalog/pg_control.h, in its order. */
 const clusterStates = [
@@ -220,7 +221,7 @@ async function openForReading(path: string): Promise<FileHandle> {
   try {
     return await open(path, 'r')
   } catch (cause) {
-    throw new OperationError('file-unreadable', `cannot open control file "${path}"`, { cause })
+    throw unreadable('opening', path, cause)
   }
 }
 
@@ -229,8 +230,13 @@ async function readOnce(file: FileHandle, path: string): Promise<Buffer> {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(controlFileBytes), 0, controlFileBytes, 0)
     return buffer.subarray(0, bytesRead)
   } catch (cause) {
-    throw new OperationError('file-unreadable', `cannot read control file "${path}"`, { cause })
+    throw unreadable('reading', path, cause)
   }
+}
+
+function unreadable(doing: string, path: string, cause: unknown): OperationError {
+  const why = isSystemError(cause) ? describeSystemError(cause) : String(cause)
+  return new OperationError('file-unreadable', `${doing} control file "${path}": ${why}`, { cause })
 }
 
 function verifiedView(bytes: Uint8Array): DataView {

@@ -46,6 +46,16 @@ export function toOperationError(
   return new OperationError(code, message, { cause: error, ...(hint === undefined ? {} : { hint }) })
 }
 
+/** Whether the failure is what a server said, as opposed to none being there. */
+export function isServerAnswer(error: unknown): boolean {
+  return sqlStateOf(error instanceof OperationError ? error.cause : error) !== undefined
+}
+
+/** Whether the server said that it lets nobody in yet, or no more: it is starting, recovering or shutting down. */
+export function isServerStarting({ cause }: OperationError): boolean {
+  return sqlStateOf(cause) === '57P03'
+}
+
 /** The five characters that PostgreSQL names its errors with; undefined for any other failure. */
 function sqlStateOf(error: unknown): string | undefined {
   const code = codeOf(error)
