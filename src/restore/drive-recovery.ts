@@ -18,6 +18,7 @@ import { startPrivateServer, type PrivateServer } from '../postgres/server-proce
 import { removeMarkers } from './apply-restore.ts'
 import { controlFilePath } from './check-entry.ts'
 import { lookAt } from './check-path.ts'
+import { ConnectionPatience } from './connection-patience.ts'
 import { checkReached, stopLineOf } from './check-reached.ts'
 import { socketDirectoryPrefix } from './postmaster-file.ts'
 import { recoveryLog } from './restore-marker.ts'
@@ -110,10 +111,11 @@ type Stopped =
 
 /** Waits until the server has paused at its target, or has promoted itself there, and checks that it is the planned one. */
 async function waitForStop(server: PrivateServer, attempt: Attempt, context: RunContext): Promise<Stopped> {
+  const patience = new ConnectionPatience(attempt.plan.request.targetDirectory, context)
   for (;;) {
     context.signal.throwIfAborted()
     const isAlive = server.isAlive()
-    const status = isAlive ? await readStatus(server, attempt.roles, context) : undefined
+    const status = isAlive ? await readStatus(server, { ...attempt, patience }, context) : undefined
     if (status !== undefined) reportProgress(attempt.plan, status, context)
     if (!isAlive || status?.isInRecovery === false || status?.pauseState === 'paused') {
       return judge(attempt.plan, { status, log: await server.readLog() })
@@ -136,21 +138,29 @@ function judge(
   throw failed(request.targetDirectory, problem)
 }
 
+interface Asking {
+  readonly roles: readonly string[]
+  readonly patience: ConnectionPatience
+}
+
 /** Undefined while the server does not let anybody in yet. */
 async function readStatus(
   server: PrivateServer,
-  roles: readonly string[],
+  { roles, patience }: Asking,
   context: RunContext,
 ): Promise<RecoveryStatus | undefined> {
   try {
     await using session = await connectAsAny(server, roles, context)
-    return await readRecoveryStatus(session)
+    const status = await readRecoveryStatus(session)
+    patience.connected()
+    return status
   } catch (error) {
     context.signal.throwIfAborted()
     // It is starting, or promoting, or going down; whether it lives is asked next.
-    if (isOperationError(error, 'server-unreachable') || isOperationError(error, 'server-failed'))
-      return undefined
-    throw error
+    if (!isOperationError(error, 'server-unreachable') && !isOperationError(error, 'server-failed'))
+      throw error
+    if (server.isAlive()) patience.failed(error)
+    return undefined
   }
 }
 
@@ -192,14 +202,14 @@ async function finish(
   { attempt, status }: { attempt: Attempt; status: RecoveryStatus },
   context: RunContext,
 ): Promise<Reached> {
-  const { plan, roles } = attempt
+  const { plan } = attempt
   const dataDirectory = plan.request.targetDirectory
   const isPromoting = plan.request.target.action === 'promote'
   if (!status.isInRecovery && !isPromoting)
     throw failed(dataDirectory, 'the server promoted although it was not to')
   if (status.isInRecovery && isPromoting) {
     await askForPromotion(server, dataDirectory)
-    await waitForPromotion(server, roles, context)
+    await waitForPromotion(server, attempt, context)
   }
   // From now on it is a database like any other, which no restore may take up, whatever becomes of the rest.
   if (isPromoting) await removeMarkers(plan)
@@ -238,12 +248,14 @@ async function askForPromotion(server: PrivateServer, dataDirectory: string): Pr
 
 async function waitForPromotion(
   server: PrivateServer,
-  roles: readonly string[],
+  { plan, roles }: Attempt,
   context: RunContext,
 ): Promise<void> {
+  const { targetDirectory } = plan.request
+  const patience = new ConnectionPatience(targetDirectory, context)
   for (;;) {
-    if (!server.isAlive()) throw endedEarly('the data directory', await server.readLog())
-    const status = await readStatus(server, roles, context)
+    if (!server.isAlive()) throw endedEarly(targetDirectory, await server.readLog())
+    const status = await readStatus(server, { roles, patience }, context)
     if (status?.isInRecovery === false) return
     await context.clock.sleep(pollIntervalMs, context.signal)
   }
