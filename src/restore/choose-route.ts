@@ -7,12 +7,12 @@ import { formatInstant } from '../domain/target-time.ts'
 import { isReachable, timelineSpans, type TimelineHistory } from '../domain/timeline-history.ts'
 import { formatTimelineHex, type TimelineId } from '../domain/timeline.ts'
 import type { TimelineCoverage } from '../domain/wal-gaps.ts'
-import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
+import type { ListedBackup } from '../repository/backup-entry.ts'
 import { branchEnds, newestTimeline, type BranchEnd } from './branch-ends.ts'
 
 /** The backup that a restore begins with, and the timelines that its recovery follows. */
 export interface Route {
-  readonly backup: BackupEntry
+  readonly backup: ListedBackup
   readonly history: TimelineHistory
 }
 

@@ -82,6 +82,8 @@ function routeOf(timeline: number, start: number, stop: number): Route {
     storedBytes: 1,
     damagedPageCount: 0,
     manifestDigest: '',
+    isPinned: false,
+    walRetention: 'onward',
   } as const
   return { backup, history: { timeline: toTimelineId(timeline), ancestors: [] } }
 }

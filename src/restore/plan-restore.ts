@@ -86,12 +86,13 @@ function refuseLackOfSpace(space: readonly SpaceNeed[]): void {
 
 function warningsOf(facts: RestoreFacts): readonly string[] {
   const { route, walRoute, linksOutside, hasConfiguration, places } = facts
-  const { damagedPageCount, label } = route.backup
+  const { damagedPageCount, label, walRetention } = route.backup
   return [
     ...(damagedPageCount > 0
       ? [`backup ${label} holds ${damagedPageCount} pages that were damaged when it was taken`]
       : []),
-    ...(walRoute.hasGap
+    // Behind a backup of which only the own WAL is kept it is missing on purpose, and no target there is taken.
+    ...(walRoute.hasGap && walRetention === 'onward'
       ? [`WAL segment ${walRoute.missing} is missing: nothing behind it can be reached`]
       : []),
     ...(hasConfiguration

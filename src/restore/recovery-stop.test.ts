@@ -96,6 +96,8 @@ const backup = {
   storedBytes: 1,
   damagedPageCount: 0,
   manifestDigest: '',
+  isPinned: false,
+  walRetention: 'onward',
 } as const
 
 function routeOf(numbers: readonly number[], conflicts: ReadonlySet<string>): WalRoute {
