@@ -1,5 +1,4 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
-import { OperationError } from '../domain/operation-error.ts'
 import { parsePostgresMajor } from '../domain/postgres-version.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { findServerBinaries, type BinarySearch, type ServerBinaries } from '../postgres/binaries.ts'
@@ -90,19 +89,4 @@ async function recover(
   // Recovery is over: its settings would act on the next standby or recovery made of this directory (R44).
   if (reached.isPromoted) await writeAutoConf(targetDirectory, lineageSettings(continuesLineage))
   return reached
-}
-
-/** Proves that the operator means the cluster that will be overwritten. */
-export function requireConfirmation(
-  { places, request }: RestorePlan,
-  { expected, given }: { expected: string; given: string | undefined },
-): void {
-  if (!places.some(({ state }) => state === 'occupied') || given === expected) return
-  throw new OperationError(
-    'not-confirmed',
-    `restoring over the cluster in "${request.targetDirectory}": expected the name of the cluster as confirmation`,
-    {
-      hint: `Add "--confirm ${expected}" when everything that this directory holds now may be overwritten.`,
-    },
-  )
 }

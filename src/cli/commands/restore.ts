@@ -14,8 +14,10 @@ import {
   type RestoreRequest,
   type TablespaceMapping,
 } from '../../restore/restore-request.ts'
-import type { PreparedRestore, RestoreTools } from '../../restore/run-restore.ts'
+import type { RestorePlan } from '../../restore/plan-restore.ts'
+import type { RestoreTools } from '../../restore/run-restore.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
+import { confirmName } from '../confirm-name.ts'
 
 interface RestoreOptions {
   readonly targetDir: string
@@ -127,7 +129,7 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   }
   await using held = await holdRestoreLease(place, environment.context)
   const prepared = await prepareRestore(request, tools, held.context)
-  await confirm(prepared, { expected: settings.name, given: options.confirm }, environment)
+  await confirmOverwriting(prepared.plan, { expected: settings.name, given: options.confirm }, environment)
   environment.answer(resultAnswer(await runRestore(prepared, tools, held.context)))
 }
 
@@ -210,29 +212,14 @@ async function restoreCommandFor({ cluster, repo, configFile }: Archive): Promis
 }
 
 /** Overwriting a cluster needs its name, typed on a terminal or given as an option. */
-async function confirm(
-  { plan }: PreparedRestore,
+async function confirmOverwriting(
+  { places, request }: RestorePlan,
   { expected, given }: { expected: string; given: string | undefined },
   environment: CommandEnvironment,
 ): Promise<void> {
-  const { requireConfirmation } = await import('../../restore/run-restore.ts')
-  const isAsked =
-    given === undefined && process.stdin.isTTY && plan.places.some(({ state }) => state === 'occupied')
-  const typed = isAsked ? await ask(plan.request.targetDirectory, environment) : given
-  requireConfirmation(plan, { expected, given: typed })
-}
-
-async function ask(directory: string, { surroundings }: CommandEnvironment): Promise<string | undefined> {
-  const { createInterface } = await import('node:readline/promises')
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return await terminal.question(
-      `Everything in ${quote(directory)} may be overwritten. Type the name of the cluster to go on: `,
-      {
-        signal: surroundings.signal,
-      },
-    )
-  } finally {
-    terminal.close()
-  }
+  if (!places.some(({ state }) => state === 'occupied')) return
+  const directory = quote(request.targetDirectory)
+  const doing = `restoring over the cluster in ${directory}`
+  const warning = `Everything in ${directory} may be overwritten.`
+  await confirmName({ doing, warning, expected, given }, environment)
 }
