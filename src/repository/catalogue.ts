@@ -2,7 +2,6 @@ import { keyedDigest } from '../codec/keyed-digest.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { openSingle, sealSingle } from '../codec/sealed-object.ts'
 import {
   decodeListedBackup,
   encodeListedBackup,
@@ -13,6 +12,7 @@ import { catalogKey, catalogPrefix } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
 import { encodeRecord, RecordReader } from './record.ts'
 import { refuseNewerFormat } from './repository-header.ts'
+import { openObject, sealObject } from './sealed-store.ts'
 
 /**
  * The newest catalogue entry of a cluster. Entries are numbered and never changed; each holds the whole list, so
@@ -144,7 +144,7 @@ export async function changeCatalogue(
       change: decided.kind === 'publish' ? { kind: 'publish', label: decided.backup.label } : decided,
       backups: backups.map(encodeListedBackup),
     })
-    const sealed = sealSingle(payload, { keys: repository.keys.sealing, kind: 'catalogue-entry', key })
+    const sealed = sealObject(repository, { kind: 'catalogue-entry', key }, payload)
     await confirm()
     if ((await repository.store.putIfAbsent(key, sealed, context)) === 'created') {
       return { number, digest: digestOfEntry(repository, sealed), backups }
@@ -185,7 +185,7 @@ async function readCatalogueEntry(
   const sealed = await repository.store.get(key, undefined, context)
   if (sealed === undefined)
     throw new OperationError('damaged', `reading the catalogue: its entry "${key}" has vanished`)
-  const payload = openSingle(sealed, { keys: repository.keys.sealing, kind: 'catalogue-entry', key })
+  const payload = openObject(repository, { kind: 'catalogue-entry', key }, sealed)
   const reader = RecordReader.decode(payload, `catalogue entry "${key}"`)
   refuseNewerFormat(reader.count('version'), `reading catalogue entry "${key}"`)
   if (reader.count('number') !== number)

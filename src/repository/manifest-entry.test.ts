@@ -143,6 +143,44 @@ describe('manifest entries', () => {
     }
   })
 
+  test('are damaged with more extents or damaged blocks than the size can need (X8)', () => {
+    for (const [sizeBytes, most] of [
+      [0, 16],
+      [8192, 18],
+      [2 ** 50, 2 ** 20],
+    ] as const) {
+      const pieces = Buffer.alloc(2 * most + 2, Uint8Array.from([1, 0]))
+      const extents = new BinaryWriter()
+        .bytes(
+          begun(sizeBytes)
+            .varint(0)
+            .varint(most + 1)
+            .finish(),
+        )
+        .bytes(pieces)
+      const blocks = new BinaryWriter()
+        .bytes(
+          begun(sizeBytes)
+            .varint(most + 1)
+            .finish(),
+        )
+        .bytes(pieces)
+      for (const writer of [extents, blocks])
+        assert.throws(() => decodeAll(writer.finish()), {
+          code: 'damaged',
+          message: new RegExp(`at most ${most} pieces of a file, found ${most + 1}`),
+        })
+    }
+  })
+
+  test('are not written with more extents than can be read', () => {
+    const extents = Array.from({ length: 17 }, () => ({ length: 0, source: { kind: 'zeros' } }) as const)
+
+    assert.throws(() => encodeAll([sampleFile('f', { sizeBytes: 0, extents })]), {
+      code: 'server-unsuitable',
+    })
+  })
+
   test('are damaged when their extents do not add up to the size', () => {
     for (const [sizeBytes, extents] of [
       [1, []],

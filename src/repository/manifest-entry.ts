@@ -1,5 +1,6 @@
 import type { BinaryReader } from '../codec/binary-reader.ts'
 import type { BinaryWriter } from '../codec/binary-writer.ts'
+import { OperationError } from '../domain/operation-error.ts'
 import { largestUnitBytes } from './pack-writer.ts'
 
 /** A run of a file's bytes and where they are stored. A file's extents follow each other without holes. */
@@ -46,6 +47,12 @@ interface LinkEntry extends CommonEntry {
 
 /** One line of a manifest: entries stand in ascending order of root, then of path bytes. */
 export type ManifestEntry = DirectoryEntry | FileEntry | LinkEntry
+
+/** More extents, or damaged blocks, than this are refused, whatever the size of the file (X8): 1 TiB of whole units. */
+const mostExtents = 1024 * 1024
+
+/** How many extents, or damaged blocks, a file of this size can need: one for each half block, and a few for its edges. */
+const mostExtentsOf = (sizeBytes: number): number => Math.min(mostExtents, 16 + Math.ceil(sizeBytes / 4096))
 
 const contradiction = 'found an entry that contradicts itself'
 const kinds = ['directory', 'file', 'link'] as const
@@ -110,6 +117,7 @@ export function decodeEntry(reader: BinaryReader, context: EntryContext): Manife
 type FileContent = Pick<FileEntry, 'sizeBytes' | 'modifiedAtMs' | 'damagedBlocks' | 'extents'>
 
 function encodeFile(writer: BinaryWriter, file: FileContent, context: EntryContext): void {
+  refuseTooMany(file)
   writer.varint(file.sizeBytes)
   writer.varint(Math.max(0, Math.trunc(file.modifiedAtMs)))
   writer.varint(file.damagedBlocks.length)
@@ -134,13 +142,28 @@ function encodeFile(writer: BinaryWriter, file: FileContent, context: EntryConte
   }
 }
 
+/** What nobody could read is not written. */
+function refuseTooMany({ sizeBytes, extents, damagedBlocks }: FileContent): void {
+  const found = Math.max(extents.length, damagedBlocks.length)
+  if (found <= mostExtentsOf(sizeBytes)) return
+  throw new OperationError(
+    'server-unsuitable',
+    `writing a manifest: expected a file of ${sizeBytes} bytes to be in at most ${mostExtentsOf(sizeBytes)} pieces, found ${found}`,
+    { hint: 'Files of more than 1 TiB cannot be backed up: move them out of the data directory.' },
+  )
+}
+
 function decodeFile(reader: BinaryReader, context: EntryContext): FileContent {
   const sizeBytes = reader.varint()
   const modifiedAtMs = reader.varint()
   let block = 0
-  const damagedBlocks = Array.from({ length: reader.count(1) }, () => (block += reader.varint()))
+  const most = mostExtentsOf(sizeBytes)
+  const damagedBlocks = Array.from(
+    { length: boundedCount(reader, 1, most) },
+    () => (block += reader.varint()),
+  )
   if (!Number.isSafeInteger(block)) throw reader.damage(contradiction)
-  const extentCount = reader.count(2)
+  const extentCount = boundedCount(reader, 2, most)
   const extents: Extent[] = []
   let covered = 0
   for (let index = 0; index < extentCount; index += 1) {
@@ -150,6 +173,12 @@ function decodeFile(reader: BinaryReader, context: EntryContext): FileContent {
   }
   if (covered !== sizeBytes || extents.some(({ length }) => length === 0)) throw reader.damage(contradiction)
   return { sizeBytes, modifiedAtMs, damagedBlocks, extents }
+}
+
+function boundedCount(reader: BinaryReader, leastBytesEach: number, most: number): number {
+  const count = reader.count(leastBytesEach)
+  if (count > most) throw reader.damage(`expected at most ${most} pieces of a file, found ${count}`)
+  return count
 }
 
 function decodeSource(

@@ -51,6 +51,7 @@ export interface ManifestHead {
 }
 
 const indexTagBytes = 16
+const largestRecordBytes = 16 * 1024 * 1024
 const largestOid = 2 ** 32 - 1
 
 /** Length of the record, the record, then the pack table: docs/formats/manifest.md. */
@@ -66,6 +67,7 @@ export function encodeManifestHead(head: ManifestHead): Uint8Array {
     owners: head.owners.map((name) => ({ name })),
     packLabels: labels.map((label) => ({ label })),
   })
+  assert.ok(record.length <= largestRecordBytes, `the manifest's record would have ${record.length} bytes`)
   const writer = new BinaryWriter()
   writer.varint(record.length)
   writer.bytes(record)
@@ -82,7 +84,7 @@ export function encodeManifestHead(head: ManifestHead): Uint8Array {
 
 export function decodeManifestHead(payload: Uint8Array, key: string): ManifestHead {
   const reader = new BinaryReader(payload, `manifest "${key}"`)
-  const record = RecordReader.decode(reader.bytes(reader.varint()), `manifest "${key}"`)
+  const record = RecordReader.decode(reader.sizedBytes(largestRecordBytes), `manifest "${key}"`)
   refuseNewerFormat(record.count('version'), `reading manifest "${key}"`)
   const labels = record.records('packLabels').map((member) => member.parsed('label', parseBackupLabel))
   const packs = Array.from({ length: reader.count(4 + indexTagBytes) }, (): PackReference => {

@@ -1,7 +1,7 @@
 import { BinaryReader } from '../codec/binary-reader.ts'
 import { unpackPayload } from '../codec/compression.ts'
 import { keyedDigest } from '../codec/keyed-digest.ts'
-import { openSealedObject, openSingle } from '../codec/sealed-object.ts'
+import { openSealedObject } from '../codec/sealed-object.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
@@ -10,8 +10,10 @@ import { decodeManifestHead, type ManifestHead } from './manifest-head.ts'
 import { compareEntries } from './manifest-writer.ts'
 import { manifestKey, manifestPartKey, type ManifestRevision } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
+import { openObject } from './sealed-store.ts'
 
-const largestFrameBytes = 64 * 1024 * 1024
+/** A frame is closed when it has 1 MiB; the last entry in it has at most `mostExtents` extents and damaged blocks. */
+const largestFrameBytes = 32 * 1024 * 1024
 
 export interface ManifestName extends ManifestRevision {
   readonly clusterId: string
@@ -28,7 +30,7 @@ export async function readManifestHead(
   const key = manifestKey(clusterId, { label, revision })
   const sealed = await repository.store.get(key, undefined, context)
   if (sealed === undefined) throw damaged(label, `its manifest "${key}" is missing`)
-  const payload = openSingle(sealed, { keys: repository.keys.sealing, kind: 'manifest', key })
+  const payload = openObject(repository, { kind: 'manifest', key }, sealed)
   if (keyedDigest(repository.keys.namesKey, sealed) !== manifestDigest) {
     throw damaged(label, `its manifest "${key}" is not the one that was listed`)
   }

@@ -21,6 +21,10 @@ export class RecordReader {
   }
 
   static decode(bytes: Uint8Array, description: string): RecordReader {
+    if (isHollow(bytes)) {
+      const found = 'it holds more lists and records than bytes to fill them'
+      throw new OperationError('damaged', `reading ${description}: ${found}`)
+    }
     let value: unknown
     try {
       value = JSON.parse(decoder.decode(bytes))
@@ -117,6 +121,19 @@ export class RecordReader {
   #wrong(name: string, expected: string): OperationError {
     return new OperationError('damaged', `reading ${this.#description}: expected "${name}" to be ${expected}`)
   }
+}
+
+/**
+ * Lists and records take memory also when they are empty: three bytes of text become sixty. In all that we write there are
+ * more than 32 bytes to each, and below a mebibyte it does not matter (X8).
+ */
+function isHollow(bytes: Uint8Array): boolean {
+  if (bytes.length < 1024 * 1024) return false
+  const [list, record] = [0x5b, 0x7b]
+  const most = 65_536 + bytes.length / 32
+  let count = 0
+  for (const byte of bytes) if (byte === list || byte === record) count += 1
+  return count > most
 }
 
 function isFields(value: unknown): value is Readonly<Record<string, unknown>> {

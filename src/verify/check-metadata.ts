@@ -1,9 +1,9 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
-import { openSingle } from '../codec/sealed-object.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { keySlotKind } from '../repository/key-slot.ts'
 import { clusterRecordPrefix, keySlotPrefix } from '../repository/object-keys.ts'
 import { RecordReader } from '../repository/record.ts'
+import { openObject } from '../repository/sealed-store.ts'
 import { readOrProblem, type Finding } from './object-problem.ts'
 
 export interface MetadataResult {
@@ -23,7 +23,7 @@ export async function checkMetadata(place: ArchivePlace, context: RunContext): P
     context,
   )
   const checkRecord = (bytes: Uint8Array, key: string): void => {
-    const payload = openSingle(bytes, { keys: repository.keys.sealing, kind: 'cluster', key })
+    const payload = openObject(repository, { kind: 'cluster', key }, bytes)
     RecordReader.decode(payload, `cluster record "${key}"`)
   }
   const prefix = `${clusterRecordPrefix}${cluster.id}/`
