@@ -7,12 +7,15 @@ import { parseSystemIdentifier } from '../../src/domain/system-identifier.ts'
 import { toWalSegmentSize } from '../../src/domain/wal-segment.ts'
 import { readProcessIdentity } from '../../src/platform/process-identity.ts'
 import { systemClock } from '../../src/platform/system-clock.ts'
-import { ensureCluster } from '../../src/repository/cluster-record.ts'
+import { ensureCluster, listClusters } from '../../src/repository/cluster-record.ts'
 import { openKeySlot, sealKeySlot, type Unlocker } from '../../src/repository/key-slot.ts'
 import { acquireLease } from '../../src/repository/lease.ts'
 import { clusterRecordKey, keySlotKey, repositoryHeaderKey } from '../../src/repository/object-keys.ts'
 import { readObject, writeObject } from '../../src/repository/sealed-store.ts'
+import { writeSweepMarks } from '../../src/retention/sweep-marks.ts'
 import { MemoryStore } from '../../src/storage/memory/memory-store.ts'
+import { nothingProven } from '../../src/verify/verify-state.ts'
+import { writeVerifyState } from '../../src/verify/verify-state-store.ts'
 import {
   buildSegment,
   createPlace,
@@ -47,6 +50,7 @@ export async function buildObjects(): Promise<Objects> {
   await archive(place)
   await addOtherCluster(place)
   await leaveLeases(place)
+  await leaveMemories(place)
   return objectsOf(store)
 }
 
@@ -132,6 +136,19 @@ async function leaveLeases({ repository, cluster }: ArchivePlace): Promise<void>
   for (const scope of ['backup', 'expire']) {
     const request = { clusterId: cluster.id, scope, purpose: 'a test', holder }
     await using _ = await acquireLease(repository, request, recordingContext())
+  }
+}
+
+/** What verify and sweep remember: of each the newest, and for verify the one before it; the same of the other cluster. */
+async function leaveMemories({ repository, cluster }: ArchivePlace): Promise<void> {
+  const context = recordingContext()
+  const clusters = await listClusters(repository, context)
+  for (const { id: clusterId } of clusters) {
+    for (const writtenAtMs of [1, 2])
+      await writeVerifyState(repository, { clusterId, state: { ...nothingProven, writtenAtMs } }, context)
+    const marks = new Map([[`${clusterId}/data/${olderBackup}/000009`, 1]])
+    for (const before of clusterId === cluster.id ? [0, 1] : [0])
+      await writeSweepMarks(repository, { clusterId, before, marks }, context)
   }
 }
 

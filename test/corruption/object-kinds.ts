@@ -123,6 +123,9 @@ export const objectKinds: readonly ObjectKind[] = [
     },
     neededBy: [],
   },
+  // What only verify and sweep remember: whatever becomes of it, nothing that is needed is refused.
+  { name: 'the newest verify state', strike: (objects) => memoryStrike(objects, 'verify'), neededBy: [] },
+  { name: 'the marks of sweep', strike: (objects) => memoryStrike(objects, 'sweep'), neededBy: [] },
   {
     name: 'a pack',
     strike: (objects) => backupStrike(objects, /\/data\/.*\/000001$/, ['000001', '000002']),
@@ -206,6 +209,25 @@ function catalogueStrike(objects: Objects, number: 1 | 2): Strike {
     older: number === 1 ? undefined : first,
     otherName: number === 1 ? key.replace(/0000000001$/, '0000000000') : key.replace(/2$/, '3'),
   }
+}
+
+function memoryStrike(objects: Objects, folder: 'verify' | 'sweep'): Strike {
+  const keys = keysOf(objects, new RegExp(`/${folder}/`))
+  const key =
+    keys.find((candidate) => candidate.endsWith('2') && isOfMain(objects, candidate)) ?? assert.fail()
+  const older = key.replace(/2$/, '1')
+  return {
+    key,
+    sibling: keys.find((other) => !isOfMain(objects, other)),
+    older: objects.has(older) ? older : undefined,
+    otherName: key.replace(/2$/, '3'),
+  }
+}
+
+/** The cluster that two backups are listed of. */
+function isOfMain(objects: Objects, key: string): boolean {
+  const [clusterId = ''] = key.split('/')
+  return catalogueOfMain(objects)[0].startsWith(clusterId)
 }
 
 function catalogueOfMain(objects: Objects): readonly [string, string, string | undefined] {

@@ -36,6 +36,8 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   'the newest catalogue entry': { answer: 'found', backups: [olderBackup], otherwise: { deleted: silent } },
   'an older catalogue entry': { answer: 'found', backups: [], otherwise: { deleted: silent } },
   'a lease': silent,
+  'the newest verify state': silent,
+  'the marks of sweep': silent,
   'a pack': { answer: 'found', backups: newer },
   'a manifest': { answer: 'found', backups: newer },
   'a part of a manifest': { answer: 'found', backups: newer },
