@@ -3,7 +3,9 @@ import { access, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { RekeyDocument, RepoKeysDocument } from '../src/api/repository-document.ts'
+import { runWithTap } from './faults/run-with-tap.ts'
 import { expectOk, type HoldfastResult } from './support/holdfast.ts'
+import { giveAll } from './support/archive-site.ts'
 import { createScratch } from './support/scratch.ts'
 import { startUserSite, type UserSite } from './support/user-site.ts'
 
@@ -91,4 +93,46 @@ describe('repo rekey', () => {
     await site.switchWal()
     await site.backup()
   })
+})
+
+describe('a secret that was found', () => {
+  for (const [what, args] of [
+    ['repo rekey', ['repo', 'rekey', '--new-passphrase-file', 'found', '--confirm=local']],
+    ['repo keys add', ['repo', 'keys', 'add', '--passphrase-file', 'found']],
+    ['init', ['init', '--cluster=main', '--passphrase-file=found']],
+  ] as const) {
+    test(`is on disk, and so is its name, before ${what} locks anything with it (P10)`, async () => {
+      await using scratch = await createScratch('keys')
+      await using site = await startUserSite({ major: 17, scratch })
+      const { folder, server } = site
+      const secret = join(folder, 'found')
+      await writeFile(secret, 'one nobody guesses, as long as it is', { mode: 0o600 })
+      await giveAll(folder, scratch)
+      const config = what === 'init' ? join(folder, 'other.yaml') : site.configuration
+      const more =
+        what === 'init'
+          ? [
+              `--repo=posix:${folder}/other`,
+              `--connection=${server.connectionString}`,
+              `--bin-directory=${server.binDirectory}`,
+            ]
+          : []
+      const command = { args: [...args, ...more], options: { config, cwd: folder }, folder }
+
+      const { result, events } = await runWithTap(command, { isDetailed: true })
+
+      expectOk(result)
+      const calls = events.filter((event) => event.event === 'begin')
+      const locked = calls.findIndex(
+        ({ operation, to = '' }) => operation === 'link' && to.includes('/keys/'),
+      )
+      const isSynced = (path: string): boolean =>
+        calls.slice(0, locked).some((call) => call.operation === 'fsync' && call.path === path)
+      assert.ok(
+        locked !== -1,
+        calls.map(({ operation, path, to }) => `${operation} ${path} ${to}`).join('\n'),
+      )
+      assert.deepEqual([isSynced(secret), isSynced(folder)], [true, true])
+    })
+  }
 })

@@ -11,7 +11,7 @@ import {
 } from '../repository/open-repository.ts'
 import { createStore, parseRepositoryLocation } from '../storage/open-store.ts'
 import type { PlannedRepo } from './initial-configuration.ts'
-import { isKeyFileThere, makeKeyFile } from './key-file.ts'
+import { isKeyFileThere, makeKeyFile, syncSecretFile } from './key-file.ts'
 import { readUnlocker } from './open-configured-repository.ts'
 
 export type Made = 'created' | 'exists'
@@ -39,6 +39,9 @@ export async function makeRepository(
   const isOld = await isRepository(store, context)
   const keyFile = repo.keyFile === undefined ? undefined : await ensureKey(repo.keyFile, isOld)
   const keys = { unlocker: await readUnlocker(repo) }
+  const secretFile = repo.keyFile ?? repo.passphraseFile
+  // Durable before anything is locked with it.
+  if (!isOld && secretFile !== undefined) await syncSecretFile(secretFile)
   const repository = await (isOld ? openRepository : createRepository)(store, keys, context)
   return {
     repo: {
@@ -52,7 +55,7 @@ export async function makeRepository(
   }
 }
 
-/** The key is durable before anything is locked with it. For a repository that is there a new key would be useless. */
+/** For a repository that is there a new key would be useless. */
 async function ensureKey(path: string, isRepositoryThere: boolean): Promise<{ path: string; made: Made }> {
   if (isRepositoryThere && !(await isKeyFileThere(path))) {
     throw new OperationError(

@@ -13,7 +13,7 @@ import {
 import type { Unlocker } from '../repository/key-slot.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { openStore, parseRepositoryLocation } from '../storage/open-store.ts'
-import { isKeyFileThere, makeKeyFile } from './key-file.ts'
+import { isKeyFileThere, makeKeyFile, syncSecretFile } from './key-file.ts'
 import { readUnlocker } from './open-configured-repository.ts'
 
 /** The keys of a configured repository, opened. Disposing closes its store. */
@@ -135,11 +135,12 @@ async function openWithEither(
   }
 }
 
-/** The secret, after making its file where that is wanted: the key is durable before anything is locked with it. */
+/** The secret, after making its file where that is wanted. It is durable before anything is locked with it. */
 async function readSecret(secret: NewSecret): Promise<ReadSecret> {
   const made = secret.isMade ? await makeKeyFile(secret.path) : 'exists'
   const unlocker = await readUnlocker(filesOf(secret))
   if (unlocker === undefined) throw new OperationError('usage', 'adding a key: expected a secret, found none')
+  await syncSecretFile(secret.path)
   return { unlocker, made }
 }
 
