@@ -27,6 +27,7 @@ describe('a cluster of many tables', () => {
     const costOfAll = await costOfBackup(cluster)
 
     const growth = costOfAll.cpuMs / costOfFew.cpuMs
+    t.diagnostic(JSON.stringify({ costOfFew, costOfAll, growth }))
     assert.ok(
       growth < (costOfAll.fileCount / costOfFew.fileCount) * 1.5,
       `${growth} times the processor time`,
