@@ -9,8 +9,10 @@ import { readObject, writeObject } from './sealed-store.ts'
 
 /** How long a lease holds without a new beat. A holder beats three times as often, and stops before it runs out. */
 export const leaseLifetimeMs = 60_000
-/** How far the clocks of two hosts may be apart before one takes a living holder for dead. */
+/** A beat of this age, by one's own clock, is believed without looking twice. */
 const clockSkewMs = 120_000
+/** A living holder beats three times in it, and stops by itself when it could not for its lifetime. */
+const observationMs = leaseLifetimeMs + 10_000
 /** The beat that says: given back. */
 export const releasedBeat = 99_999_999
 
@@ -52,21 +54,41 @@ export async function readLeases(
     const [scope = ''] = key.slice(folder.length).split('/')
     scopes.add(scope)
   }
-  const leases: KnownLease[] = []
-  for (const scope of scopes) {
-    const newest = await findNewestBeat(repository, { clusterId, scope }, context)
-    if (newest === undefined) continue
-    const { token, purpose } = newest
-    leases.push({ scope, token, purpose, isHeld: isHeld(newest, self, context) })
-  }
-  return leases
+  const leases = await Promise.all(
+    [...scopes].map(async (scope): Promise<KnownLease | undefined> => {
+      const newest = await findNewestBeat(repository, { clusterId, scope }, context)
+      if (newest === undefined) return undefined
+      const held = await isHeld(repository, { clusterId, newest, self }, context)
+      return { scope, token: newest.token, purpose: newest.purpose, isHeld: held }
+    }),
+  )
+  return leases.filter((lease) => lease !== undefined)
 }
 
-/** Whether the holder must be taken for alive: it has not given the lease back, is not provably dead, and beats. */
-export function isHeld(newest: LeaseBeat, self: ProcessIdentity, context: RunContext): boolean {
+interface Judged {
+  readonly clusterId: string
+  readonly newest: LeaseBeat
+  readonly self: ProcessIdentity
+}
+
+/**
+ * Whether the holder must be taken for alive: it has not given the lease back, is not provably dead, and beats. The clocks
+ * of two hosts prove nothing (T2): a beat that looks old, or of the future, is watched for as long as a holder may be
+ * silent, and only one that is still the newest then is dead.
+ */
+export async function isHeld(
+  repository: Repository,
+  { clusterId, newest, self }: Judged,
+  context: RunContext,
+): Promise<boolean> {
   if (newest.beat === releasedBeat) return false
   if (newest.holder !== undefined && isProvablyDead(newest.holder, self)) return false
-  return context.clock.now() - newest.beatAtMs <= leaseLifetimeMs + clockSkewMs
+  const ageMs = context.clock.now() - newest.beatAtMs
+  if (ageMs >= -clockSkewMs && ageMs <= leaseLifetimeMs + clockSkewMs) return true
+  await context.clock.sleep(observationMs, context.signal)
+  const later = await findNewestBeat(repository, { clusterId, scope: newest.scope }, context)
+  if (later === undefined || later.beat === releasedBeat) return false
+  return later.token !== newest.token || later.beat !== newest.beat
 }
 
 /** The newest beat of the highest token; undefined when the scope was never claimed. */

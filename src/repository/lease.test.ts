@@ -185,4 +185,48 @@ describe('a lease', () => {
     await assert.rejects(lease.confirm(), isLost)
     assert.ok(lease.lost.aborted)
   })
+
+  test('beats of a clock that is an hour behind or ahead: it is watched, not taken for dead (T2)', async () => {
+    for (const skewMs of [-3_600_000, 3_600_000]) {
+      const clock = new ManualClock()
+      const here = testContext({ clock })
+      const there = testContext({
+        clock: {
+          now: () => clock.now() + skewMs,
+          monotonic: () => clock.monotonic(),
+          sleep: (ms, signal) => clock.sleep(ms, signal),
+        },
+      })
+      const repository = await testRepository(here)
+      await using lease = await acquireLease(repository, request(elsewhere), there)
+      await assert.rejects(acquireLease(repository, request(), here), isBusy)
+      const known = await readLeases(repository, { clusterId: '00000000000000aa', self }, here)
+      assert.deepEqual(
+        known.map(({ isHeld }) => isHeld),
+        [true],
+      )
+      await lease.confirm()
+    }
+  })
+
+  test('whose last beat is of the future is passed over when nobody beats any more (T1)', async () => {
+    const clock = new ManualClock()
+    const context = testContext({ clock })
+    const dead = testContext({
+      clock: {
+        now: () => clock.now() + 365 * 86_400_000,
+        monotonic: () => 0,
+        sleep: (_ms, signal) =>
+          new Promise((_resolve, reject) => {
+            signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true })
+          }),
+      },
+    })
+    const repository = await testRepository(context)
+    await using held = new AsyncDisposableStack()
+    held.use(await acquireLease(repository, request(elsewhere), dead))
+
+    await using next = await acquireLease(repository, request(), context)
+    assert.equal(next.token, 2)
+  })
 })

@@ -74,7 +74,7 @@ export class Lease implements AsyncDisposable {
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
       const message = `could not release the lease for "${this.#request.purpose}": ${why}`
-      this.#context.report({ kind: 'warning', message, hint: 'Others pass it over after three minutes.' })
+      this.#context.report({ kind: 'warning', message, hint: 'Others pass it over after four minutes.' })
     }
   }
 
@@ -161,7 +161,7 @@ export async function acquireLease(
 ): Promise<Lease> {
   for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
     const newest = await findNewestBeat(repository, request, context)
-    if (newest !== undefined) refuseIfHeld(newest, request, context)
+    if (newest !== undefined) await refuseIfHeld(repository, { newest, request }, context)
     const token = (newest?.token ?? 0) + 1
     const answer = await writeBeat(repository, request, { position: { token, beat: 0 }, context })
     if (answer === 'exists') continue // somebody was faster: look again
@@ -174,15 +174,20 @@ export async function acquireLease(
   )
 }
 
-function refuseIfHeld(newest: LeaseBeat, request: LeaseRequest, context: RunContext): void {
-  if (!isHeld(newest, request.holder, context)) return
+async function refuseIfHeld(
+  repository: Repository,
+  { newest, request }: { readonly newest: LeaseBeat; readonly request: LeaseRequest },
+  context: RunContext,
+): Promise<void> {
+  const { clusterId, holder: self } = request
+  if (!(await isHeld(repository, { clusterId, newest, self }, context))) return
   const { holder } = newest
   const where = holder === undefined ? '' : ` on host "${holder.host}" as process ${holder.pid}`
   throw new OperationError(
     'busy',
     `taking the lease for "${request.purpose}": "${newest.purpose}" runs${where}`,
     {
-      hint: 'Wait until it has ended; a process that died on another host is passed over after three minutes.',
+      hint: 'Wait until it has ended; a process that died on another host is passed over after four minutes.',
     },
   )
 }

@@ -3,40 +3,102 @@ import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readProcessIdentity } from '../platform/process-identity.ts'
 import { randomBytes } from '../platform/random.ts'
-import { acquireLease } from '../repository/lease.ts'
+import { acquireLease, type Lease } from '../repository/lease.ts'
 
-/** A context that ends with the lease, and the lease. */
-export interface HeldRestore extends AsyncDisposable {
-  readonly context: RunContext
+const retryIntervalMs = 60_000
+
+/** A restore that the repository knows of, as long as the repository can be written. */
+export class HeldRestore implements AsyncDisposable {
+  readonly #place: ArchivePlace
+  readonly #context: RunContext
+  readonly #ending = new AbortController()
+  readonly #holding: Promise<void>
+  #lease: Lease | undefined
+  #isGapless = true
+
+  /** Use `holdRestoreLease`. */
+  constructor(place: ArchivePlace, lease: Lease | undefined, context: RunContext) {
+    this.#place = place
+    this.#context = context
+    this.#lease = lease
+    this.#holding = this.#keepHolding()
+  }
+
+  /** Whether a lease was held from the beginning without a gap: only then nothing can have been deleted. */
+  get isProtected(): boolean {
+    return this.#isGapless && this.#lease !== undefined && !this.#lease.lost.aborted
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort()
+    await this.#holding
+    await this.#lease?.[Symbol.asyncDispose]()
+  }
+
+  /** A restore is worth more than its lease: when that is lost, it goes on, and tries to be known again. */
+  async #keepHolding(): Promise<void> {
+    const { clock } = this.#context
+    while (!this.#isEnding()) {
+      if (this.#lease === undefined) {
+        this.#isGapless = false
+        await clock.sleep(retryIntervalMs, this.#ending.signal).catch(() => undefined)
+        if (!this.#isEnding()) this.#lease = await claim(this.#place, this.#context).catch(() => undefined)
+      } else if (await isLost(this.#lease, this.#ending.signal)) {
+        this.#lease = undefined
+        warn(this.#context, 'its lease could not be renewed')
+      }
+    }
+  }
+
+  #isEnding(): boolean {
+    return this.#ending.signal.aborted
+  }
 }
 
 /**
  * Keeps the sweep from deleting anything while a restore runs. To be held before the catalogue is read: what a restore
- * has planned with is then there until it has ended. Whoever may only read the repository restores without: then the sweep's grace is
- * all that protects it, which is said.
+ * has planned with is then there until it has ended. Whoever may only read the repository restores without: then the
+ * sweep's grace is all that protects it, which is said.
  */
-export async function holdRestoreLease(
-  { repository, cluster }: ArchivePlace,
-  context: RunContext,
-): Promise<HeldRestore> {
+export async function holdRestoreLease(place: ArchivePlace, context: RunContext): Promise<HeldRestore> {
+  try {
+    return new HeldRestore(place, await claim(place, context), context)
+  } catch (error) {
+    context.signal.throwIfAborted()
+    warn(context, error instanceof Error ? error.message : String(error))
+    return new HeldRestore(place, undefined, context)
+  }
+}
+
+/** A scope of its own, used once: restores do not exclude each other. */
+function claim({ repository, cluster }: ArchivePlace, context: RunContext): Promise<Lease> {
   const request = {
     clusterId: cluster.id,
     scope: `restore-${Buffer.from(randomBytes(8)).toString('hex')}`,
     purpose: `restore of cluster "${cluster.name}" on ${hostname()}`,
     holder: readProcessIdentity(),
   }
-  try {
-    const lease = await acquireLease(repository, request, context)
-    const signal = AbortSignal.any([context.signal, lease.lost])
-    return { context: { ...context, signal }, [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose]() }
-  } catch (error) {
-    context.signal.throwIfAborted()
-    const why = error instanceof Error ? error.message : String(error)
-    context.report({
-      kind: 'warning',
-      message: `the repository does not know of this restore: ${why}`,
-      hint: 'Make sure that nothing is expired from it for the next day, or until the restore has ended.',
-    })
-    return { context, [Symbol.asyncDispose]: () => Promise.resolve() }
+  return acquireLease(repository, request, context)
+}
+
+/** Resolves with true when the lease is lost, with false when the restore ends. */
+function isLost({ lost }: Lease, ending: AbortSignal): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const settle = (): void => {
+    lost.removeEventListener('abort', settle)
+    ending.removeEventListener('abort', settle)
+    resolve(lost.aborted)
   }
+  if (lost.aborted || ending.aborted) settle()
+  lost.addEventListener('abort', settle, { once: true })
+  ending.addEventListener('abort', settle, { once: true })
+  return promise
+}
+
+function warn(context: RunContext, why: string): void {
+  context.report({
+    kind: 'warning',
+    message: `the repository does not know of this restore: ${why}`,
+    hint: 'Make sure that nothing is expired from it for the next day, or until the restore has ended.',
+  })
 }

@@ -77,7 +77,10 @@ function withBit(bits: Uint8Array = new Uint8Array(64), number: number): Uint8Ar
   return wide
 }
 
-/** Every stored object that is not needed, in the order in which it is to be deleted: manifests before what they name. */
+/** Bounds the memory of a sweep; what is beyond waits for the next one. */
+const mostGarbage = 200_000
+
+/** Stored objects that are not needed, in the order in which they are to be deleted: manifests before what they name. */
 export async function listGarbage(
   isNeeded: IsNeeded,
   { repository, cluster }: ArchivePlace,
@@ -91,7 +94,7 @@ export async function listGarbage(
   const garbage: Garbage[] = []
   for (const [kind, folder] of folders) {
     for await (const { key, sizeBytes } of repository.store.list(folder, context))
-      if (!isNeeded(key)) garbage.push({ key, kind, sizeBytes })
+      if (!isNeeded(key) && garbage.length < mostGarbage) garbage.push({ key, kind, sizeBytes })
   }
   return garbage
 }

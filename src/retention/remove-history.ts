@@ -5,8 +5,9 @@ import type { Lease } from '../repository/lease.ts'
 import { readLeases } from '../repository/lease-beat.ts'
 import { catalogKey, catalogPrefix, leasePrefix } from '../repository/object-keys.ts'
 
-/** So many entries of the catalogue stay: enough for a host that was away for months to see that they lead to the newest. */
+/** So many entries of the catalogue stay, and all of so many days: a host that was away sees that they lead to the newest. */
 const keptEntries = 1000
+const keptForMs = 90 * 24 * 60 * 60 * 1000
 const entryName = /^\d{10}$/
 
 /** Removes what only grows: old entries of the catalogue, oldest first, and the leases of restores that have ended. */
@@ -23,15 +24,18 @@ async function oldEntries(
   context: RunContext,
 ): Promise<readonly string[]> {
   const prefix = catalogPrefix(cluster.id)
-  const numbers: number[] = []
-  for await (const { key } of repository.store.list(prefix, context)) {
+  const entries: { number: number; storedAtMs: number }[] = []
+  for await (const { key, modifiedAtMs } of repository.store.list(prefix, context)) {
     const name = key.slice(prefix.length)
-    if (entryName.test(name)) numbers.push(Number(name))
+    if (entryName.test(name)) entries.push({ number: Number(name), storedAtMs: modifiedAtMs })
   }
-  const newest = Math.max(0, ...numbers.slice(-1))
-  return numbers
-    .filter((number) => number <= newest - keptEntries)
-    .map((number) => catalogKey(cluster.id, number))
+  const newest = entries.at(-1)
+  if (newest === undefined) return []
+  // Oldest first and without holes: the first that is to stay keeps all behind it.
+  const isOld = ({ number, storedAtMs }: (typeof entries)[number]): boolean =>
+    number <= newest.number - keptEntries && storedAtMs < newest.storedAtMs - keptForMs
+  const firstKept = entries.findIndex((entry) => !isOld(entry))
+  return entries.slice(0, firstKept).map(({ number }) => catalogKey(cluster.id, number))
 }
 
 /** Each restore has a scope of its own, used once, so nobody can claim it again when its beats are gone. */

@@ -1,10 +1,10 @@
-import { openSingle, sealSingle } from '../codec/sealed-object.ts'
 import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { sweepKey, sweepPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
 import { encodeRecord, RecordReader } from '../repository/record.ts'
 import { refuseNewerFormat } from '../repository/repository-header.ts'
+import { openObject, sealObject } from '../repository/sealed-store.ts'
 
 /** Keys that nothing needs, and since when that is known, in milliseconds since 1970 by the clock of the host that found it. */
 export type Marks = ReadonlyMap<string, number>
@@ -16,8 +16,6 @@ export interface SweepMarks {
 }
 
 const markName = /^\d{10}$/
-/** Keeps an object of marks far below the greatest size; what is beyond waits for the next sweep. */
-const mostMarks = 400_000
 
 /** The newest marks. Those that cannot be read count as none: then everything waits for the whole grace again. */
 export async function readSweepMarks(
@@ -31,7 +29,7 @@ export async function readSweepMarks(
   try {
     const sealed = await repository.store.get(key, undefined, context)
     if (sealed === undefined) return { number, marks: new Map() }
-    const payload = openSingle(sealed, { keys: repository.keys.sealing, kind: 'sweep-marks', key })
+    const payload = openObject(repository, { kind: 'sweep-marks', key }, sealed)
     return { number, marks: decode(payload, key) }
   } catch (error) {
     if (!isOperationError(error, 'damaged')) throw error
@@ -55,7 +53,7 @@ export async function writeSweepMarks(
   context: RunContext,
 ): Promise<void> {
   const key = sweepKey(clusterId, before + 1)
-  const sealed = sealSingle(encode(marks), { keys: repository.keys.sealing, kind: 'sweep-marks', key })
+  const sealed = sealObject(repository, { kind: 'sweep-marks', key }, encode(marks))
   await repository.store.putIfAbsent(key, sealed, context)
   const older = (await listNumbers(repository, clusterId, context)).filter((number) => number <= before)
   await repository.store.delete(
@@ -80,8 +78,7 @@ async function listNumbers(
 
 /** Keys that were found by the same sweep stand together. */
 function encode(marks: Marks): Uint8Array {
-  const kept = [...marks].slice(0, mostMarks)
-  const rounds = [...Map.groupBy(kept, ([, markedAtMs]) => markedAtMs)].map(([markedAtMs, members]) => ({
+  const rounds = [...Map.groupBy(marks, ([, markedAtMs]) => markedAtMs)].map(([markedAtMs, members]) => ({
     markedAtMs,
     keys: members.map(([key]) => key),
   }))

@@ -9,6 +9,7 @@ import { createPlace } from '../../test/support/archive-fixture.ts'
 import { FaultyStore } from '../../test/support/faulty-store.ts'
 import { ManualClock } from '../../test/support/manual-clock.ts'
 import { testContext } from '../../test/support/repository.ts'
+import { MemoryStore } from '../storage/memory/memory-store.ts'
 import {
   listKeys,
   storeBackup,
@@ -38,7 +39,7 @@ interface Site {
 async function createSite(): Promise<Site> {
   const clock = new ManualClock()
   const context = testContext({ clock })
-  const place = await createPlace()
+  const place = await createPlace({ store: new MemoryStore('sweep', clock) })
   await storeWal(place, { from: 1, to: 9 }, context)
   await storeBackup(place, { label: older, firstSegment: 2, lastSegment: 3 }, context)
   await storeBackup(place, { label: newer, firstSegment: 6, lastSegment: 6 }, context)
@@ -281,6 +282,10 @@ describe('a sweep', () => {
       await changeCatalogue(repository, { clusterId: cluster.id, change, confirm: allowed }, site.context)
     const request = { clusterId: cluster.id, scope: 'restore-1', purpose: '', holder: readProcessIdentity() }
     await (await acquireLease(repository, request, site.context))[Symbol.asyncDispose]()
+    await sweep(site)
+    assert.equal((await listKeys(site.place, 'catalog')).length, 1007) // all of the last ninety days
+    site.clock.skip(91 * 24 * hourMs)
+    await changeCatalogue(repository, { clusterId: cluster.id, change, confirm: allowed }, site.context)
     await sweep(site)
 
     assert.equal((await listKeys(site.place, 'catalog')).length, 1000)

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import { describePlace } from '../archive/archive-place.ts'
-import { OperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readProcessIdentity } from '../platform/process-identity.ts'
 import { changeCatalogue, readCatalogue, type Catalogue } from '../repository/catalogue.ts'
@@ -45,10 +45,11 @@ const batchSize = 500
  * Deletes what nothing needs, in two phases: what a sweep finds it marks, and what was marked for longer than the grace
  * and is still not needed a later sweep deletes. Nothing is marked or deleted while a backup or a restore holds a lease.
  *
- * Why nothing is lost (R65, R66): references are read again after the listing, so what a backup published meanwhile is
- * seen; then the leases, so what a running one has stored is left alone. Right before deleting, a fence takes the next
- * number of the catalogue: a backup whose process stood still past its lease cannot be listed any more without looking
- * again, and finds its lease gone; one that begins later reads a catalogue from which only needed objects can be reached.
+ * Why nothing is lost (R65, R66): the leases are looked at after the listing, so what a running backup has stored is left
+ * alone, and then the references again, so that what it published meanwhile is seen. Right before deleting, the scope of
+ * backups is claimed once, and a fence takes the next number of the catalogue: a backup whose process stood still past its
+ * lease cannot be listed any more without looking again, and finds a higher token; one that begins later reads a catalogue
+ * from which only needed objects can be reached.
  *
  * Throws `busy` when another sweep runs, and `damaged` when the catalogue or a manifest cannot be read: then nothing is
  * deleted.
@@ -84,10 +85,13 @@ async function sweep(
   if (first.result.postponedFor !== undefined) return first.result
   let prepared = first
   if (first.due.length > 0) {
+    const claim = await passBackupsOver(place, context)
+    if (claim.postponedFor !== undefined)
+      return { ...first.result, deleted: count([]), postponedFor: claim.postponedFor }
     const change = { kind: 'fence' } as const
     const confirm = (): Promise<void> => lease.confirm()
     await changeCatalogue(repository, { clusterId: cluster.id, change, confirm }, context)
-    prepared = await prepareSweep(request, place, context)
+    prepared = await prepareSweep({ ...request, ownToken: claim.token }, place, context)
     if (prepared.result.postponedFor !== undefined) return prepared.result
     await deleteAll(prepared.due, { lease, place }, context)
   }
@@ -101,6 +105,30 @@ async function sweep(
   return prepared.result
 }
 
+/**
+ * Claims the scope of backups and gives it back: whoever held it before, and may only stand still, finds a higher token and
+ * can list nothing any more. Gives the token, or what runs when somebody does hold the scope.
+ */
+async function passBackupsOver(
+  { repository, cluster }: ArchivePlace,
+  context: RunContext,
+): Promise<{ readonly token: number | undefined; readonly postponedFor: string | undefined }> {
+  const request = {
+    clusterId: cluster.id,
+    scope: 'backup',
+    purpose: `sweep of cluster "${cluster.name}" by ${hostname()}`,
+    holder: readProcessIdentity(),
+  }
+  try {
+    const claimed = await acquireLease(repository, request, context)
+    await claimed[Symbol.asyncDispose]()
+    return { token: claimed.token, postponedFor: undefined }
+  } catch (error) {
+    if (!isOperationError(error, 'busy')) throw error
+    return { token: undefined, postponedFor: error.message }
+  }
+}
+
 interface PreparedSweep {
   readonly result: SweepResult
   readonly due: readonly Garbage[]
@@ -111,13 +139,13 @@ interface PreparedSweep {
 
 /** Finds what is garbage now, and which of it was garbage for long enough. Changes nothing. */
 async function prepareSweep(
-  { graceMs }: SweepRequest,
+  { graceMs, ownToken }: SweepRequest & { readonly ownToken?: number | undefined },
   place: ArchivePlace,
   context: RunContext,
 ): Promise<PreparedSweep> {
   const { repository, cluster } = place
   const previous = await readSweepMarks(repository, cluster.id, context)
-  const { garbage, runsNow } = await findGarbage(place, context)
+  const { garbage, runsNow } = await findGarbage(place, ownToken, context)
   const now = context.clock.now()
   const marks = new Map<string, number>()
   for (const { key } of garbage) {
@@ -148,11 +176,12 @@ const isPast = (markedAtMs: number | undefined, edgeMs: number): boolean =>
 /** The order matters: references, objects, leases, references again. See `sweepCluster`. */
 async function findGarbage(
   place: ArchivePlace,
+  ownToken: number | undefined,
   context: RunContext,
 ): Promise<{ garbage: readonly Garbage[]; runsNow: string | undefined }> {
   const before = await readKnownCatalogue(place, context)
   const garbage = await listGarbage(await findNeeds(before, place, context), place, context)
-  const runsNow = await findRunning(place, context)
+  const runsNow = await findRunning(place, ownToken, context)
   const after = await readKnownCatalogue(place, context)
   if (after.number === before.number) return { garbage, runsNow }
   const isNeeded = await findNeeds(after, place, context)
@@ -168,15 +197,19 @@ async function readKnownCatalogue(place: ArchivePlace, context: RunContext): Pro
   })
 }
 
-/** What a backup or a restore that runs now is about to do. */
+/** What a backup or a restore that runs now is about to do. Our own claim is none, also while a listing lags behind it. */
 async function findRunning(
   { repository, cluster }: ArchivePlace,
+  ownToken: number | undefined,
   context: RunContext,
 ): Promise<string | undefined> {
   const self = readProcessIdentity()
   const leases = await readLeases(repository, { clusterId: cluster.id, self }, context)
-  return leases.find(({ scope, isHeld }) => isHeld && (scope === 'backup' || scope.startsWith('restore-')))
-    ?.purpose
+  const running = leases.find(({ scope, token, isHeld: held }) => {
+    if (!held) return false
+    return scope === 'backup' ? token !== ownToken : scope.startsWith('restore-')
+  })
+  return running?.purpose
 }
 
 async function deleteAll(

@@ -156,19 +156,18 @@ export async function sweep(
 export async function restore(site: SimulatedCluster, { place, context, process }: Tools): Promise<void> {
   const { repository, cluster } = place
   await using held = await holdRestoreLease(place, context)
-  if (held.context === context) return // the store failed: unprotected, and said so
-  const { signal } = held.context
-  const { backups } = await readCatalogue(repository, cluster.id, held.context)
+  const { signal } = context
+  const { backups } = await readCatalogue(repository, cluster.id, context)
   const chosen = backups[site.random(Math.max(1, backups.length))]
   if (chosen === undefined) return
   const missing: string[] = []
   const require = async (what: string, isThere: Promise<boolean>): Promise<void> => {
     if (!(await isThere)) missing.push(what)
     signal.throwIfAborted()
-    if (site.random(2) === 0) await held.context.clock.sleep(site.random(10 * minuteMs), signal)
+    if (site.random(2) === 0) await context.clock.sleep(site.random(10 * minuteMs), signal)
   }
   try {
-    const head = await readManifestHead(repository, { clusterId: cluster.id, ...chosen }, held.context)
+    const head = await readManifestHead(repository, { clusterId: cluster.id, ...chosen }, context)
     for (const pack of head.packs) {
       const key = packKey(cluster.id, pack)
       await require(key, repository.store.head(key).then((found) => found !== undefined))
@@ -183,7 +182,8 @@ export async function restore(site: SimulatedCluster, { place, context, process 
     if (!isOperationError(error, 'damaged')) throw error
     missing.push(error.message)
   }
-  // Whoever stood still for a minute may have lost its lease without knowing it yet.
-  if (missing.length > 0 && process.longestPauseMs < minuteMs)
+  // Whoever stood still for a minute has lost its lease and may not know it yet.
+  const wasProtected = held.isProtected && process.longestPauseMs < minuteMs
+  if (missing.length > 0 && wasProtected)
     site.complaints.push(`a restore of ${chosen.label} lacked ${missing.join(', ')}`)
 }

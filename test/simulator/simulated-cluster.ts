@@ -62,8 +62,9 @@ export async function createSimulatedCluster(
 
 /** Starts a process of its own and gives what it sees of the world. */
 export function toolsFor({ world, shared, truth }: SimulatedCluster, name: string): Tools {
-  // Hosts differ by less than the two minutes that leases allow for.
-  const process = world.spawn(name, world.random(120_000) - 60_000)
+  // Most clocks differ by little, some are an hour off: no lease may depend on it.
+  const skewMs = world.random(4) === 0 ? world.random(7_200_000) - 3_600_000 : world.random(120_000) - 60_000
+  const process = world.spawn(name, skewMs)
   const store = new ProcessStore(world, process, shared)
   return {
     process,

@@ -48,13 +48,18 @@ export class VirtualWorld {
   now = 1_800_000_000_000
   readonly trace: string[] = []
   readonly random: Random
-  readonly #faults: Faults
+  #faults: Faults
   #parked: ParkedCall[] = []
   #sleepers: Sleeper[] = []
 
   constructor(random: Random, faults: Faults) {
     this.random = random
     this.#faults = faults
+  }
+
+  /** From now on nothing goes wrong any more. */
+  calm(): void {
+    this.#faults = { crashes: 0, failures: 0, pauses: 0 }
   }
 
   spawn(name: string, skewMs: number): SimulatedProcess {

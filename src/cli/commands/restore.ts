@@ -127,10 +127,11 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
     environment.answer(planAnswer(plan))
     return
   }
-  await using held = await holdRestoreLease(place, environment.context)
-  const prepared = await prepareRestore(request, tools, held.context)
+  await using held = new AsyncDisposableStack()
+  held.use(await holdRestoreLease(place, environment.context))
+  const prepared = await prepareRestore(request, tools, environment.context)
   await confirmOverwriting(prepared.plan, { expected: settings.name, given: options.confirm }, environment)
-  environment.answer(resultAnswer(await runRestore(prepared, tools, held.context)))
+  environment.answer(resultAnswer(await runRestore(prepared, tools, environment.context)))
 }
 
 function toRequest(options: RestoreOptions): RestoreRequest {

@@ -1,4 +1,4 @@
-import { readdir, unlink, writeFile } from 'node:fs/promises'
+import { readdir, stat, unlink, writeFile } from 'node:fs/promises'
 import { entryOf, hasSystemCode, makeFolderDurably } from '../../platform/durable-file.ts'
 import { randomBytes } from '../../platform/random.ts'
 import { openSubfolder } from './folder-chain.ts'
@@ -27,16 +27,13 @@ export async function fillReserve(
     const present = new Set(await readdir(entryOf(reserve, '')))
     for (let number = 0; number < reserveFiles; number += 1) {
       const name = number.toString().padStart(2, '0')
-      if (present.has(name)) continue
-      // Random, so that no file system compresses it away. A part of a file is better than nothing: it stays.
-      await writeFile(entryOf(reserve, name), randomBytes(reserveFileBytes), {
-        flag: 'wx',
-        mode: file,
-        flush: true,
-      })
+      const path = entryOf(reserve, name)
+      if (present.has(name) && (await stat(path)).size === reserveFileBytes) continue
+      // Random, so that no file system compresses it away. What a full disk has cut short is written again.
+      await writeFile(path, randomBytes(reserveFileBytes), { mode: file, flush: true })
     }
   } catch (error) {
-    if (!hasSystemCode(error, 'ENOSPC', 'EDQUOT', 'EEXIST')) throw error
+    if (!hasSystemCode(error, 'ENOSPC', 'EDQUOT', 'ENOENT')) throw error
   }
 }
 
