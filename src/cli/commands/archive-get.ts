@@ -6,6 +6,7 @@ import type { OpenedPlaces } from '../../app/open-archive-places.ts'
 import type { Configuration } from '../../config/configuration-schema.ts'
 import { classifyArchiveFileName } from '../../domain/archive-file-name.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
+import { ownPath } from '../own-path.ts'
 
 interface GetOptions {
   readonly mode: 'recovery' | 'standby'
@@ -59,10 +60,11 @@ async function get({ name, path, absentCode }: GetRequest, environment: CommandE
     environment.loadConfigurationFast(),
     import('../../archive/get-for-recovery.ts'),
   ])
+  const destination = await ownPath(path, configuration, environment)
   await using places = await openPlaces(configuration, environment)
   const startPrefetcher = configuration.archive.prefetch > 0 ? prefetcherOf(environment) : undefined
   const tools = { repositories: places.repositories, startPrefetcher }
-  const request = { name, destination: path }
+  const request = { name, destination }
   const answer = await getForRecovery(request, tools, environment.context)
   if (answer.kind === 'found') return
   // Absent wherever we could look. A repository that could not be opened may have it: that is not a proof (R39).
@@ -119,6 +121,7 @@ async function fetchAhead(name: string, walFolder: string, environment: CommandE
     environment.loadConfigurationFast(),
     import('../../archive/run-prefetch.ts'),
   ])
+  await ownPath(join(walFolder, name), configuration, environment)
   await using places = await openPlaces(configuration, environment)
   const mostSegments = configuration.archive.prefetch
   await runPrefetch({ walFolder, after: after.name, mostSegments }, places, environment.context)

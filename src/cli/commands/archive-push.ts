@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { OperationError } from '../../domain/operation-error.ts'
 import type { RunContext } from '../../domain/run-context.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
+import { ownPath } from '../own-path.ts'
 
 interface PushOptions {
   readonly ahead: boolean
@@ -21,11 +22,12 @@ export function registerArchivePush(program: Command, environment: CommandEnviro
 }
 
 async function push(
-  path: string,
+  givenPath: string,
   { ahead = false }: { ahead?: boolean },
   environment: CommandEnvironment,
 ): Promise<void> {
   const configuration = await environment.loadConfigurationFast()
+  const path = await ownPath(givenPath, configuration, environment)
   const [{ openArchivePlaces }, { pushFile }] = await Promise.all([
     import('../../app/open-archive-places.ts'),
     import('../../archive/push-file.ts'),
