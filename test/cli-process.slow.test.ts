@@ -43,7 +43,7 @@ describe('a running command', () => {
   test('keeps its memory, and the keys in it, out of core dumps', async () => {
     await using scratch = await temporaryFolder()
     const config = join(scratch.path, 'holdfast.yaml')
-    spawnSync('mkfifo', [config]) // it waits for its configuration
+    spawnSync('/bin/sh', ['-c', 'mkfifo "$0"', config]) // it waits for its configuration
     const running = spawn(process.execPath, [join(cli, '../../bin/holdfast'), '--config', config, 'info'])
     try {
       const filterFile = `/proc/${running.pid}/coredump_filter`
