@@ -33,7 +33,7 @@ export async function getForRecovery(
     return getFile(request, tools, context)
   }
   await removeLeftovers(request.destination)
-  const folder = new PrefetchFolder(walFolder)
+  const folder = new PrefetchFolder(walFolder, context.clock)
   if (await takeFetched(folder, request, context)) return { kind: 'found' }
   const answer = await getFile(request, tools, context)
   if (answer.kind === 'absent') return answer

@@ -1,9 +1,12 @@
+import { readFileSync, utimesSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { classifyArchiveFileName } from '../domain/archive-file-name.ts'
+import type { Clock } from '../domain/run-context.ts'
 import { isWalSegmentName, type WalSegmentName } from '../domain/wal-segment.ts'
 import { sendSignal } from '../platform/child-process.ts'
-import { hasSystemCode } from '../platform/durable-file.ts'
+import { hasSystemCode, isSystemError } from '../platform/durable-file.ts'
 import {
   isGoneFromThisMachine,
   readProcessIdentity,
@@ -16,6 +19,12 @@ import { temporaryPrefix } from './write-content.ts'
 const ownerFile = '.owner'
 const askedFile = '.asked'
 
+/**
+ * An owner that has not touched its file for so long is dead: one in a container that is gone cannot be asked. Should it
+ * live after all, it ends as soon as it sees that another one is here; what both have fetched is good.
+ */
+const silentForMs = 5000
+
 /** Whoever still fetches into the folder while it is removed makes that fail with ENOTEMPTY; it ends soon. */
 const removal = { recursive: true, force: true, maxRetries: 5, retryDelay: 50 } as const
 
@@ -23,9 +32,11 @@ const removal = { recursive: true, force: true, maxRetries: 5, retryDelay: 50 } 
 export class PrefetchFolder {
   readonly path: string
   readonly #walFolder: string
+  readonly #clock: Clock
 
-  constructor(walFolder: string) {
+  constructor(walFolder: string, clock: Clock) {
     this.#walFolder = walFolder
+    this.#clock = clock
     this.path = join(walFolder, prefetchFolder)
   }
 
@@ -45,7 +56,10 @@ export class PrefetchFolder {
   /** Whether a prefetcher lives that looks after this folder. */
   async hasOwner(): Promise<boolean> {
     const owner = parseOwner(await readIfThere(join(this.path, ownerFile)))
-    return owner !== undefined && !isGoneFromThisMachine(owner, readProcessIdentity())
+    if (owner === undefined || isGoneFromThisMachine(owner, readProcessIdentity())) return false
+    const touchedAtMs = await touchedAt(join(this.path, ownerFile))
+    // Also when it lies in the future: the clock was set back since.
+    return touchedAtMs !== undefined && Math.abs(this.#clock.now() - touchedAtMs) <= silentForMs
   }
 
   /** Makes this process the owner, of an empty folder. False when another one lives. */
@@ -60,9 +74,28 @@ export class PrefetchFolder {
         flag: 'wx',
         mode: 0o600,
       })
-      return true
     } catch (error) {
       if (hasSystemCode(error, 'EEXIST')) return false
+      throw error
+    }
+    return this.keep()
+  }
+
+  /**
+   * Says that this process, the owner, lives. To be called every second; false when it is not the owner any more. At once
+   * and in this thread, so that a repository that hangs, with all other threads, is not taken for a death. By our clock,
+   * not by that of the file system: whoever looks has the same one.
+   */
+  keep(): boolean {
+    const path = join(this.path, ownerFile)
+    try {
+      if (!isDeepStrictEqual(parseOwner(readFileSync(path, 'utf8')), readProcessIdentity())) return false
+      const seconds = this.#clock.now() / 1000
+      utimesSync(path, seconds, seconds)
+      return true
+    } catch (error) {
+      // What it cannot say, others cannot hear: they take it for dead, so it ends.
+      if (isSystemError(error)) return false
       throw error
     }
   }
@@ -121,11 +154,14 @@ export class PrefetchFolder {
 }
 
 async function isThere(path: string): Promise<boolean> {
+  return (await touchedAt(path)) !== undefined
+}
+
+async function touchedAt(path: string): Promise<number | undefined> {
   try {
-    await stat(path)
-    return true
+    return (await stat(path)).mtimeMs
   } catch (error) {
-    if (hasSystemCode(error, 'ENOENT')) return false
+    if (hasSystemCode(error, 'ENOENT')) return undefined
     throw error
   }
 }

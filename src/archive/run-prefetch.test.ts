@@ -11,6 +11,8 @@ import {
 import { waitUntil } from '../../test/support/wait.ts'
 import { classifyArchiveFileName } from '../domain/archive-file-name.ts'
 import type { WalSegmentName } from '../domain/wal-segment.ts'
+import { readProcessIdentity } from '../platform/process-identity.ts'
+import { systemClock } from '../platform/system-clock.ts'
 import type { ArchivePlace } from './archive-place.ts'
 import { PrefetchFolder } from './prefetch-folder.ts'
 import { pushFile } from './push-file.ts'
@@ -45,6 +47,19 @@ describe('runPrefetch', () => {
     await running
   })
 
+  test('ends, and leaves the folder alone, when another one has taken it over', async () => {
+    await using server = await recoveringServer(['2', '3'])
+    const running = server.prefetch('1', 4)
+    await server.untilWaiting(['2', '3'])
+
+    const other = JSON.stringify({ ...readProcessIdentity(), pidNamespace: 'pid:[another]' })
+    await writeFile(join(server.folder.path, '.owner'), other)
+    await running
+
+    assert.equal(await readFile(join(server.folder.path, '.owner'), 'utf8'), other)
+    assert.equal((await server.folder.waiting()).length, 2)
+  })
+
   test('follows the server to another place and throws away what lies behind it', async () => {
     await using server = await recoveringServer(['2', '3', '4', '7', '8'])
     const running = server.prefetch('1', 4)
@@ -76,7 +91,7 @@ async function recoveringServer(digits: readonly string[]) {
   await writeFile(join(path, 'data', 'postmaster.pid'), `${process.pid}\n`)
   const place = await createPlace()
   for (const digit of digits) await archive(path, digit, place)
-  const folder = new PrefetchFolder(walFolder)
+  const folder = new PrefetchFolder(walFolder, systemClock)
   const pathOf = (digit: string): string => join(folder.path, segment(digit))
   const lifetime = opened.move()
   return {

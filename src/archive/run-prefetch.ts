@@ -34,7 +34,7 @@ interface Fetch {
   readonly ended: Promise<'found' | 'absent' | 'failed'>
 }
 
-/** What is fetched ahead takes at most this much of the disk, whatever the size of a segment. */
+/** What is fetched ahead takes at most this much of the disk, or two segments where those are larger. */
 const mostBytes = 256 * 1024 * 1024
 
 /** While one waits for the disk, the others are decrypted. More would take the replay's own core from it. */
@@ -44,12 +44,13 @@ const idleAfterMs = 60_000
 const lookPauseMs = 20
 const absentPauseMs = 250
 const failurePauseMs = 1000
+const beatMs = 1000
 
 /**
  * Keeps the next segments of one timeline in `pg_wal/holdfast-prefetch`, where the restore_command takes them. Follows
  * PostgreSQL to another place or timeline when archive-get says that it had to answer by itself. Ends, and removes the
  * folder, when the server does not recover any more or has taken nothing for a minute; ends at once when another
- * prefetcher lives. Whatever cannot be fetched is not there: archive-get gives PostgreSQL the reason.
+ * prefetcher lives or has taken its place. Whatever cannot be fetched is not there: archive-get gives PostgreSQL the reason.
  */
 export async function runPrefetch(
   request: PrefetchRequest,
@@ -58,10 +59,13 @@ export async function runPrefetch(
 ): Promise<void> {
   const segmentSize = tools.repositories[0]?.cluster.walSegmentSize
   if (segmentSize === undefined) return
-  const folder = new PrefetchFolder(request.walFolder)
+  const folder = new PrefetchFolder(request.walFolder, context.clock)
   if (!(await folder.claim())) return
   await using cleanup = new AsyncDisposableStack()
-  cleanup.defer(() => folder.remove())
+  using heart = beat(folder)
+  cleanup.defer(async () => {
+    if (folder.keep()) await folder.remove()
+  })
   const mostSegments = Math.min(request.mostSegments, Math.max(2, Math.floor(mostBytes / segmentSize)))
   const window: Window = {
     next: nextSegmentName(request.after, segmentSize),
@@ -72,12 +76,26 @@ export async function runPrefetch(
   }
   cleanup.defer(() => settle(window))
   const surroundings = { folder, segmentSize, mostSegments }
-  while (await folder.isInRecovery()) {
+  while (heart.isOwner() && (await folder.isInRecovery())) {
     await follow(window, surroundings, context)
     if (context.clock.monotonic() - window.usedAt > idleAfterMs) return
     beginFetching(window, surroundings, { tools, context })
     const pauseMs = await awaitFirst(window)
     if (pauseMs > 0) await context.clock.sleep(pauseMs, context.signal)
+  }
+}
+
+/** Says every second that this prefetcher lives, until it is disposed or has lost the folder. */
+function beat(folder: PrefetchFolder): Disposable & { readonly isOwner: () => boolean } {
+  let isOwner = true
+  const timer = setInterval(() => {
+    isOwner &&= folder.keep()
+  }, beatMs)
+  return {
+    isOwner: () => isOwner,
+    [Symbol.dispose]() {
+      clearInterval(timer)
+    },
   }
 }
 

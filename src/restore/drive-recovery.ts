@@ -228,8 +228,8 @@ async function finish(
 }
 
 /** Segments that were fetched ahead and not needed. The cluster is as it should be without that. */
-async function removePrefetched(dataDirectory: string, { report }: RunContext): Promise<void> {
-  const folder = new PrefetchFolder(join(dataDirectory, 'pg_wal'))
+async function removePrefetched(dataDirectory: string, { report, clock }: RunContext): Promise<void> {
+  const folder = new PrefetchFolder(join(dataDirectory, 'pg_wal'), clock)
   try {
     await folder.remove()
   } catch (error) {
