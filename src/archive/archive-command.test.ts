@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { renameSync } from 'node:fs'
-import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import {
@@ -139,6 +139,33 @@ describe('pushAhead', () => {
     assert.equal(count, 2)
     assert.deepEqual(await readdir(join(walFolder, acknowledgementFolder)), [fourth, fifth])
   })
+
+  for (const [what, arrange] of [
+    ['cannot be a folder', (folder: string) => writeFile(join(folder, acknowledgementFolder), '')],
+    [
+      'cannot be tidied',
+      (folder: string) => mkdir(join(folder, acknowledgementFolder, third, 'x'), { recursive: true }),
+    ],
+    [
+      'has no archive_status beside it',
+      (folder: string) => rm(join(folder, 'archive_status'), { recursive: true }),
+    ],
+  ] as const) {
+    test(`warns, and fails nothing that is archived, when the folder of acknowledgements ${what} (R27)`, async () => {
+      await using folder = await temporaryFolder()
+      const walFolder = await waitingFiles(folder.path, [third, fourth])
+      await arrange(walFolder)
+      const context = recordingContext()
+
+      const count = await pushAhead(join(walFolder, third), { repositories: [await createPlace()] }, context)
+
+      assert.equal(count, 0)
+      assert.deepEqual(
+        context.events.map(({ kind }) => kind),
+        ['warning'],
+      )
+    })
+  }
 
   test('acknowledges nothing that cannot be archived, and goes on being silent about it (R27)', async () => {
     await using folder = await temporaryFolder()

@@ -4,7 +4,7 @@ import { classifyArchiveFileName, type ArchiveFileName } from '../domain/archive
 import type { RunContext } from '../domain/run-context.ts'
 import { acknowledge, tidyAcknowledgements } from './acknowledgements.ts'
 import { WorkerPool } from '../platform/worker-pool.ts'
-import { pushFile, type PushTools } from './push-file.ts'
+import { pushFile, type PushedFile, type PushTools } from './push-file.ts'
 import type { SealAnswer, SealRequest } from './seal-whole-file.ts'
 
 /**
@@ -22,10 +22,21 @@ const fewestForThreads = 6
 
 /**
  * After the file at `path` was archived: pushes those that wait behind it in pg_wal, also those that come meanwhile, and
- * acknowledges each one, so that the archive_command has its answer without starting us. Never throws for a file:
- * PostgreSQL asks for it in its turn and is told then. Gives how many were pushed.
+ * acknowledges each one, so that the archive_command has its answer without starting us. Gives how many were pushed.
+ *
+ * Never throws: the file at `path` is archived, whatever goes wrong here, and PostgreSQL must be told so or it would ask for
+ * it for ever. What cannot be pushed it asks for in its turn, and is told then.
  */
 export async function pushAhead(path: string, tools: PushTools, context: RunContext): Promise<number> {
+  try {
+    return await pushWaiting(path, tools, context)
+  } catch (error) {
+    warn(`nothing is archived ahead of PostgreSQL's asking`, error, context)
+    return 0
+  }
+}
+
+async function pushWaiting(path: string, tools: PushTools, context: RunContext): Promise<number> {
   const until = context.clock.monotonic() + goOnForMs
   const script = new URL('seal-wal-worker.ts', import.meta.url)
   await using pool = new WorkerPool<SealRequest, SealAnswer>({ script, size: sealingThreads })
@@ -79,21 +90,43 @@ async function pushEach(
   return pushedCount
 }
 
+/** False when the next ones would fare no better. */
 async function pushAndAcknowledge(path: string, tools: PushTools, context: RunContext): Promise<boolean> {
+  const pushed = await tryToPush(path, tools, context)
+  if (pushed === undefined) return false
   try {
-    const { modifiedAtNs } = await pushFile({ path }, tools, context)
     // Dying here loses the acknowledgement: the file is pushed again and found archived.
-    await acknowledge(dirname(path), { fileName: basename(path), modifiedAtNs })
+    await acknowledge(dirname(path), { fileName: basename(path), modifiedAtNs: pushed.modifiedAtNs })
     return true
   } catch (error) {
-    // PostgreSQL has not been told that this file is archived and will ask for it: its own run gives the error.
-    context.report({
-      kind: 'note',
-      message: `pushing ahead stops at "${path}": ${error instanceof Error ? error.message : String(error)}`,
-    })
+    warn(`"${path}" is archived, and that cannot be noted`, error, context)
     return false
   }
 }
+
+async function tryToPush(
+  path: string,
+  tools: PushTools,
+  context: RunContext,
+): Promise<PushedFile | undefined> {
+  try {
+    return await pushFile({ path }, tools, context)
+  } catch (error) {
+    // PostgreSQL has not been told that this file is archived and will ask for it: its own run gives the error.
+    context.report({ kind: 'note', message: `pushing ahead stops at "${path}": ${textOf(error)}` })
+    return undefined
+  }
+}
+
+function warn(what: string, error: unknown, context: RunContext): void {
+  context.report({
+    kind: 'warning',
+    message: `${what}: ${textOf(error)}`,
+    hint: 'Archiving goes on, more slowly; look at the folder "holdfast-ack" in pg_wal.',
+  })
+}
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 async function listReady(walFolder: string): Promise<ArchiveFileName[]> {
   const suffix = '.ready'
