@@ -31,7 +31,7 @@ const run = (fileIndex: number, offset: number, length: number): StoredRun => ({
 const pack = (packNumber: number) =>
   ({ packNumber, buffer: 0, sizeBytes: 1, indexTag: new Uint8Array(16) }) as const
 
-const report = (runs: readonly StoredRun[]) => ({ runs, resized: [], vanished: [] })
+const report = (runs: readonly StoredRun[]) => ({ runs, resized: [], vanished: [], cut: [] })
 
 function copied(...packNumbers: readonly number[]): CopiedFiles {
   const files = new CopiedFiles(label)

@@ -21,6 +21,7 @@ export class CopiedFiles {
   /** Files that ended elsewhere than the scan said: the shortest end that was seen. */
   readonly #resized = new Map<number, number>()
   readonly #vanished = new Set<number>()
+  readonly #cut = new Set<number>()
   readonly #label: BackupLabel
   #runs = new Float64Array(columnCount * 4096)
   #runCount = 0
@@ -29,12 +30,13 @@ export class CopiedFiles {
     this.#label = label
   }
 
-  add({ runs, resized, vanished }: Pick<CopyResponse, 'runs' | 'resized' | 'vanished'>): void {
+  add({ runs, resized, vanished, cut }: Pick<CopyResponse, 'runs' | 'resized' | 'vanished' | 'cut'>): void {
     for (const run of runs) this.#addRun(run)
     for (const { file, sizeBytes } of resized) {
       this.#resized.set(file, Math.min(sizeBytes, this.#resized.get(file) ?? Infinity))
     }
     for (const file of vanished) this.#vanished.add(file)
+    for (const file of cut) this.#cut.add(file)
   }
 
   addPack({ packNumber, sizeBytes, indexTag }: BuiltPack): void {
@@ -44,6 +46,11 @@ export class CopiedFiles {
   /** True for a file that was gone when it, or a part of it, was to be read: it is not in the backup. */
   hasVanished(file: number): boolean {
     return this.#vanished.has(file)
+  }
+
+  /** Files whose end is not in the backup, because they grew faster than they could be read. */
+  get cut(): Iterable<number> {
+    return this.#cut
   }
 
   /** The packs in the order of their numbers, to which the extents' indexes refer. */

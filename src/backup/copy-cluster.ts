@@ -10,7 +10,7 @@ import { controlFileOf, refuseIdleDataDirectory } from './check-data-directory.t
 import { FileCopier } from './copy-files.ts'
 import { isControlFile, planCopyTasks, type CopyTask } from './copy-task.ts'
 import { recheckPages } from './recheck-pages.ts'
-import { refuseVanishedFiles } from './refuse-vanished-files.ts'
+import { refuseVanishedFiles, warnOfCutFiles } from './refuse-vanished-files.ts'
 import type { BackupRequest, BackupTools } from './run-backup.ts'
 import type { Scan } from './scan.ts'
 import { scanDataDirectory } from './scan-data-directory.ts'
@@ -64,6 +64,7 @@ export async function copyCluster(
     context,
   )
   refuseVanishedFiles(scan, copier.copied)
+  warnOfCutFiles(scan, copier.copied, context)
   await copier.run([await controlFileTask(scan, facts, context)].values(), () => undefined)
   await copier.finish()
   const owned = opened.move()

@@ -70,5 +70,7 @@ export interface CopyResponse {
   readonly resized: readonly { readonly file: number; readonly sizeBytes: number }[]
   /** Files that were gone when they were to be read. */
   readonly vanished: readonly number[]
+  /** Files that had grown by so much that their end was left out. */
+  readonly cut: readonly number[]
   readonly built: readonly BuiltPack[]
 }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { type BytePath, fromBytePath, showBytePath } from '../platform/byte-path.ts'
 import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
 import type { CopiedFiles } from './copied-files.ts'
 import { type Scan, type ScannedFile } from './scan.ts'
 
@@ -17,6 +18,18 @@ export function refuseVanishedFiles(scan: Scan, copied: CopiedFiles): void {
   throw new OperationError('file-unreadable', `backing up ${showBytePath(place)}: the file has vanished`, {
     hint: 'Nothing but a dropped database removes this file; find out who did, then take the backup again.',
   })
+}
+
+/** Says of which files the end was left out. A log is like that; anything else should be looked at. */
+export function warnOfCutFiles(scan: Scan, copied: CopiedFiles, { report }: RunContext): void {
+  for (const index of copied.cut) {
+    const file = scan.files[index]
+    if (file === undefined) continue
+    report({
+      kind: 'warning',
+      message: `${showBytePath(placeOf(file, scan))} grew while it was copied: its end is not in the backup`,
+    })
+  }
 }
 
 function isIndispensable(file: ScannedFile, scan: Scan): boolean {

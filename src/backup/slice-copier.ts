@@ -28,13 +28,16 @@ interface Answer {
   readonly resized: { file: number; sizeBytes: number }[]
   readonly vanished: number[]
   readonly built: BuiltPack[]
-  growthLeft: number
+  readonly cut: number[]
+  readonly growthLeft: { small: number; large: number }
 }
 
 /** Bounds what a unit adds to the index of its pack: 256 paths have at most 1 MiB. */
 const mostPieces = 256
-/** What files may have grown in one task: one that is written all the time, such as a log, must not be read for ever. */
-const mostGrowthBytes = 1024 * 1024
+/** A file that has grown by less was replaced, or is a log like another: it is always read to its end. */
+const smallGrowthBytes = 64 * 1024
+/** What files may have grown in one task, by little and by much: what is written all the time must not be read for ever. */
+const mostGrowthBytes = { small: 512 * 1024, large: 512 * 1024 } as const
 
 const zeros = Buffer.alloc(largestUnitBytes)
 
@@ -64,7 +67,8 @@ export class SliceCopier {
       resized: [],
       vanished: [],
       built: [],
-      growthLeft: mostGrowthBytes,
+      cut: [],
+      growthLeft: { ...mostGrowthBytes },
     }
     switch (request.kind) {
       case 'copy':
@@ -93,7 +97,7 @@ export class SliceCopier {
       return
     }
     try {
-      this.#readSlice(fd, slice.readsToEnd ? stretchToEnd(fd, slice, answer) : slice, answer)
+      this.#readSlice(fd, slice.readsToEnd ? stretchToEnd(fd, slice, { place, answer }) : slice, answer)
     } catch (cause) {
       if (cause instanceof OperationError) throw cause
       throw new OperationError(
@@ -195,14 +199,34 @@ export class SliceCopier {
   }
 }
 
-/** The slice up to where the file ends now; what was replaced meanwhile may be longer than the scan saw (R8). */
-function stretchToEnd(fd: number, slice: Slice, answer: Answer): Slice {
+/**
+ * The slice up to where the file ends now; what was replaced meanwhile may be longer than the scan saw (R8). A file that
+ * has grown by much is cut when others of its task have too, and that is told; a short one never is.
+ */
+function stretchToEnd(
+  fd: number,
+  slice: Slice,
+  { place, answer }: { readonly place: Buffer; readonly answer: Answer },
+): Slice {
   const planned = slice.offset + slice.length
-  const sizeBytes = Math.min(fstatSync(fd).size, planned + answer.growthLeft)
-  if (sizeBytes <= planned) return slice
-  answer.growthLeft -= sizeBytes - planned
-  answer.resized.push({ file: slice.file, sizeBytes })
-  return { ...slice, length: sizeBytes - slice.offset }
+  const growth = fstatSync(fd).size - planned
+  if (growth <= 0) return slice
+  const kind = growth <= smallGrowthBytes ? 'small' : 'large'
+  const taken = Math.min(growth, answer.growthLeft[kind])
+  if (taken < growth && kind === 'small') throw grownFiles(place)
+  if (taken < growth) answer.cut.push(slice.file)
+  answer.growthLeft[kind] -= taken
+  answer.resized.push({ file: slice.file, sizeBytes: planned + taken })
+  return { ...slice, length: slice.length + taken }
+}
+
+function grownFiles(place: Buffer): OperationError {
+  const path = showBytePath(toBytePath(place))
+  return new OperationError(
+    'backup-interrupted',
+    `backing up ${path}: it and many files beside it have grown since the data directory was scanned`,
+    { hint: 'Run the backup again.' },
+  )
 }
 
 /** The file descriptor, or undefined when the file is gone. A FIFO or link put there meanwhile is not followed (R16). */
