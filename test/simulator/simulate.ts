@@ -120,7 +120,7 @@ async function runCommand(site: SimulatedCluster, { name, command }: Started): P
   await Promise.race([work, tools.process.died])
 }
 
-const isAbort = (error: unknown): boolean => error instanceof Error && error.message === 'aborted'
+const isAbort = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError'
 
 function orBusy(error: unknown): void {
   if (!isOperationError(error, 'busy') && !isOperationError(error, 'lease-lost')) throw error

@@ -74,7 +74,7 @@ export class VirtualWorld {
       sleep: (ms, signal) =>
         new Promise((resolve, reject) => {
           if (signal.aborted) {
-            reject(new Error('aborted'))
+            reject(reasonOf(signal))
             return
           }
           const sleeper = { process, until: this.now + ms, wake: resolve }
@@ -83,7 +83,7 @@ export class VirtualWorld {
             'abort',
             () => {
               this.#sleepers = this.#sleepers.filter((other) => other !== sleeper)
-              reject(new Error('aborted'))
+              reject(reasonOf(signal))
             },
             { once: true },
           )
@@ -176,6 +176,9 @@ export class VirtualWorld {
     for (const { wake } of due) wake()
   }
 }
+
+const reasonOf = ({ reason }: AbortSignal): Error =>
+  reason instanceof Error ? reason : new Error('aborted', { cause: reason })
 
 /** Lets everything happen that follows from what has happened: nothing in a world waits for real time or real I/O. */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
