@@ -1,9 +1,17 @@
 import { formatLsn, toLsn, type Lsn } from '../domain/lsn.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { segmentPath, type PathSegment } from '../domain/segment-path.ts'
-import { timelineSpans } from '../domain/timeline-history.ts'
+import { timelineSpans, type TimelineHistory } from '../domain/timeline-history.ts'
+import type { TimelineId } from '../domain/timeline.ts'
 import type { TimelineCoverage } from '../domain/wal-gaps.ts'
-import type { WalSegmentName, WalSegmentSize } from '../domain/wal-segment.ts'
+import {
+  isWalSegmentName,
+  parseSegmentName,
+  segmentNameOf,
+  segmentNumberAt,
+  type WalSegmentName,
+  type WalSegmentSize,
+} from '../domain/wal-segment.ts'
 import type { Route } from './choose-route.ts'
 
 /** What the archive holds, as far as names tell. */
@@ -30,7 +38,7 @@ export interface WalRoute {
   readonly conflict: { readonly name: WalSegmentName; readonly startLsn: Lsn } | undefined
 }
 
-/** Follows the route from the backup's start until a segment is missing. */
+/** Follows the route from the backup's start until a segment is missing: over ranges, so that their length costs nothing. */
 export function followWal(
   { backup, history }: Route,
   archived: ArchivedNames,
@@ -38,24 +46,82 @@ export function followWal(
 ): WalRoute {
   const from = { timeline: backup.timeline, lsn: backup.startLsn }
   const size = BigInt(segmentSize)
-  let first: WalSegmentName | undefined
-  let last: WalSegmentName | undefined
-  let count = 0
-  let conflict: WalRoute['conflict']
-  for (const step of segmentPath(history, { from, to: undefined }, segmentSize)) {
-    const wanted = nameOf(step)
-    first ??= wanted
-    const found = step.candidates.find(({ name }) => archived.hasSegment(name))?.name
-    const startLsn = toLsn(step.number * size)
-    if (found === undefined) {
-      const fields = { first, last, count, conflict, missing: wanted, endLsn: startLsn }
-      return { ...fields, hasGap: isContinued({ backup, history }, archived, startLsn) }
-    }
-    if (archived.conflicts.has(found)) conflict ??= { name: found, startLsn }
-    last = found
-    count += 1
+  const firstNumber = segmentNumberAt(from.lsn, segmentSize)
+  const [first] = segmentPath(history, { from, to: undefined }, segmentSize)
+  if (first === undefined) throw new Error('a segment path without an end has ended')
+  const legs = [...followLegs(history, { archived, firstNumber, segmentSize })]
+  const { timeline, end } = legs.at(-1) ?? { timeline: from.timeline, end: firstNumber }
+  const lastLeg = legs.findLast((leg) => leg.end > leg.start)
+  const endLsn = toLsn(end * size)
+  return {
+    first: nameOf(first),
+    last: lastLeg && segmentNameOf(lastLeg.timeline, lastLeg.end - 1n, segmentSize),
+    count: Number(end - firstNumber),
+    conflict: firstConflict(legs, archived, segmentSize),
+    missing: segmentNameOf(timeline, end, segmentSize),
+    endLsn,
+    hasGap: isContinued({ backup, history }, archived, endLsn),
   }
-  throw new Error('a segment path without an end has ended')
+}
+
+/** Segments from `start` up to `end`, which is not among them, that are read from one timeline. */
+interface Leg {
+  readonly timeline: TimelineId
+  readonly start: bigint
+  readonly end: bigint
+}
+
+/**
+ * The row of segments that are there, by timeline. A segment is read from the timeline that its last byte belongs to, as
+ * `segmentPath` says of a path without an end. The last leg ends where a segment is missing.
+ */
+function* followLegs(
+  history: TimelineHistory,
+  {
+    archived,
+    firstNumber,
+    segmentSize,
+  }: { archived: ArchivedNames; firstNumber: bigint; segmentSize: WalSegmentSize },
+): Generator<Leg, void, undefined> {
+  let start = firstNumber
+  for (const { timeline, endLsn } of timelineSpans(history)) {
+    const spanEnd = endLsn === undefined ? undefined : segmentNumberAt(endLsn, segmentSize)
+    if (spanEnd !== undefined && spanEnd <= start) continue
+    const archivedEnd = endOfRange({ timeline, number: start }, archived, segmentSize)
+    if (spanEnd === undefined || archivedEnd < spanEnd) {
+      yield { timeline, start, end: archivedEnd }
+      return
+    }
+    yield { timeline, start, end: spanEnd }
+    start = spanEnd
+  }
+}
+
+/** The first number that is missing from `number` on. */
+function endOfRange(
+  { timeline, number }: { readonly timeline: TimelineId; readonly number: bigint },
+  { timelines }: ArchivedNames,
+  segmentSize: WalSegmentSize,
+): bigint {
+  const lsn = number * BigInt(segmentSize)
+  const range = timelines
+    .find((coverage) => coverage.timeline === timeline)
+    ?.ranges.find(({ startLsn, endLsn }) => startLsn <= lsn && lsn < endLsn)
+  return range === undefined ? number : segmentNumberAt(range.endLsn, segmentSize)
+}
+
+function firstConflict(
+  legs: readonly Leg[],
+  { conflicts }: ArchivedNames,
+  segmentSize: WalSegmentSize,
+): WalRoute['conflict'] {
+  return [...conflicts]
+    .filter(isWalSegmentName)
+    .map((name) => parseSegmentName(name, segmentSize))
+    .filter(({ timeline, number }) =>
+      legs.some((leg) => leg.timeline === timeline && leg.start <= number && number < leg.end),
+    )
+    .toSorted((one, other) => Number(one.number - other.number))[0]
 }
 
 /** The segments of the row from the one that holds `from` on, newest first: for looking at its end. */
