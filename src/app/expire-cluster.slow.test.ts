@@ -7,11 +7,15 @@ import { createPlace } from '../../test/support/archive-fixture.ts'
 import { FaultyStore, type Fault } from '../../test/support/faulty-store.ts'
 import { ManualClock } from '../../test/support/manual-clock.ts'
 import { testContext } from '../../test/support/repository.ts'
-import { listKeys, storeBackup, storeWal } from '../../test/support/stored-cluster.ts'
+import { listKeys, storeBackup, storedWalKey, storeWal } from '../../test/support/stored-cluster.ts'
+import { MemoryStore } from '../storage/memory/memory-store.ts'
+import { storeWalFile } from '../archive/store-wal-file.ts'
+import { parseArchiveFileName } from '../domain/archive-file-name.ts'
 import { parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
 import { isOperationError } from '../domain/operation-error.ts'
 import { changeCatalogue, readCatalogue, type CatalogueChange } from '../repository/catalogue.ts'
 import { manifestKey } from '../repository/object-keys.ts'
+import type { KeepRules } from '../retention/keep-rules.ts'
 import { defaultGraceMs } from '../retention/sweep.ts'
 import { nothingProven } from '../verify/verify-state.ts'
 import { writeVerifyState } from '../verify/verify-state-store.ts'
@@ -25,6 +29,7 @@ const rules = { count: 3, minimum: 1 }
 const kept = all.slice(-3)
 const threeMinutesMs = 200_000
 const allowed = (): Promise<void> => Promise.resolve()
+const nothing = allowed
 
 describe('expire, in one repository', () => {
   test('leaves the list as it was or as it shall be, wherever the store fails, and goes on later (R68)', async () => {
@@ -149,6 +154,46 @@ describe('expire, in one repository', () => {
     assert.deepEqual(await site.listed(), kept)
   })
 
+  test('gives up no WAL of the window while a history cannot be read, or has several contents (R67)', async () => {
+    for (const harm of ['damaged', 'several'] as const) {
+      await using site = await PromotedSite.make()
+      await site.harmHistory(harm)
+
+      const { plan, failure, applied } = await site.expire()
+
+      assert.equal(failure, undefined)
+      assert.deepEqual([plan.remove, plan.ownWal, applied?.removed], [[], [], []])
+      assert.ok(
+        site.context.events.some(({ kind, ...event }) => kind === 'warning' && /judged/.test(textOf(event))),
+      )
+    }
+  })
+
+  test('does not count a backup of whose own WAL a segment has two contents (X3, R67)', async () => {
+    await using site = await Site.make()
+    const { repository } = site.place
+    for (const number of [14, 15, 18]) {
+      const key = storedWalKey(site.place, 1, number).replace(/(ab){16}/, 'cd'.repeat(16))
+      await repository.store.putIfAbsent(key, Buffer.from('other'))
+    }
+
+    await site.expire()
+
+    assert.deepEqual(await site.listed(), all)
+  })
+
+  test('sweeps what was given up before, also when the plan is refused (Q6)', async () => {
+    await using site = await Site.make()
+    await site.expire()
+    site.clock.skip(defaultGraceMs)
+
+    const { failure, swept } = await site.expire({ rules: { count: 1, minimum: 1 } })
+
+    assert.ok(isOperationError(failure, 'not-confirmed'))
+    assert.equal(swept?.deleted.pack.count, 2)
+    assert.deepEqual(await site.listed(), kept)
+  })
+
   test('does nothing where there is nothing', async () => {
     await using site = await Site.make({ isEmpty: true })
 
@@ -158,26 +203,33 @@ describe('expire, in one repository', () => {
   })
 })
 
+const textOf = (event: object): string => JSON.stringify(event)
+
 interface Attempt {
+  readonly rules?: KeepRules
   readonly place?: ClusterRepository
   readonly acceptsClock?: boolean
 }
 
 /** Five backups of two segments each, and all WAL. */
 class Site implements AsyncDisposable {
-  readonly clock = new ManualClock()
-  readonly context = testContext({ clock: this.clock })
+  readonly clock: ManualClock
+  readonly context: ReturnType<typeof testContext>
   readonly place: ClusterRepository
   readonly #folder: string
 
-  private constructor(place: ClusterRepository, folder: string) {
+  private constructor(place: ClusterRepository, folder: string, clock: ManualClock) {
+    this.clock = clock
+    this.context = testContext({ clock })
     this.place = place
     this.#folder = folder
   }
 
   static async make({ isEmpty = false } = {}): Promise<Site> {
     const folder = await mkdtemp(join(tmpdir(), 'hf-expire-'))
-    const site = new Site({ ...(await createPlace()), name: 'local', stateDirectory: folder }, folder)
+    const clock = new ManualClock()
+    const place = await createPlace({ store: new MemoryStore('repository', clock) })
+    const site = new Site({ ...place, name: 'local', stateDirectory: folder }, folder, clock)
     if (isEmpty) return site
     await storeWal(site.place, { from: 1, to: 32 }, site.context)
     for (const [index, label] of all.entries()) {
@@ -187,8 +239,8 @@ class Site implements AsyncDisposable {
     return site
   }
 
-  expire({ place = this.place, acceptsClock = false }: Attempt = {}) {
-    const request = { rules, isDryRun: false, confirmed: undefined, acceptsClock }
+  expire({ place = this.place, acceptsClock = false, rules: wanted = rules }: Attempt = {}) {
+    const request = { rules: wanted, isDryRun: false, confirmed: undefined, acceptsClock }
     return expireRepo(request, place, this.context)
   }
 
@@ -229,3 +281,74 @@ class Site implements AsyncDisposable {
     await rm(this.#folder, { recursive: true })
   }
 }
+
+/** Timeline 2 for a year: a backup of each month with its own WAL only, and one of each of the last eight days. */
+class PromotedSite implements AsyncDisposable {
+  readonly context: ReturnType<typeof testContext>
+  readonly #place: ClusterRepository
+
+  private constructor(place: ClusterRepository, clock: ManualClock) {
+    this.#place = place
+    this.context = testContext({ clock })
+  }
+
+  static async make(): Promise<PromotedSite> {
+    const clock = new ManualClock()
+    const place = await createPlace({ store: new MemoryStore('repository', clock) })
+    const folder = await mkdtemp(join(tmpdir(), 'hf-expire-'))
+    const site = new PromotedSite({ ...place, name: 'local', stateDirectory: folder }, clock)
+    await storeWal(place, { from: 1, to: 12 }, site.context)
+    await storeWal(place, { timeline: 2, from: 12, to: 90 }, site.context)
+    await site.#archiveHistory('1\t0/C00000\tpromoted\n')
+    const monthly: BackupLabel[] = []
+    for (let month = 1; month <= 12; month += 1)
+      monthly.push(await site.#take(`2026${twoDigits(month)}28-000000F`, 12 + 2 * month))
+    for (let day = 8; day <= 15; day += 1) await site.#take(`202701${twoDigits(day)}-000000F`, 5 * day)
+    const { repository, cluster } = place
+    const change = { kind: 'remove', labels: [], ownWal: monthly } as const
+    await changeCatalogue(repository, { clusterId: cluster.id, change, confirm: allowed }, site.context)
+    return site
+  }
+
+  expire() {
+    const monthly = { window: 6.5 * 24 * 60 * 60 * 1000, monthly: 12, minimum: 2 }
+    const request = { rules: monthly, isDryRun: false, confirmed: undefined, acceptsClock: false }
+    return expireRepo(request, this.#place, this.context)
+  }
+
+  async harmHistory(harm: 'damaged' | 'several'): Promise<void> {
+    if (harm === 'several') return this.#archiveHistory('1\t0/C00008\tanother server\n')
+    const { store } = this.#place.repository
+    for await (const { key } of store.list(`${this.#place.cluster.id}/wal/history/`)) {
+      const bytes = (await store.get(key)) ?? assert.fail()
+      await store.delete([key])
+      await store.putIfAbsent(key, bytes.with(bytes.length - 3, (bytes.at(-3) ?? 0) ^ 1))
+    }
+  }
+
+  #take(label: string, segment: number): Promise<BackupLabel> {
+    const backup = { label, timeline: 2, firstSegment: segment, lastSegment: segment }
+    return storeBackup(this.#place, backup, this.context)
+  }
+
+  async #archiveHistory(text: string): Promise<void> {
+    const bytes = Buffer.from(text)
+    const readAt = (offset: number, length: number) =>
+      Promise.resolve(bytes.subarray(offset, offset + length))
+    const source = {
+      path: 'history',
+      sizeBytes: bytes.length,
+      modifiedAtNs: 0n,
+      readAt,
+      [Symbol.asyncDispose]: nothing,
+    }
+    const name = parseArchiveFileName('00000002.history')
+    await storeWalFile({ source, name, compressionLevel: 1 }, this.#place, this.context)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.#place.stateDirectory ?? assert.fail(), { recursive: true })
+  }
+}
+
+const twoDigits = (number: number): string => number.toString().padStart(2, '0')

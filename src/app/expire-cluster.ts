@@ -13,6 +13,7 @@ import {
   type Permission,
 } from '../retention/apply-expire.ts'
 import type { KeepRules } from '../retention/keep-rules.ts'
+import type { PlanWarning } from '../retention/plan-warnings.ts'
 import { planExpire, type ExpirePlan } from '../retention/plan-expire.ts'
 import { defaultGraceMs, sweepCluster, type SweepResult } from '../retention/sweep.ts'
 import { gatherExpireFacts, requireManifests } from './expire-facts.ts'
@@ -32,7 +33,7 @@ export interface ExpiredRepo {
   readonly plan: ExpirePlan
   /** Undefined: a dry run, or it was refused. */
   readonly applied: AppliedExpire | undefined
-  /** Undefined: refused, or another sweep runs; in a dry run what a sweep would delete now. */
+  /** Undefined: a clock seems to be wrong, or another sweep runs; in a dry run what a sweep would delete now. */
   readonly swept: SweepResult | undefined
   /** What stood in the way; undefined when nothing did. */
   readonly failure: unknown
@@ -98,7 +99,10 @@ export async function expireRepo(
   try {
     requirePermission(planned.plan, request, place)
   } catch (failure) {
-    return { ...planned, failure }
+    // What was given up before is not held up by what must not be given up now; only a wrong clock holds up both.
+    const maySweep = planned.plan.clockDoubt === undefined && request.confirmed === undefined
+    const sweep = maySweep ? await trySweep({ ...planned, isDryRun: false }, place, held) : undefined
+    return { ...planned, swept: sweep?.swept, failure }
   }
   const applied = await applyExpire({ plan: planned.plan, decide, lease }, place, held)
   // Dying here leaves objects that nothing lists any more: the next sweep finds them.
@@ -119,6 +123,7 @@ async function planRepo(
   const { catalogue, knowledge } = await gatherExpireFacts(place, context)
   const decide = (backups: readonly ListedBackup[]): ExpirePlan => planExpire(backups, rules, knowledge)
   const plan = decide(catalogue.backups)
+  for (const warning of plan.warnings) context.report({ kind: 'warning', ...warnedOf(warning, place) })
   if (plan.remove.length + plan.ownWal.length > 0) await requireManifests(catalogue, place, context)
   const planned: ExpiredRepo = {
     name: place.name,
@@ -131,6 +136,11 @@ async function planRepo(
   }
   return { planned, decide }
 }
+
+const warnedOf = ({ message, hint }: PlanWarning, { name }: ClusterRepository): PlanWarning => ({
+  message: `repo "${name}": ${message}`,
+  hint,
+})
 
 /** What was taken out of the catalogue stays so, whatever becomes of the sweep: the next one does what this one did not. */
 async function trySweep(

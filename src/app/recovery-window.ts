@@ -1,16 +1,12 @@
-import type { ArchiveInventory } from '../archive/archive-inventory.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
-import type { BackupLabel } from '../domain/backup-label.ts'
 import type { Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { instantFromPostgres, type Instant } from '../domain/target-time.ts'
-import { isReachable, type TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
-import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
-import { branchEnds } from '../restore/branch-ends.ts'
-import type { Route } from '../restore/choose-route.ts'
+import type { BackupEntry } from '../repository/backup-entry.ts'
 import { fetchAll } from '../restore/read-archive-end.ts'
-import { followWal, segmentsBackwards, type ArchivedNames, type WalRoute } from '../restore/wal-route.ts'
+import { segmentsBackwards, type ArchivedNames } from '../restore/wal-route.ts'
+import { archivedNames, findReaches, type ListedArchive, type Reach } from './backup-reach.ts'
 import { summarizeSegments } from '../wal/segment-summary.ts'
 
 /** Moments that can be reached now: from the end of a backup along one timeline as far as the WAL goes without a hole. */
@@ -30,81 +26,31 @@ export interface RecoveryWindow {
 export interface RecoveryReach {
   /** Newest timelines last. */
   readonly windows: readonly RecoveryWindow[]
-  /** Labels of listed backups whose own WAL is not all there: they cannot be restored. */
+  /** Labels of listed backups that cannot be restored as far as is known: their own WAL is not all there, or their history. */
   readonly unrestorable: ReadonlySet<string>
 }
 
-interface Reach {
-  readonly route: Route
-  readonly walRoute: WalRoute
-  /** False: only the own end of the backup can be reached. */
-  readonly isOnward: boolean
-}
-
-type Listed = Readonly<{ backups: readonly ListedBackup[]; inventory: ArchiveInventory }>
-
 /** Finds out what can be reached from the listed backups. Reads the newest WAL; throws nothing about its contents. */
 export async function findRecoveryReach(
-  listed: Listed,
+  listed: ListedArchive,
   place: ArchivePlace,
   context: RunContext,
 ): Promise<RecoveryReach> {
   const archived = archivedNames(listed.inventory)
-  const groups = Map.groupBy(
-    completeReaches(listed, place).filter(({ isOnward }) => isOnward),
-    ({ route, walRoute }) => `${route.history.timeline} ${walRoute.endLsn}`,
-  )
+  const { onward, walMissing, unknown } = findReaches(listed, place)
+  const groups = Map.groupBy(onward, ({ route, walRoute }) => `${route.history.timeline} ${walRoute.endLsn}`)
   const windows: RecoveryWindow[] = []
-  for (const [first] of groups.values()) {
-    if (first !== undefined) windows.push(await describeWindow(first, { archived, place }, context))
-  }
-  return { windows, unrestorable: findUnrestorable(listed, place) }
-}
-
-/** Labels of listed backups whose own WAL, from the start to the stop, is not all in the archive. */
-export function findUnrestorable(listed: Listed, place: ArchivePlace): ReadonlySet<BackupLabel> {
-  const restorable = new Set(completeReaches(listed, place).map(({ route }) => route.backup.label))
-  return new Set(listed.backups.map(({ label }) => label).filter((label) => !restorable.has(label)))
-}
-
-/** Every way from a backup that has all its own WAL. One that keeps only that leads to its own end on its own timeline. */
-function completeReaches({ backups, inventory }: Listed, { cluster }: ArchivePlace): readonly Reach[] {
-  const { histories, timelines } = inventory
-  const archived = archivedNames(inventory)
-  const follow = (route: Route, isOnward: boolean): Reach => ({
-    route,
-    isOnward,
-    walRoute: followWal(route, archived, cluster.walSegmentSize),
-  })
-  const ends = branchEnds({ backups, histories, timelines, unreadableHistories: new Map() })
-  const onward = ends.flatMap(({ history }) =>
-    history === undefined
-      ? []
-      : backups
-          .filter(({ walRetention }) => walRetention === 'onward')
-          .filter(({ timeline, stopLsn }) => isReachable(history, { timeline, lsn: stopLsn }))
-          .map((backup) => follow({ backup, history }, true)),
-  )
-  const own = backups
-    .filter(({ walRetention }) => walRetention === 'own')
-    .map((backup) => follow({ backup, history: ownHistory(backup, histories) }, false))
-  return [...onward, ...own].filter(({ route, walRoute }) => walRoute.endLsn >= route.backup.stopLsn)
-}
-
-/** Between its start and its stop a backup is on its own timeline: what that came out of does not matter. */
-function ownHistory(
-  { timeline }: BackupEntry,
-  histories: ReadonlyMap<TimelineId, TimelineHistory>,
-): TimelineHistory {
-  return histories.get(timeline) ?? { timeline, ancestors: [] }
-}
-
-function archivedNames({ hasSegment, conflicts, timelines }: ArchiveInventory): ArchivedNames {
-  return { hasSegment, timelines, conflicts: new Set(conflicts.map(({ name }) => name.name)) }
+  // Newest timelines last, and of each the oldest backup first.
+  const firsts = [...groups.values()].flatMap((group) => group.slice(0, 1))
+  for (const first of firsts.toSorted(
+    (one, other) => one.route.history.timeline - other.route.history.timeline,
+  ))
+    windows.push(await describeWindow(first, { archived, place }, context))
+  return { windows, unrestorable: new Set([...walMissing, ...unknown.keys()]) }
 }
 
 async function describeWindow(
-  { route, walRoute }: Pick<Reach, 'route' | 'walRoute'>,
+  { route, walRoute }: Reach,
   tools: { readonly archived: ArchivedNames; readonly place: ArchivePlace },
   context: RunContext,
 ): Promise<RecoveryWindow> {
@@ -124,7 +70,7 @@ const mostSegments = 8
 const mostBytes = 128 * 1024 * 1024
 
 async function readEnd(
-  { route, walRoute }: Pick<Reach, 'route' | 'walRoute'>,
+  { route, walRoute }: Reach,
   { archived, place }: { readonly archived: ArchivedNames; readonly place: ArchivePlace },
   context: RunContext,
 ): Promise<Pick<RecoveryWindow, 'toLsn' | 'toTime'>> {

@@ -1,11 +1,13 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import { describePlace } from '../archive/archive-place.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
+import type { Lsn } from '../domain/lsn.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { Instant } from '../domain/target-time.ts'
+import type { TimelineId } from '../domain/timeline.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
 import { isOnBranch, type Branch } from './branch-needs.ts'
-import { createUsability, type BackupKnowledge } from './usability.ts'
+import { createStates, type BackupKnowledge } from './usability.ts'
 
 export interface DeleteRequest {
   readonly label: BackupLabel
@@ -28,9 +30,15 @@ export interface DeletePlan {
   readonly usableLeft: number
 }
 
-interface DeleteFacts extends BackupKnowledge {
-  readonly listed: readonly ListedBackup[]
+/** Everything besides the catalogue that decides what a deletion costs. */
+export interface DeleteKnowledge extends BackupKnowledge {
   readonly branches: readonly Branch[]
+  /** Up to where the WAL leads from a backup along a timeline without a hole; undefined: not even to its own end. */
+  readonly reachOf: (label: BackupLabel, timeline: TimelineId) => Lsn | undefined
+}
+
+interface DeleteFacts extends DeleteKnowledge {
+  readonly listed: readonly ListedBackup[]
 }
 
 /** Decides whether one backup may go, and what that costs. Throws `not-found`, `backup-pinned` or `last-backup`. */
@@ -39,7 +47,7 @@ export function planDelete(
   facts: DeleteFacts,
   place: ArchivePlace,
 ): DeletePlan {
-  const { listed, branches } = facts
+  const { listed } = facts
   const backup = requireListed(label, listed, place)
   if (backup.isPinned) {
     throw new OperationError(
@@ -50,8 +58,8 @@ export function planDelete(
       },
     )
   }
-  const whyUnusable = createUsability(facts)
-  const left = listed.filter((other) => other !== backup && whyUnusable(other) === undefined)
+  const stateOf = createStates(facts)
+  const left = listed.filter((other) => other !== backup && stateOf(other).kind === 'usable')
   if (left.length === 0 && !acceptsLast) {
     throw new OperationError(
       'last-backup',
@@ -59,7 +67,7 @@ export function planDelete(
       { hint: 'Take another one first, or add "--last" to be left with nothing to restore from.' },
     )
   }
-  return { backup, lost: lostWithout(backup, left, branches), usableLeft: left.length }
+  return { backup, lost: lostWithout(backup, left, facts), usableLeft: left.length }
 }
 
 /** The backup of that label. Throws `not-found`. */
@@ -79,20 +87,25 @@ export function requireListed(
   )
 }
 
+/** A hole in the WAL makes a backup behind it indispensable, although older ones lead there by name. */
 function lostWithout(
   backup: ListedBackup,
   left: readonly ListedBackup[],
-  branches: readonly Branch[],
+  { branches, reachOf }: DeleteKnowledge,
 ): readonly LostMoments[] {
   const from = backup.stoppedAt
-  const { timeline } = backup
-  if (backup.walRetention === 'own') return [{ timeline, from, to: from }]
-  return branches
-    .filter((branch) => isOnBranch(backup, branch))
-    .flatMap((branch): readonly LostMoments[] => {
-      const path = left.filter((other) => other.walRetention === 'onward' && isOnBranch(other, branch))
-      if (path.some(({ stoppedAt }) => stoppedAt <= from)) return []
-      const next = path.toSorted((one, other) => Number(one.stoppedAt - other.stoppedAt))[0]
-      return [{ timeline: branch.timeline, from, to: next?.stoppedAt }]
-    })
+  if (backup.walRetention === 'own') return [{ timeline: backup.timeline, from, to: from }]
+  return branches.flatMap((branch): readonly LostMoments[] => {
+    const { timeline } = branch
+    const end = reachOf(backup.label, timeline)
+    if (!isOnBranch(backup, branch) || (branch.history !== undefined && end === undefined)) return []
+    const path = left.filter((other) => other.walRetention === 'onward' && isOnBranch(other, branch))
+    const leadsAsFar = ({ label }: ListedBackup): boolean =>
+      end === undefined || (reachOf(label, timeline) ?? -1n) >= end
+    if (path.some((other) => other.stoppedAt <= from && leadsAsFar(other))) return []
+    const next = path
+      .filter((other) => other.stoppedAt > from && leadsAsFar(other))
+      .toSorted((one, other) => Number(one.stoppedAt - other.stoppedAt))[0]
+    return [{ timeline, from, to: next?.stoppedAt }]
+  })
 }

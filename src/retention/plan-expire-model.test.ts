@@ -107,6 +107,9 @@ function modelOf(given: Case): readonly string[] {
   if (!hasRules(rules) || usable.length === 0) return listed.map(({ label }) => label)
   const edge = edgeOf(given)
   const onward = usable.filter(isOnward)
+  const floor = endMsOf(onward.findLast((backup) => endMs(backup) <= edge))
+  const mayBeMended = (backup: ListedBackup): boolean =>
+    isOnward(backup) && !usable.includes(backup) && !knowledge.damaged.has(backup.label)
   const inWindow = (backup: ListedBackup): boolean => endMs(backup) > edge && rules.window !== undefined
   const counted = (backup: ListedBackup): boolean =>
     usable.includes(backup) && newer(backup, usable).length < Math.max(rules.count ?? 0, rules.minimum)
@@ -119,6 +122,10 @@ function modelOf(given: Case): readonly string[] {
     isNewestOf(usable.filter(({ label }) => knowledge.proven.has(label))),
     isNewestOf(onward.filter((backup) => endMs(backup) <= edge)),
     (backup) => onward[0] === backup && endMs(backup) > edge,
+    isNewestOf(
+      listed.filter((backup) => mayBeMended(backup) && endMs(backup) <= edge && endMs(backup) > floor),
+    ),
+    (backup) => onward.length === 0 && isOnward(backup),
     ...bucketRules(rules).map(
       ([count, bucketOf]) =>
         (backup: ListedBackup) =>
@@ -163,6 +170,7 @@ function edgeOf(given: Case): number {
 }
 
 const endMs = ({ stoppedAt }: ListedBackup): number => Number(stoppedAt / 1000n)
+const endMsOf = (backup: ListedBackup | undefined): number => (backup === undefined ? 0 : endMs(backup))
 const isOnward = ({ walRetention }: ListedBackup): boolean => walRetention === 'onward'
 const isUsable = ({ label, damagedPageCount }: ListedBackup, { knowledge }: Case): boolean =>
   !knowledge.damaged.has(label) && !knowledge.walMissing.has(label) && damagedPageCount === 0
@@ -220,6 +228,8 @@ const anyCase: fc.Arbitrary<Case> = fc
       damaged: those(({ isDamaged }) => isDamaged),
       walMissing: those(({ isWalMissing }) => isWalMissing),
       proven: those(({ isProven }) => isProven),
+      unknown: new Map<never, never>(),
+      writtenAtMs: [],
     }
     return { listed, rules, knowledge }
   })

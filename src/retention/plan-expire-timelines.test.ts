@@ -67,7 +67,14 @@ function check(
       const counted = usable.slice(-(rules.count ?? 1))[0]
       const edge = rules.window === undefined ? endMs(counted ?? assert.fail()) : nowMs - rules.window
 
-      const knowledge = { nowMs, branches: branches.map(hide), damaged, walMissing: new Set<never>() }
+      const knowledge = {
+        nowMs,
+        branches: branches.map(hide),
+        damaged,
+        walMissing: new Set<never>(),
+        unknown: new Map(),
+        writtenAtMs: [],
+      }
       const plan = planExpire(listed, rules, { ...knowledge, proven: new Set<never>() })
 
       const onward = new Set<string>(

@@ -133,7 +133,7 @@ describe('planExpire', () => {
       const plan = planned([{ day: 30 }, { day: 31 }, { day: 2 }], { count: 1, minimum: 1 })
 
       assert.deepEqual(kept(plan), [2, 31])
-      assert.match(plan.clockDoubt ?? '', /20260102-000000F was listed after backup 20260131-000000F/)
+      assert.match(warnings(plan), /20260102-000000F is not counted/)
     })
   })
 
@@ -165,6 +165,36 @@ describe('planExpire', () => {
       assert.deepEqual(kept(planned(backups, { count: 3 }, { branches })), [6, 7, 8])
     })
 
+    test('keeps what a timeline without a new backup is reached from while its WAL is archived', () => {
+      // A copy was promoted and takes backups under the same name; the original archives on.
+      const original = { ...branch('1: '), archivedAtMs: sampleDayMs(3.7) }
+      const backups = [...days(2, 3), { day: 3.5, timeline: 2 }, { day: 3.6, timeline: 2 }]
+
+      const alive = planned(backups, { count: 2 }, { branches: [original, branch('2: 1 0/FA')], today: 3.7 })
+
+      assert.deepEqual(kept(alive), [3, 3.5, 3.6])
+      const idle = { ...original, archivedAtMs: sampleDayMs(3) }
+      const over = planned(backups, { count: 2 }, { branches: [idle, branch('2: 1 0/FA')], today: 3.7 })
+      assert.deepEqual([kept(over), over.isDrastic], [[3.5, 3.6], true])
+    })
+
+    test('forgets a stray promotion that never had a backup when its WAL is older than the edge', () => {
+      const stray = { ...branch('2: 1 0/12C'), archivedAtMs: sampleDayMs(3) }
+      const rules = { window: 3 * dayMs }
+
+      const plan = planned(days(1, 20), rules, { branches: [branch('1: '), stray] })
+
+      assert.deepEqual(kept(plan), [17, 18, 19, 20])
+      const fresh = { ...stray, archivedAtMs: sampleDayMs(19) }
+      const held = planned(days(1, 20), rules, { branches: [branch('1: '), fresh] })
+      assert.deepEqual(kept(held), [2, 17, 18, 19, 20])
+      assert.match(
+        warnings(held),
+        /timeline 2 has no backup, and keeps backup 20260102-000000F and all WAL since/,
+      )
+      assert.deepEqual(kept(planned(days(1, 2), rules, { branches: [stray], today: 20 })), [1, 2])
+    })
+
     test('forgets nothing older than one of which nobody knows where it came from, until it has its own', () => {
       const unknown = [{ timeline: toTimelineId(3), history: undefined }]
       const backups = [...days(1, 2), ...days(3, 5, 2), ...days(6, 8, 3)]
@@ -180,9 +210,21 @@ describe('planExpire', () => {
   describe('doubts the clock (T1)', () => {
     const rules = { count: 2 }
 
-    test('when a backup ended later than now, by more than clocks may differ', () => {
-      assert.match(planned(days(1, 5), rules, { today: 4.9 }).clockDoubt ?? '', /but backup 20260105/)
-      assert.equal(planned(days(1, 5), rules, { today: 4.995 }).clockDoubt, undefined)
+    test('when nothing came for as long before one of the newest backups: its clock was that of now', () => {
+      const jumped = [...days(1, 5), { day: 3650 }]
+
+      assert.match(planned(jumped, rules).clockDoubt ?? '', /no backup ended in the 3645 days before/)
+      assert.match(planned([...jumped, { day: 3651 }], rules).clockDoubt ?? '', /3645 days/)
+    })
+
+    test('when nothing was listed for as long by the clock of the store', () => {
+      const writtenAtMs = [1, 2, 3, 4, 5].map(sampleDayMs)
+
+      assert.equal(planned(days(1, 5), rules, { writtenAtMs }).clockDoubt, undefined)
+      const late = writtenAtMs.map((at) => at - 40 * dayMs)
+      assert.match(planned(days(1, 5), rules, { writtenAtMs: late }).clockDoubt ?? '', /nothing was listed/)
+      const gap = [...late, sampleDayMs(5), sampleDayMs(5) + 1]
+      assert.match(planned(days(1, 5), rules, { writtenAtMs: gap }).clockDoubt ?? '', /the 40 days before/)
     })
 
     test('when nothing came for ten times as long as usual, and 30 days at least', () => {
@@ -199,24 +241,120 @@ describe('planExpire', () => {
     })
   })
 
-  test('calls it drastic when more than half would go or lose the WAL behind them (Q6)', () => {
-    assert.equal(planned(days(1, 6), { count: 3 }).isDrastic, false)
+  describe('does not count a backup whose time cannot be true (T1)', () => {
+    test('because it ended later than now, and plans with the others', () => {
+      const ahead = planned([...days(1, 5), { day: 20 }], { count: 3 }, { today: 6 })
+
+      assert.deepEqual(
+        [kept(ahead), removed(ahead)],
+        [
+          [3, 4, 5, 20],
+          [1, 2],
+        ],
+      )
+      assert.match(
+        warnings(ahead),
+        /20260120-000000F is not counted: it is 2026-01-06.*delete 20260120-000000F/,
+      )
+      assert.equal(ahead.clockDoubt, undefined)
+      assert.deepEqual(removed(planned(days(1, 5), { count: 2 }, { today: 4.995 })), [1, 2, 3])
+    })
+
+    test('until what must be reached begins behind it', () => {
+      const glitch = [...days(1, 3), { day: 9 }, ...days(4, 8)]
+
+      assert.deepEqual(kept(planned(glitch, { count: 6 }, { today: 10 })), [3, 4, 5, 6, 7, 8, 9])
+      assert.deepEqual(removed(planned(glitch, { count: 4 }, { today: 10 })), [1, 2, 3, 4, 9])
+    })
+
+    test('and keeps everything when that is so of all', () => {
+      assert.deepEqual(kept(planned(days(1, 5), { count: 1 }, { today: -400 })), [1, 2, 3, 4, 5])
+    })
+  })
+
+  describe('with backups of which nobody can tell whether they can be used (R67)', () => {
+    const old = [1, 2, 3].map((day) => ({ day, walRetention: 'own' as const }))
+
+    test('gives nothing of them up, and none of the WAL behind them', () => {
+      const plan = planned(
+        [...old, ...days(10, 17)],
+        { window: 3 * dayMs },
+        { unknown: [10, 11, 12, 13, 14, 15, 16, 17] },
+      )
+
+      assert.deepEqual(kept(plan), [2, 3, 10, 11, 12, 13, 14, 15, 16, 17])
+      assert.deepEqual(ownWal(plan), [])
+      assert.match(warnings(plan), /13, 14|cannot be judged and stay: its history is damaged/)
+    })
+
+    test('does not count them', () => {
+      const plan = planned(days(1, 6), { count: 2 }, { unknown: [5, 6] })
+
+      assert.deepEqual(
+        [kept(plan), removed(plan)],
+        [
+          [3, 4, 5, 6],
+          [1, 2],
+        ],
+      )
+    })
+  })
+
+  describe('when no usable backup leads onward (R67)', () => {
+    const old = [1, 2, 3].map((day) => ({ day, walRetention: 'own' as const }))
+
+    test('keeps all WAL, and every backup that leads onward', () => {
+      const broken = days(10, 17).map(({ day }) => ({ day, damagedPageCount: 1 }))
+      for (const rules of [{ window: 3 * dayMs }, { count: 2 }]) {
+        const plan = planned([...old, ...broken], rules)
+
+        assert.deepEqual(kept(plan).slice(-8), [10, 11, 12, 13, 14, 15, 16, 17])
+        assert.deepEqual(ownWal(plan), [])
+        assert.match(warnings(plan), /no usable backup leads to what must stay reachable/)
+      }
+    })
+
+    test('says so when none is usable at all', () => {
+      assert.match(
+        warnings(planned(days(1, 3), { count: 1 }, { walMissing: [1, 2, 3] })),
+        /none of 3 backups/,
+      )
+    })
+  })
+
+  test('keeps the newest from before the edge that may be mended, with the WAL behind it', () => {
+    const rules = { window: 3 * dayMs }
+
+    const plan = planned(days(1, 10), rules, { today: 10.5, walMissing: [5, 6, 7] })
+
+    assert.deepEqual(kept(plan), [4, 7, 8, 9, 10])
+    assert.deepEqual(ownWal(plan), [])
+    assert.deepEqual(kept(planned(days(1, 10), rules, { today: 10.5, damaged: [6, 7] })), [5, 8, 9, 10])
+  })
+
+  test('calls it drastic when half or more would go or lose the WAL behind them (Q6)', () => {
+    assert.equal(planned(days(1, 6), { count: 4 }).isDrastic, false)
+    assert.equal(planned(days(1, 6), { count: 3 }).isDrastic, true)
+    assert.equal(planned(days(1, 2), { count: 1, minimum: 1 }).isDrastic, false)
     assert.equal(planned(days(1, 6), { count: 2 }).isDrastic, true)
     const pins = days(1, 6).map(({ day }) => ({ day, isPinned: true }))
     assert.equal(planned(pins, { count: 2 }).isDrastic, true)
   })
 })
 
-interface Given extends Partial<Pick<ExpireKnowledge, 'branches'>> {
+interface Given extends Partial<Pick<ExpireKnowledge, 'branches' | 'writtenAtMs'>> {
   readonly today?: number
   readonly damaged?: readonly number[]
   readonly walMissing?: readonly number[]
   readonly proven?: readonly number[]
+  /** Of which nobody can tell. */
+  readonly unknown?: readonly number[]
 }
 
 /** Backups are named by the day of 2026 on which they ended, 1 at midnight of the first of January. */
 function planned(backups: readonly SampleBackup[], rules: Partial<KeepRules>, given: Given = {}): ExpirePlan {
   const { today, branches = [branch('1: ')], damaged = [], walMissing = [], proven = [] } = given
+  const { unknown = [], writtenAtMs = [] } = given
   const newest = Math.max(...backups.map(({ day }) => day))
   const labels = (wanted: readonly number[]) =>
     new Set(backups.filter(({ day }) => wanted.includes(day)).map((backup) => sampleListed(backup).label))
@@ -229,6 +367,8 @@ function planned(backups: readonly SampleBackup[], rules: Partial<KeepRules>, gi
       damaged: labels(damaged),
       walMissing: labels(walMissing),
       proven: labels(proven),
+      unknown: new Map([...labels(unknown)].map((label) => [label, 'its history is damaged'])),
+      writtenAtMs,
     },
   )
 }
@@ -245,6 +385,8 @@ const dayOf = (label: string): number => {
 const kept = ({ keep }: ExpirePlan): readonly number[] => keep.map(({ label }) => dayOf(label))
 const removed = ({ remove }: ExpirePlan): readonly number[] => remove.map(({ label }) => dayOf(label))
 const ownWal = (plan: ExpirePlan): readonly number[] => plan.ownWal.map(dayOf)
+const warnings = (plan: ExpirePlan): string =>
+  plan.warnings.map(({ message, hint }) => `${message} ${hint}`).join('\n')
 const reasonsOf = ({ keep }: ExpirePlan, day: number): readonly string[] =>
   keep.find(({ label }) => dayOf(label) === day)?.reasons ?? []
 

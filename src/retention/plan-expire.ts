@@ -3,13 +3,16 @@ import { formatInstant, toInstant, type Instant } from '../domain/target-time.ts
 import type { ListedBackup, WalRetention } from '../repository/backup-entry.ts'
 import { findBranchNeeds, type Branch, type BranchNeed } from './branch-needs.ts'
 import { calendarBucket } from './calendar-bucket.ts'
-import { doubtClock } from './doubt-clock.ts'
+import { doubtClock, findDoubtfulTimes } from './doubt-clock.ts'
 import { hasRules, periods, type KeepRules } from './keep-rules.ts'
-import { createUsability, type BackupKnowledge } from './usability.ts'
+import { warnOfPlan, type PlanWarning } from './plan-warnings.ts'
+import { createStates, type BackupKnowledge, type BackupState } from './usability.ts'
 
 /** Everything besides the catalogue and the rules that decides what expires. */
 export interface ExpireKnowledge extends BackupKnowledge {
   readonly nowMs: number
+  /** When the entries of the catalogue were stored, by the store's clock. */
+  readonly writtenAtMs: readonly number[]
   /** Found whole by `verify`. */
   readonly proven: ReadonlySet<BackupLabel>
   /** The timelines that the archive ends on; empty: not known. */
@@ -32,42 +35,63 @@ export interface ExpirePlan {
   readonly remove: readonly { readonly label: BackupLabel; readonly reason: string }[]
   /** Of those that are kept: for which from now on only their own WAL is. */
   readonly ownWal: readonly BackupLabel[]
+  readonly warnings: readonly PlanWarning[]
   /** Why nothing must be forgotten by this clock; undefined when nothing speaks against it, or nothing would be. */
   readonly clockDoubt: string | undefined
-  /** More than half of the backups would go or lose the WAL behind them: nobody wants that by mistake (Q6). */
+  /** Half of the backups or more would go or lose the WAL behind them: nobody wants that by mistake (Q6). */
   readonly isDrastic: boolean
 }
 
 /**
  * Decides what is forgotten; changes nothing. What is kept is the union of what the rules ask for and of what is never
  * forgotten (R67): the newest that can be used, the newest that is listed, the newest not known to be damaged, the newest
- * that `verify` found whole, all that are pinned, and what each timeline is reached from. Rules count usable backups only,
- * so that a broken one never pushes out a good one; broken ones go when they are older than everything that must be reached.
+ * that `verify` found whole, all that are pinned, what each timeline is reached from, and everything of which nobody can
+ * tell now whether it can be used. Rules count usable backups only, so that a broken one never pushes out a good one;
+ * broken ones go when they are older than everything that must be reached.
  */
 export function planExpire(
   listed: readonly ListedBackup[],
   rules: KeepRules,
   knowledge: ExpireKnowledge,
 ): ExpirePlan {
-  const sorted = listed.toSorted((one, other) => Number(one.stoppedAt - other.stoppedAt))
-  const whyUnusable = createUsability(knowledge)
-  const usable = sorted.filter((backup) => whyUnusable(backup) === undefined)
+  const backups = lookAt(listed, knowledge)
+  const { usable } = backups
   const newest = usable.at(-1)
-  if (!hasRules(rules)) return keepAll(sorted, { reason: 'no rule is set', hasRules: false })
-  if (newest === undefined) return keepAll(sorted, { reason: 'no usable backup is known', hasRules: true })
+  if (!hasRules(rules)) return keepAll(backups, { reason: 'no rule is set', hasRules: false })
+  if (newest === undefined) return keepAll(backups, { reason: 'no usable backup is known', hasRules: true })
 
   const wantedEdge = edgeOf(rules, usable, knowledge.nowMs)
   const edge = wantedEdge ?? newest.stoppedAt
-  const needs = findBranchNeeds({ usable, listed, branches: knowledge.branches, edge })
+  const needs = findBranchNeeds({ ...backups, branches: knowledge.branches, edge })
+  const needed = new Set(needs.flatMap((need) => need.backups))
   const reasons = new Reasons()
   applyRules(reasons, rules, usable)
-  applyEdge(reasons, { rules, needs, edge }, { sorted, usable })
-  protectNewest(reasons, { listed, sorted, usable }, knowledge)
-  const needed = needs.flatMap(({ backups }) => backups.map(({ label }) => label))
-  const onward = wantedEdge === undefined ? undefined : new Set(needed)
-  return assemble(sorted, reasons, { onward, whyUnusable, listed, nowMs: knowledge.nowMs })
+  applyEdge(reasons, { rules, needs, edge }, backups)
+  protectNewest(reasons, backups, knowledge)
+  protectUncertain(reasons, backups, wantedEdge === undefined ? undefined : needed)
+  const leadsOnward = wantedEdge === undefined ? () => true : onwardLeader({ needs, needed }, backups)
+  return assemble(reasons, { leadsOnward, needs }, { backups, knowledge })
 }
 
+interface Backups {
+  /** As the catalogue lists them. */
+  readonly listed: readonly ListedBackup[]
+  /** By time. */
+  readonly sorted: readonly ListedBackup[]
+  /** By time: those that can be counted on, with times that can be believed. */
+  readonly usable: readonly ListedBackup[]
+  readonly stateOf: (backup: ListedBackup) => BackupState
+  /** Why the time of a backup cannot be believed. */
+  readonly doubtful: ReadonlyMap<BackupLabel, string>
+}
+
+function lookAt(listed: readonly ListedBackup[], knowledge: ExpireKnowledge): Backups {
+  const sorted = listed.toSorted((one, other) => Number(one.stoppedAt - other.stoppedAt))
+  const stateOf = createStates(knowledge)
+  const doubtful = findDoubtfulTimes(listed, knowledge.nowMs)
+  const usable = sorted.filter((backup) => stateOf(backup).kind === 'usable' && !doubtful.has(backup.label))
+  return { listed, sorted, usable, stateOf, doubtful }
+}
 /** Why each backup is kept. */
 class Reasons {
   readonly #byLabel = new Map<BackupLabel, string[]>()
@@ -118,42 +142,39 @@ function applyRules(reasons: Reasons, rules: KeepRules, usable: readonly ListedB
   }
 }
 
-/**
- * What every moment since the edge is reached from on each branch, which is the newest backup from before it; and what is behind the edge: in a window all, and also without one what cannot be used now, but perhaps be mended.
- */
-function applyEdge(
-  reasons: Reasons,
-  {
-    rules,
-    needs,
-    edge,
-  }: { readonly rules: KeepRules; readonly needs: readonly BranchNeed[]; readonly edge: Instant },
-  { sorted, usable }: Pick<Backups, 'sorted' | 'usable'>,
-): void {
-  const since = `${formatInstant(edge).slice(0, 19)}Z`
-  for (const { timeline, backups } of needs) {
-    for (const [index, { label, stoppedAt }] of backups.entries())
-      if (index === 0 || stoppedAt <= edge) reasons.add(label, `timeline ${timeline} since ${since}`)
-  }
-  const isUsable = new Set(usable)
-  for (const backup of sorted.filter(({ stoppedAt }) => stoppedAt > edge)) {
-    if (!isUsable.has(backup)) reasons.add(backup.label, `newer than ${since}`)
-    else if (rules.window !== undefined) reasons.add(backup.label, 'window')
-  }
+interface Edge {
+  readonly rules: KeepRules
+  readonly needs: readonly BranchNeed[]
+  readonly edge: Instant
 }
 
-interface Backups {
-  /** As the catalogue lists them. */
-  readonly listed: readonly ListedBackup[]
-  /** By time. */
-  readonly sorted: readonly ListedBackup[]
-  readonly usable: readonly ListedBackup[]
+/**
+ * What every moment since the edge is reached from on each branch, which is the newest backup from before it, or what may
+ * be mended to lead there; and what is behind the edge: in a window all, and also without one what cannot be used now.
+ */
+function applyEdge(reasons: Reasons, { rules, needs, edge }: Edge, backups: Backups): void {
+  const since = `${formatInstant(edge).slice(0, 19)}Z`
+  for (const { branch, backups: needed, held } of needs) {
+    const what = `timeline ${branch.timeline} since ${since}`
+    for (const [index, { label, stoppedAt }] of needed.entries())
+      if (index === 0 || stoppedAt <= edge) reasons.add(label, what)
+    for (const { label } of held) reasons.add(label, `${what}, should it be mended`)
+  }
+  const { sorted, stateOf, doubtful } = backups
+  for (const backup of sorted.filter(({ stoppedAt }) => stoppedAt > edge)) {
+    if (doubtful.has(backup.label)) continue
+    if (stateOf(backup).kind !== 'usable') reasons.add(backup.label, `newer than ${since}`)
+    else if (rules.window !== undefined) reasons.add(backup.label, 'window')
+  }
+  if (needs.some((need) => need.backups.length > 0)) return
+  for (const { label, walRetention } of sorted)
+    if (walRetention === 'onward') reasons.add(label, 'no usable one leads onward')
 }
 
 /** What no rule may ever remove. The newest by time and by listing, so that a clock that jumped cannot make the newest look old. */
 function protectNewest(
   reasons: Reasons,
-  { listed, sorted, usable }: Backups,
+  { listed, sorted, usable, doubtful }: Backups,
   { damaged, proven }: ExpireKnowledge,
 ): void {
   const isUsable = new Set(usable)
@@ -167,7 +188,10 @@ function protectNewest(
     listed.findLast((backup) => isUsable.has(backup)),
     'the newest',
   )
-  protect(sorted.findLast(isIntact), 'the newest not known to be damaged')
+  protect(
+    sorted.findLast((backup) => isIntact(backup) && !doubtful.has(backup.label)),
+    'the newest not known to be damaged',
+  )
   protect(listed.findLast(isIntact), 'the newest not known to be damaged')
   protect(
     usable.findLast(({ label }) => proven.has(label)),
@@ -175,34 +199,64 @@ function protectNewest(
   )
 }
 
-interface Verdicts extends Pick<Backups, 'listed'> {
-  /** Undefined: nothing is known that does not need its WAL. */
-  readonly onward: ReadonlySet<BackupLabel> | undefined
-  readonly whyUnusable: (backup: ListedBackup) => string | undefined
-  readonly nowMs: number
+/**
+ * What is not known to be useless stays: backups whose state is unknown; and those whose time is, unless they were listed
+ * before everything that is needed, and so are older than that whatever their time is.
+ */
+function protectUncertain(
+  reasons: Reasons,
+  { listed, stateOf, doubtful }: Backups,
+  needed: ReadonlySet<ListedBackup> | undefined,
+): void {
+  const first = listed.findIndex((backup) => needed?.has(backup) ?? reasons.of(backup.label).length > 0)
+  for (const [index, backup] of listed.entries()) {
+    const state = stateOf(backup)
+    if (state.kind === 'unknown') reasons.add(backup.label, `not known to be useless: ${state.reason}`)
+    if (doubtful.has(backup.label) && index > first) reasons.add(backup.label, 'its time cannot be believed')
+  }
+}
+
+/**
+ * Tells behind which backups WAL is kept: those that are needed; those that may be mended; and of those that cannot be
+ * used now, or whose time cannot be believed, all behind the first that is needed. When nothing usable leads onward,
+ * nobody can tell what is not needed: all of them.
+ */
+function onwardLeader(
+  { needs, needed }: { readonly needs: readonly BranchNeed[]; readonly needed: ReadonlySet<ListedBackup> },
+  { listed, sorted, stateOf, doubtful }: Backups,
+): (backup: ListedBackup) => boolean {
+  const held = new Set(needs.flatMap((need) => need.held))
+  const oldest = sorted.find((backup) => needed.has(backup))
+  if (oldest === undefined) return () => true
+  const first = listed.findIndex((backup) => needed.has(backup))
+  return (backup) => {
+    const state = stateOf(backup)
+    if (needed.has(backup) || held.has(backup) || state.kind === 'unknown') return true
+    if (doubtful.has(backup.label)) return listed.indexOf(backup) > first
+    return state.kind === 'broken' && backup.stoppedAt > oldest.stoppedAt
+  }
+}
+
+interface Decision {
+  readonly leadsOnward: (backup: ListedBackup) => boolean
+  readonly needs: readonly BranchNeed[]
 }
 
 function assemble(
-  sorted: readonly ListedBackup[],
   reasons: Reasons,
-  { onward, whyUnusable, listed, nowMs }: Verdicts,
+  { leadsOnward, needs }: Decision,
+  { backups, knowledge }: { readonly backups: Backups; readonly knowledge: ExpireKnowledge },
 ): ExpirePlan {
+  const { listed, sorted, stateOf, doubtful } = backups
   const kept = sorted.filter(({ label }) => reasons.of(label).length > 0)
-  const oldestOnward = kept.find(({ label }) => onward?.has(label) === true)
-  const leadsOnward = (backup: ListedBackup): boolean =>
-    onward === undefined ||
-    onward.has(backup.label) ||
-    // One that cannot be used now may be mended: behind the first that is needed it stays as it is.
-    (whyUnusable(backup) !== undefined &&
-      oldestOnward !== undefined &&
-      backup.stoppedAt > oldestOnward.stoppedAt)
   const ownWal = kept
     .filter((backup) => backup.walRetention === 'onward' && !leadsOnward(backup))
     .map(({ label }) => label)
   const remove = sorted
     .filter(({ label }) => reasons.of(label).length === 0)
-    .map((backup) => ({ label: backup.label, reason: whyUnusable(backup) ?? 'no rule keeps it' }))
+    .map((backup) => ({ label: backup.label, reason: whyNotKept(stateOf(backup)) }))
   const changed = remove.length + ownWal.length
+  const believed = listed.filter(({ label }) => !doubtful.has(label))
   return {
     hasRules: true,
     keep: kept.map(({ label, walRetention }) => ({
@@ -212,20 +266,26 @@ function assemble(
     })),
     remove,
     ownWal,
-    clockDoubt: changed === 0 ? undefined : doubtClock(listed, nowMs),
-    isDrastic: changed * 2 > sorted.length,
+    warnings: warnOfPlan({ ...backups, needs }),
+    clockDoubt: changed === 0 ? undefined : doubtClock({ ...knowledge, listed: believed }),
+    // One of two goes in the usual course where one is kept.
+    isDrastic: changed * 2 > sorted.length || (changed > 1 && changed * 2 === sorted.length),
   }
 }
 
+const whyNotKept = (state: BackupState): string =>
+  state.kind === 'usable' ? 'no rule keeps it' : state.reason
+
 function keepAll(
-  sorted: readonly ListedBackup[],
+  backups: Backups,
   { reason, hasRules: isRuled }: { readonly reason: string; readonly hasRules: boolean },
 ): ExpirePlan {
   return {
     hasRules: isRuled,
-    keep: sorted.map(({ label, walRetention }) => ({ label, walRetention, reasons: [reason] })),
+    keep: backups.sorted.map(({ label, walRetention }) => ({ label, walRetention, reasons: [reason] })),
     remove: [],
     ownWal: [],
+    warnings: isRuled ? warnOfPlan({ ...backups, needs: undefined }) : [],
     clockDoubt: undefined,
     isDrastic: false,
   }
