@@ -12,7 +12,13 @@ import { parseRepositoryLocation } from '../storage/open-store.ts'
 import { readVerifyState } from '../verify/verify-state-store.ts'
 import { checkItem, type CheckItem } from './check-item.ts'
 import { withoutExpiredGaps } from './expired-gaps.ts'
-import { firstSeenText, formatTime, judgeCatalogue, type JudgedCatalogue } from './guarded-catalogue.ts'
+import {
+  firstSeenText,
+  formatTime,
+  judgeCatalogue,
+  prunedText,
+  type JudgedCatalogue,
+} from './guarded-catalogue.ts'
 import { judgeVerified } from './judge-verified.ts'
 import type { ClusterRepository } from './open-cluster.ts'
 
@@ -87,6 +93,7 @@ function judgeAge({ catalogue, freshness, writtenAtMs, forgetful }: JudgedCatalo
     const message = `this host cannot remember what it sees, so it would not notice an older copy: ${forgetful.message}`
     return { state: 'warning', message, hint: forgetful.hint }
   }
+  if (freshness.kind === 'pruned') return { state: 'info', message: prunedText(freshness, writtenAtMs) }
   if (freshness.kind === 'first-seen') return { state: 'info', message: firstSeenText(writtenAtMs) }
   if (writtenAtMs === undefined) return { state: 'ok', message: 'empty as yet' }
   const message = `entry #${catalogue.number} of ${formatTime(writtenAtMs)}, not older than what this host has seen`

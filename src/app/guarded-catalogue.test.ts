@@ -104,6 +104,37 @@ describe('a guarded catalogue', () => {
     assert.deepEqual(await site.freshness(), { kind: 'proven' })
   })
 
+  test('is warned of, not refused, when old entries were removed past the one that this host has seen', async () => {
+    await using site = await Site.make()
+    const { cluster } = site.place
+    await list(site.place, 10)
+    await site.read()
+    await list(site.place, 11, 12, 13)
+    await site.store.delete([1, 2].map((number) => catalogKey(cluster.id, number)))
+
+    const other = await site.copy()
+    await guardRestore(site.place, false, site.context)
+
+    assert.ok(
+      site.context.events.some((event) => event.kind === 'warning' && /seen entry #1 /.test(event.message)),
+    )
+    assert.deepEqual(await site.freshness(), { kind: 'proven' })
+    await list(site.place, 14, 15)
+    await other.repository.store.delete([catalogKey(cluster.id, 4)])
+    assert.equal((await site.freshness(other)).kind, 'went-back')
+  })
+
+  test('went back when what is left behind the removed entries does not hang together', async () => {
+    await using site = await Site.make()
+    const { cluster } = site.place
+    await list(site.place, 10)
+    await site.read()
+    await list(site.place, 11, 12, 13)
+    await site.store.delete([1, 3].map((number) => catalogKey(cluster.id, number)))
+
+    assert.equal((await site.freshness()).kind, 'went-back')
+  })
+
   test('can be restored from although it went back, when that is wanted, and stays refused', async () => {
     await using site = await Site.make()
     await list(site.place, 20)

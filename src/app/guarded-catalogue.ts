@@ -27,6 +27,8 @@ type Freshness =
   | { readonly kind: 'first-seen' }
   /** This host sees it for the first time, and there is nothing in it. */
   | { readonly kind: 'empty' }
+  /** What this host has seen is so long ago that the entries since have been removed in part: it cannot tell. */
+  | { readonly kind: 'pruned'; readonly seenNumber: number }
   /** It is older than what this host has seen, or another one. */
   | { readonly kind: 'went-back'; readonly error: OperationError; readonly lostLabels: readonly string[] }
 
@@ -90,6 +92,8 @@ export function reportDoubts(
 ): void {
   if (freshness.kind === 'first-seen')
     report({ kind: 'note', message: `repo "${name}": ${firstSeenText(writtenAtMs)}` })
+  if (freshness.kind === 'pruned')
+    report({ kind: 'warning', message: `repo "${name}": ${prunedText(freshness, writtenAtMs)}` })
   if (freshness.kind === 'went-back') report({ kind: 'warning', message: freshness.error.message })
   if (forgetful !== undefined) {
     const { message, hint } = forgetful
@@ -111,6 +115,14 @@ export function firstSeenText(writtenAtMs: number | undefined): string {
   return `this host has seen no catalogue of it before, so it cannot prove that it is not an older copy${newest}`
 }
 
+export function prunedText(
+  { seenNumber }: { readonly seenNumber: number },
+  writtenAtMs: number | undefined,
+): string {
+  const newest = writtenAtMs === undefined ? '' : `; its newest entry is of ${formatTime(writtenAtMs)}`
+  return `this host has seen entry #${seenNumber} of the catalogue last, which is no longer kept, so it cannot prove that what is there came out of it${newest}`
+}
+
 /** Reads the catalogue, holds it against what this host remembers, and remembers it unless it went back. */
 export async function judgeCatalogue(
   place: ClusterRepository,
@@ -118,14 +130,18 @@ export async function judgeCatalogue(
 ): Promise<JudgedCatalogue> {
   const { mark, problem } = await recall(place)
   // The mark is read before the catalogue, which only grows: so a backup that ends meanwhile is no doubt about either.
-  const { newest, fault } = await readSince(place, mark, context)
+  const { newest, fault, isPruned } = await readSince(place, mark, context)
   const judged = { catalogue: newest ?? emptyCatalogue, writtenAtMs: newest?.writtenAtMs }
   if (mark !== undefined && fault !== undefined) {
     const freshness = wentBack(place, { fault, mark, backups: judged.catalogue.backups })
     return { ...judged, freshness, forgetful: problem }
   }
   const forgetful = problem ?? (await tryToRemember(place, newest))
-  if (mark !== undefined) return { ...judged, freshness: { kind: 'proven' }, forgetful }
+  if (mark !== undefined) {
+    const { number: seenNumber } = mark
+    const freshness: Freshness = isPruned === true ? { kind: 'pruned', seenNumber } : { kind: 'proven' }
+    return { ...judged, freshness, forgetful }
+  }
   return { ...judged, freshness: { kind: newest === undefined ? 'empty' : 'first-seen' }, forgetful }
 }
 

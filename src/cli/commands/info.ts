@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { DescribedBackup, DescribedCluster, DescribedRepo } from '../../app/describe-cluster.ts'
-import { firstSeenText } from '../../app/guarded-catalogue.ts'
+import { firstSeenText, prunedText } from '../../app/guarded-catalogue.ts'
 import type { RecoveryWindow } from '../../app/recovery-window.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
@@ -114,6 +114,7 @@ function ageLines(
   }
   return [
     ...(freshness.kind === 'first-seen' ? [`${firstSeenText(writtenAtMs)}\n`] : []),
+    ...(freshness.kind === 'pruned' ? [style('yellow', prunedText(freshness, writtenAtMs)), '\n'] : []),
     ...(forgetful === undefined
       ? []
       : [style('yellow', `this host cannot remember what it sees: ${printable(forgetful.message)}`), '\n']),
