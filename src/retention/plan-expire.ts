@@ -66,6 +66,7 @@ export function planExpire(
   const needed = new Set(needs.flatMap((need) => need.backups))
   const reasons = new Reasons()
   applyRules(reasons, rules, usable)
+  applyNeeds(reasons, { rules, needs, edge }, backups)
   applyEdge(reasons, { rules, needs, edge }, backups)
   protectNewest(reasons, backups, knowledge)
   protectUncertain(reasons, backups, wantedEdge === undefined ? undefined : needed)
@@ -148,27 +149,31 @@ interface Edge {
   readonly edge: Instant
 }
 
+const sinceText = (edge: Instant): string => `${formatInstant(edge).slice(0, 19)}Z`
+
 /**
- * What every moment since the edge is reached from on each branch, which is the newest backup from before it, or what may
- * be mended to lead there; and what is behind the edge: in a window all, and also without one what cannot be used now.
+ * What every moment since the edge is reached from on each branch: the newest backup from before it, or what may be
+ * mended to lead there; and everything that leads onward when nothing of that can be used.
  */
-function applyEdge(reasons: Reasons, { rules, needs, edge }: Edge, backups: Backups): void {
-  const since = `${formatInstant(edge).slice(0, 19)}Z`
+function applyNeeds(reasons: Reasons, { needs, edge }: Edge, { sorted }: Backups): void {
   for (const { branch, backups: needed, held } of needs) {
-    const what = `timeline ${branch.timeline} since ${since}`
+    const what = `timeline ${branch.timeline} since ${sinceText(edge)}`
     for (const [index, { label, stoppedAt }] of needed.entries())
       if (index === 0 || stoppedAt <= edge) reasons.add(label, what)
     for (const { label } of held) reasons.add(label, `${what}, should it be mended`)
   }
-  const { sorted, stateOf, doubtful } = backups
-  for (const backup of sorted.filter(({ stoppedAt }) => stoppedAt > edge)) {
-    if (doubtful.has(backup.label)) continue
-    if (stateOf(backup).kind !== 'usable') reasons.add(backup.label, `newer than ${since}`)
-    else if (rules.window !== undefined) reasons.add(backup.label, 'window')
-  }
   if (needs.some((need) => need.backups.length > 0)) return
   for (const { label, walRetention } of sorted)
     if (walRetention === 'onward') reasons.add(label, 'no usable one leads onward')
+}
+
+/** What is behind the edge: in a window all, and also without one what cannot be used now. */
+function applyEdge(reasons: Reasons, { rules, edge }: Edge, { sorted, stateOf, doubtful }: Backups): void {
+  for (const backup of sorted.filter(({ stoppedAt }) => stoppedAt > edge)) {
+    if (doubtful.has(backup.label)) continue
+    if (stateOf(backup).kind !== 'usable') reasons.add(backup.label, `newer than ${sinceText(edge)}`)
+    else if (rules.window !== undefined) reasons.add(backup.label, 'window')
+  }
 }
 
 /** What no rule may ever remove. The newest by time and by listing, so that a clock that jumped cannot make the newest look old. */
