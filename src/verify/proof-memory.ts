@@ -16,8 +16,17 @@ import { nothingProven, type ProvenGroup, type VerifyState } from './verify-stat
 const saveIntervalMs = 30_000
 const saveIntervalBytes = 4 * 1024 * 1024 * 1024
 
+/** What has been looked at by some moment of a run. */
+export interface Looked {
+  readonly proofs: ReadonlyMap<string, ProvenGroup>
+  /** The groups that this run has come to. */
+  readonly examined: ReadonlySet<string>
+}
+
 /** What is known at some moment of a run. */
 export interface Known {
+  readonly proofs: Looked['proofs']
+  /** Of everything that has been looked at by then: a proof must never be written down without what was found. */
   readonly damage: readonly Damage[]
   readonly groups: ReadonlyMap<string, Group>
   readonly backups: readonly ListedBackup[]
@@ -77,11 +86,16 @@ export class ProofMemory {
     return this.#before.damage
   }
 
-  /** What older runs found in groups that are still stored and that this run has not come to yet. */
-  unexamined(groups: ReadonlyMap<string, Group>): readonly Finding[] {
+  /** What older runs found in groups that are still stored and that this run had not come to by then. */
+  unexamined(groups: ReadonlyMap<string, Group>, { examined }: Looked): readonly Finding[] {
     return this.#before.damage.filter(
-      ({ group }) => group !== undefined && groups.has(group) && !this.#examined.has(group),
+      ({ group }) => group !== undefined && groups.has(group) && !examined.has(group),
     )
+  }
+
+  /** A copy, because other lanes go on while somebody works with it. */
+  look(): Looked {
+    return { proofs: new Map(this.#proofs), examined: new Set(this.#examined) }
   }
 
   /** Everything of the group was looked at; whether something is wrong with it, the damage says. */
@@ -91,7 +105,10 @@ export class ProofMemory {
     this.#unsavedBytes += bytes
   }
 
-  /** Saves when enough has been proven since the last time, or enough time has passed. */
+  /**
+   * Saves when enough has been proven since the last time, or enough time has passed. `gather` copies what it needs of
+   * the run before it waits for anything.
+   */
   async saveIfDue(gather: () => Promise<Known>, context: RunContext): Promise<void> {
     const elapsedMs = context.clock.monotonic() - this.#savedAt
     const isDue = elapsedMs >= saveIntervalMs || this.#unsavedBytes >= saveIntervalBytes
@@ -123,13 +140,11 @@ export class ProofMemory {
   }
 
   #compose(
-    { damage, groups, backups, groupsOf, runStartedAtMs, isCompleted }: Known,
+    { proofs: all, damage, groups, backups, groupsOf, runStartedAtMs, isCompleted }: Known,
     nowMs: number,
   ): VerifyState {
     const stored = [...groups.values()]
-    const proofs = new Map(
-      stored.flatMap(({ id }) => this.#proofs.get(id) ?? []).map((proof) => [proof.group, proof]),
-    )
+    const proofs = new Map(stored.flatMap(({ id }) => all.get(id) ?? []).map((proof) => [proof.group, proof]))
     const damagedGroups = new Set(damage.map(({ group }) => group))
     const whole = stored.filter(({ id }) => !damagedGroups.has(id))
     const lost = new Set(damage.flatMap((each) => each.backups))

@@ -8,7 +8,7 @@ import { assessDamage } from './assess-damage.ts'
 import type { Damage } from './damage.ts'
 import { findWalHoles, type CostedFinding } from './find-wal-holes.ts'
 import { planVerify, type VerifyPlan, type VerifyScope } from './plan-verify.ts'
-import { ProofMemory } from './proof-memory.ts'
+import { ProofMemory, type Known, type Looked } from './proof-memory.ts'
 import { proveGroups, type GroupProof } from './prove-groups.ts'
 import { readManifests, type ManifestsResult } from './read-manifests.ts'
 import { refreshFacts, takeStock, type Stock } from './take-stock.ts'
@@ -148,9 +148,11 @@ class VerifyRun {
     const { place, stock, plan, memory } = this.#running
     const fresh = await refreshFacts(stock, place, this.#context)
     this.#holes = holesOf(fresh, place)
-    const damage = await this.#assess(fresh)
+    const looked = memory.look()
+    const damage = await this.#assess(fresh, looked)
     await memory.save(
       {
+        proofs: looked.proofs,
         damage,
         groups: stock.stored.groups,
         backups: fresh.facts.backups,
@@ -207,7 +209,7 @@ class VerifyRun {
   }
 
   async #addProof({ group, startedAtMs, result }: GroupProof): Promise<void> {
-    const { memory, plan, stock } = this.#running
+    const { memory, plan } = this.#running
     this.#findings.push(...result.findings)
     this.#objects += group.objects
     this.#storedBytes += group.bytes
@@ -220,22 +222,28 @@ class VerifyRun {
       total: plan.totalBytes,
       unit: 'bytes',
     })
-    await memory.saveIfDue(
-      async () => ({
-        damage: await this.#assess(stock),
-        groups: stock.stored.groups,
-        backups: stock.facts.backups,
-        groupsOf: this.#manifests?.groupsOf ?? new Map(),
-        runStartedAtMs: plan.runStartedAtMs ?? memory.state.runStartedAtMs,
-        isCompleted: false,
-      }),
-      this.#context,
-    )
+    await memory.saveIfDue(() => this.#gather(), this.#context)
   }
 
-  #assess({ facts }: Pick<Stock, 'facts'>): Promise<readonly Damage[]> {
+  /** Other lanes go on meanwhile: what they prove from here on is for the next time. */
+  async #gather(): Promise<Known> {
+    const { memory, plan, stock } = this.#running
+    const looked = memory.look()
+    return {
+      proofs: looked.proofs,
+      damage: await this.#assess(stock, looked),
+      groups: stock.stored.groups,
+      backups: stock.facts.backups,
+      groupsOf: this.#manifests?.groupsOf ?? new Map(),
+      runStartedAtMs: plan.runStartedAtMs ?? memory.state.runStartedAtMs,
+      isCompleted: false,
+    }
+  }
+
+  /** Copies what was found before it waits: it belongs to what had been looked at then. */
+  #assess({ facts }: Pick<Stock, 'facts'>, looked: Looked): Promise<readonly Damage[]> {
     const { place, stock, memory } = this.#running
-    const remembered = memory.unexamined(stock.stored.groups)
+    const remembered = memory.unexamined(stock.stored.groups, looked)
     return assessDamage(
       {
         findings: [...remembered, ...this.#findings],
