@@ -5,7 +5,7 @@ import { sweepCluster, type SweepRequest, type SweepResult } from '../retention/
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import { openCluster, type ClusterSelection } from './open-cluster.ts'
 
-export interface SweptRepo {
+interface SweptRepo {
   readonly name: string
   readonly location: string
   readonly result: SweepResult

@@ -21,7 +21,7 @@ export interface SweepRequest {
 }
 
 /** Objects of one kind, counted. */
-export interface SweptObjects {
+interface SweptObjects {
   readonly count: number
   readonly bytes: number
 }

@@ -8,7 +8,7 @@ import { MemoryStore } from '../../src/storage/memory/memory-store.ts'
 import type { SimulatedProcess, VirtualWorld } from './virtual-world.ts'
 
 /** What the server and the operator know: the reference that the repository is compared with. */
-export interface Known {
+interface Known {
   /** Segments from 1 to this one have been filled; the next is being written. */
   filledSegments: number
   /** Segments that archive-push said are archived. */

@@ -26,7 +26,7 @@ export interface StoredBackup {
 }
 
 /** What the catalogue would say of it, but for its manifest's digest. */
-export function describeStored(
+function describeStored(
   { cluster }: ArchivePlace,
   { label, timeline = 1, firstSegment, lastSegment }: StoredBackup,
 ): Omit<BackupEntry, 'manifestDigest'> {

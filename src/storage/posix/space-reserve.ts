@@ -5,7 +5,7 @@ import { openSubfolder } from './folder-chain.ts'
 import { openRoot } from './store-root.ts'
 
 /** The folder in the root that keeps space. Its name cannot be a key. */
-export const reserveFolderName = '.reserve'
+const reserveFolderName = '.reserve'
 
 /**
  * Space that is given up when the disk is full, so that what frees space can still write its few small objects (S1): a
