@@ -2,15 +2,17 @@ import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { verifyKey, verifyPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
-import { readObject, writeObject } from '../repository/sealed-store.ts'
+import { openObject, writeObject } from '../repository/sealed-store.ts'
+import { readOrProblem } from './object-problem.ts'
 import { decodeVerifyState, encodeVerifyState, type VerifyState } from './verify-state.ts'
 
 const stateName = /^\d{10}$/
 const mostAttempts = 20
 
 /**
- * What the newest run of verify has written down about a cluster; undefined when nothing was ever verified. A state that cannot be read is
- * passed over for the one before it, with a warning: it is a memory, and what it remembers can be found again.
+ * What the newest run of verify has written down about a cluster; undefined when nothing was ever verified. A state that
+ * cannot be read is passed over for the one before it, with a warning: it is a memory, and what it remembers can be found
+ * again. Throws `format-newer` only for a state that opens and says so itself: a header may have been overwritten.
  */
 export async function readVerifyState(
   repository: Repository,
@@ -20,19 +22,36 @@ export async function readVerifyState(
   const numbers = await listNumbers(repository, clusterId, context)
   for (const number of numbers.toReversed()) {
     const key = verifyKey(clusterId, number)
-    try {
-      const payload = await readObject(repository, { kind: 'verify-state', key }, context)
-      if (payload !== undefined) return decodeVerifyState(payload, key)
-    } catch (error) {
-      if (!isOperationError(error, 'damaged')) throw error
-      context.report({
-        kind: 'warning',
-        message: `what verify knew is passed over: ${error.message}`,
-        hint: 'Run "holdfast verify" again.',
-      })
-    }
+    const read = await readState(repository, key, context)
+    if (read === undefined) continue
+    if ('state' in read) return read.state
+    context.report({
+      kind: 'warning',
+      message: `what verify knew is passed over: ${read.problem}`,
+      hint: 'Run "holdfast verify" again.',
+    })
   }
   return undefined
+}
+
+/** Undefined: it has gone. */
+async function readState(
+  repository: Repository,
+  key: string,
+  context: RunContext,
+): Promise<{ readonly state: VerifyState } | { readonly problem: string } | undefined> {
+  const opened = await readOrProblem(async () => {
+    const sealed = await repository.store.get(key, undefined, context)
+    return sealed && openObject(repository, { kind: 'verify-state', key }, sealed)
+  })
+  if ('problem' in opened) return opened
+  if (opened.content === undefined) return undefined
+  try {
+    return { state: decodeVerifyState(opened.content, key) }
+  } catch (error) {
+    if (!isOperationError(error, 'damaged')) throw error
+    return { problem: error.message }
+  }
 }
 
 /** Stores the state under the next number, then removes the older ones but the one before it. */

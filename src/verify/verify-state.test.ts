@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
+import { FaultyStore } from '../../test/support/faulty-store.ts'
+import { bytesOf, replaceObject } from '../../test/support/repository-samples.ts'
 import { testContext, testRepository } from '../../test/support/repository.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
 import { parseLsn } from '../domain/lsn.ts'
-import { isOperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { parseTargetTime } from '../domain/target-time.ts'
 import { toTimelineId } from '../domain/timeline.ts'
 import { verifyKey, verifyPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
+import { writeObject } from '../repository/sealed-store.ts'
 import type { Damage } from './damage.ts'
 import { readVerifyState, writeVerifyState } from './verify-state-store.ts'
 import {
@@ -136,5 +139,43 @@ describe('readVerifyState', () => {
 
     assert.deepEqual(await readVerifyState(repository, clusterId, listening), state)
     assert.equal(listening.events.filter(({ kind }) => kind === 'warning').length, 1)
+  })
+
+  const headerChanges: readonly (readonly [string, number, number])[] = [
+    ['format version', 8, 3],
+    ['epoch of its keys', 12, 3],
+    ['kind', 9, 4],
+  ]
+  for (const [what, offset, byte] of headerChanges) {
+    test(`passes over a state whose header says another ${what}: only the seal proves it`, async () => {
+      const repository = await testRepository(context)
+      await writeVerifyState(repository, { clusterId, state }, context)
+      await writeVerifyState(repository, { clusterId, state: nothingProven }, context)
+      const key = verifyKey(clusterId, 2)
+      const sealed = (await repository.store.get(key)) ?? assert.fail('there is no state')
+      await replaceObject(repository, key, sealed.with(offset, byte))
+
+      assert.deepEqual(await readVerifyState(repository, clusterId, context), state)
+    })
+  }
+
+  test('passes over a state that the medium cannot read', async () => {
+    const repository = await testRepository(context)
+    await writeVerifyState(repository, { clusterId, state }, context)
+    await writeVerifyState(repository, { clusterId, state: nothingProven }, context)
+    const cause = Object.assign(new Error('i/o error'), { code: 'EIO' })
+    const error = new OperationError('store-failed', 'reading: i/o error', { cause })
+    const at = { operation: 'get', subject: verifyKey(clusterId, 2) } as const
+    const store = new FaultyStore(repository.store, [{ kind: 'fail', when: 'before', error, at }])
+
+    assert.deepEqual(await readVerifyState({ ...repository, store }, clusterId, context), state)
+  })
+
+  test('refuses a state that opens and is of a later format', async () => {
+    const repository = await testRepository(context)
+    const name = { kind: 'verify-state', key: verifyKey(clusterId, 1) } as const
+    await writeObject(repository, { name, payload: bytesOf('{"version":99}') }, context)
+
+    await assert.rejects(readVerifyState(repository, clusterId, context), { code: 'format-newer' })
   })
 })
