@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, test } from 'node:test'
+import { OperationError } from '../src/domain/operation-error.ts'
 import type { Damage } from '../src/verify/damage.ts'
 import type { VerifyScope } from '../src/verify/plan-verify.ts'
 import { runVerify, type VerifyReport } from '../src/verify/run-verify.ts'
 import { FaultyStore } from './support/faulty-store.ts'
 import { flipBit, replaceObject } from './support/repository-samples.ts'
-import { createVerifySite, monday, siteContext, type SiteContext, type VerifySite } from './verify-site.ts'
+import {
+  archiveHistory,
+  createVerifySite,
+  monday,
+  siteContext,
+  type SiteContext,
+  type VerifySite,
+} from './verify-site.ts'
 
 const anew: VerifyScope = { kind: 'anew' }
 
@@ -15,10 +23,11 @@ const verify = (
   { context = siteContext(), scope = anew }: { context?: SiteContext; scope?: VerifyScope } = {},
 ): Promise<VerifyReport> => runVerify({ scope, workers: 2 }, place, context)
 
-const flip = async ({ place }: VerifySite, key: string): Promise<void> => {
-  const bytes = (await place.repository.store.get(key)) ?? assert.fail(`there is no "${key}"`)
-  await replaceObject(place.repository, key, flipBit(bytes, 1000))
-}
+const bytesAt = async ({ place }: VerifySite, key: string): Promise<Uint8Array> =>
+  (await place.repository.store.get(key)) ?? assert.fail(`there is no "${key}"`)
+
+const flip = async (site: VerifySite, key: string): Promise<void> =>
+  replaceObject(site.place.repository, key, flipBit(await bytesAt(site, key), 1000))
 
 const keysOf = (damage: readonly Damage[]): readonly string[] => damage.map(({ key }) => key)
 
@@ -77,3 +86,49 @@ describe('a run of verify that is killed after it has saved', () => {
     assert.deepEqual(keysOf(report.damage).toSorted(), [pack, segment].toSorted())
   })
 })
+
+describe('a history file that cannot be used', () => {
+  const changes: Readonly<Record<string, (bytes: Uint8Array) => Uint8Array>> = {
+    'of a later version, it seems': (bytes) => bytes.with(8, 3),
+    'sealed with unknown keys, it seems': (bytes) => bytes.with(12, 3),
+    damaged: (bytes) => flipBit(bytes, 400),
+  }
+  for (const [what, change] of Object.entries(changes)) {
+    test(`hides no WAL that is missing: ${what}`, async () => {
+      const site = await createVerifySite()
+      const { store } = site.place.repository
+      const key = await archiveHistory(site.place, '00000002.history', '1\t0/1000000\treason\n')
+      await store.delete([site.keys.segment(3)])
+      await replaceObject(site.place.repository, key, change(await bytesAt(site, key)))
+
+      const { damage } = await verify(site)
+
+      const missing = damage.filter(({ kind }) => kind === 'wal-missing')
+      assert.deepEqual(
+        missing.map(({ backups }) => backups),
+        [[monday]],
+      )
+      assert.ok(keysOf(damage).includes(key))
+    })
+  }
+
+  test('hides no WAL that is missing: it cannot be read', async () => {
+    const site = await createVerifySite()
+    const key = await archiveHistory(site.place, '00000002.history', '1\t0/1000000\treason\n')
+    await site.place.repository.store.delete([site.keys.segment(3)])
+    const store = new FaultyStore(site.place.repository.store)
+    store.plan({
+      kind: 'fail',
+      when: 'before',
+      error: fileError('EIO'),
+      at: { operation: 'get', subject: key },
+    })
+
+    const { damage } = await verify(behind(site, store))
+
+    assert.deepEqual(damage.map(({ kind }) => kind).toSorted(), ['history', 'wal-missing'])
+  })
+})
+
+const fileError = (code: string): OperationError =>
+  new OperationError('store-failed', `reading: ${code}`, { cause: Object.assign(new Error(code), { code }) })

@@ -1,5 +1,5 @@
 import type { ArchiveFileName } from '../domain/archive-file-name.ts'
-import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError, type OperationErrorCode } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
@@ -35,24 +35,24 @@ interface ArchivedName {
 
 /** An inventory that may lack histories, and why. */
 export interface ArchiveSurvey extends ArchiveInventory {
-  /** Of each timeline whose history is damaged (`damaged`) or has several good contents (`target-ambiguous`). */
+  /** Of each timeline whose history cannot be used: it has several good contents (`target-ambiguous`), or none. */
   readonly unreadableHistories: ReadonlyMap<TimelineId, OperationError>
 }
 
 /**
- * Reads the inventory out of a listing, in memory that grows with the gaps and not with the segments. Throws `damaged` for
- * a history that cannot be used.
+ * Reads the inventory out of a listing, in memory that grows with the gaps and not with the segments. Throws what is
+ * wrong with a history that cannot be used, unless it is only ambiguous.
  */
 export async function readArchiveInventory(
   place: ArchivePlace,
   context: RunContext,
 ): Promise<ArchiveInventory> {
   const { unreadableHistories, ...inventory } = await surveyArchive(place, context)
-  for (const error of unreadableHistories.values()) if (error.code === 'damaged') throw error
+  for (const error of unreadableHistories.values()) if (error.code !== 'target-ambiguous') throw error
   return inventory
 }
 
-/** The inventory for those who may do without some of the histories: what is damaged is told and not thrown. */
+/** The inventory for those who may do without some of the histories: what is wrong with one is told and not thrown. */
 export async function surveyArchive(place: ArchivePlace, context: RunContext): Promise<ArchiveSurvey> {
   const listed = await readListing(place, context)
   const conflicts = listed.named.filter(({ digests }) => digests.length > 1)
@@ -143,10 +143,25 @@ async function readHistory(
   try {
     return await readOnlyGood(archived, place, context)
   } catch (error) {
-    if (isOperationError(error, 'damaged') || isOperationError(error, 'target-ambiguous')) return error
+    if (isAboutHistory(error)) return error
     throw error
   }
 }
+
+/** Other objects may be read all the same: headers are overwritten, sectors fail, access to one file is taken away. */
+function isAboutHistory(error: unknown): error is OperationError {
+  if (!isOperationError(error)) return false
+  if (error.code !== 'store-failed') return historyTroubles.has(error.code)
+  return error.cause instanceof Error && 'code' in error.cause && fileTroubles.has(error.cause.code)
+}
+
+const historyTroubles: ReadonlySet<OperationErrorCode> = new Set([
+  'damaged',
+  'target-ambiguous',
+  'format-newer',
+  'key-missing',
+])
+const fileTroubles: ReadonlySet<unknown> = new Set(['EIO', 'EACCES', 'EPERM'])
 
 /**
  * The youngest timeline that grew out of `timeline`, itself included: what `recovery_target_timeline=latest` leads to
