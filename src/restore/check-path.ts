@@ -9,6 +9,8 @@ export interface ForbiddenPlaces {
   /** Where the repository is, when it is a directory of this machine. */
   readonly repository: string | undefined
   readonly home: string | undefined
+  /** The data directory of the cluster, when it is configured; what must not be harmed is its tablespaces elsewhere. */
+  readonly clusterDirectory?: string | undefined
 }
 
 /**

@@ -16,7 +16,8 @@ import { measureSpace } from './measure-space.ts'
 import type { RestoreFacts } from './plan-restore.ts'
 import { readArchiveEnd } from './read-archive-end.ts'
 import { readLayout } from './read-layout.ts'
-import type { RestoreRequest } from './restore-request.ts'
+import { refuseLaterTablespaces } from './refuse-later-tablespaces.ts'
+import { goalOf, type RestoreRequest } from './restore-request.ts'
 import { followWal } from './wal-route.ts'
 import { packMissing } from './write-packs.ts'
 
@@ -68,10 +69,15 @@ export async function gatherRestoreFacts(
   await requirePacks(place, head, context)
   const layout = await readLayout({ repository, cluster, head }, context)
   const { systemIdentifier, tablespaces } = head
-  const places = await inspectTarget({ ...request, systemIdentifier, tablespaces, forbidden }, context)
+  const places = await inspectTarget(
+    { ...request, goal: goalOf(request), systemIdentifier, tablespaces, forbidden },
+    context,
+  )
+  const { clusterDirectory } = forbidden
+  await refuseLaterTablespaces({ targetDirectory: request.targetDirectory, head, clusterDirectory })
   const walBytes = Math.min(mostWalBytes, walRoute.count * cluster.walSegmentSize)
   const space = await measureSpace(
-    places,
+    places.filter(({ state }) => state !== 'recovered'),
     (root) => (layout.bytesOfRoot.get(root) ?? 0) + (root === 0 ? walBytes : 0),
   )
   const linksOutside = layout.links

@@ -120,6 +120,7 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
     forbidden: {
       repository: place.repository.store.location.replace(/^posix:/, ''),
       home: environment.surroundings.home,
+      clusterDirectory: settings.dataDirectory,
     },
   }
   if (options.dryRun === true) {
