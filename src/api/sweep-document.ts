@@ -16,6 +16,8 @@ export interface SweepDocument extends JsonDocument {
     /** What runs now, so that nothing was marked or deleted; null when nothing does. */
     readonly postponedFor: string | null
   }[]
+  /** Repositories that could not be swept. */
+  readonly failures: readonly { readonly name: string; readonly message: string }[]
 }
 
 type SweptListing = Readonly<

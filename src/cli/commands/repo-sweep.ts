@@ -51,6 +51,13 @@ async function run(options: SweepOptions, environment: CommandEnvironment): Prom
     document: listSwept(swept, isDryRun),
     text: (style) => sweptText(swept, isDryRun, style),
   })
+  const [failure, ...others] = swept.failures
+  for (const { name, error } of others) {
+    const message = `sweeping repo "${name}": ${error instanceof Error ? error.message : String(error)}`
+    environment.context.report({ kind: 'warning', message })
+  }
+  if (failure !== undefined)
+    throw failure.error instanceof Error ? failure.error : new Error(String(failure.error))
 }
 
 function sweptText({ name, repos }: SweptCluster, isDryRun: boolean, style: Style): string {
