@@ -20,18 +20,21 @@ export async function expireAfterBackup(
     const { applied, failure } = await expireRepo(request, place, context)
     for (const label of applied?.removed ?? [])
       context.report({ kind: 'note', message: `backup ${label} has expired` })
-    if (failure !== undefined) warn(failure, context)
+    if (failure !== undefined) warn(failure, context, applied === undefined ? nothingExpired : onlyNotSwept)
   } catch (error) {
-    warn(error, context)
+    warn(error, context, nothingExpired)
   }
 }
 
-function warn(error: unknown, context: RunContext): void {
+const nothingExpired = 'nothing was expired after it'
+const onlyNotSwept = 'what expired after it and before could not be deleted yet'
+
+function warn(error: unknown, context: RunContext, what: string): void {
   if (!isOperationError(error) && !context.signal.aborted) throw error
   const message = error instanceof Error ? error.message : String(error)
   context.report({
     kind: 'warning',
-    message: `the backup is complete, but nothing was expired after it: ${message}`,
+    message: `the backup is complete, but ${what}: ${message}`,
     hint:
       (isOperationError(error) ? error.hint : undefined) ?? 'Run "holdfast expire" to see what it is about.',
   })

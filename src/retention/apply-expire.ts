@@ -44,7 +44,7 @@ export function requirePermission(
     const { remove, ownWal, keep } = plan
     throw new OperationError(
       'not-confirmed',
-      `expiring backups of ${describePlace(place)}: more than half of ${remove.length + keep.length} backups would go (${remove.length}) or lose the WAL behind them (${ownWal.length})`,
+      `expiring backups of ${describePlace(place)}: half or more of ${remove.length + keep.length} backups would go (${remove.length}) or lose the WAL behind them (${ownWal.length})`,
       {
         hint: `Look at it with "--dry-run", and add "--confirm ${name}" when that is what you want.`,
       },

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { ExpiredCluster, ExpiredRepo } from '../../app/expire-cluster.ts'
+import type { BackupLabel } from '../../domain/backup-label.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatInstant } from '../../domain/target-time.ts'
 import type { SweepResult } from '../../retention/sweep.ts'
@@ -21,7 +22,7 @@ export function registerExpire(program: Command, environment: CommandEnvironment
     .command('expire')
     .description('forget backups and WAL by the keep rules')
     .option('--dry-run', 'print what would be kept and removed, and why; change nothing')
-    .option('--confirm <name>', 'the name of the cluster, when more than half of the backups would go')
+    .option('--confirm <name>', 'the name of the cluster, when half of the backups or more would go')
     .option('--accept-clock', 'go on although the clock, or that of a backup, seems to be wrong')
     .action((options: ExpireOptions) => run(options, environment))
 }
@@ -66,42 +67,58 @@ interface Look {
 }
 
 function repoText({ name }: ExpiredCluster, repo: ExpiredRepo, look: Look): string {
-  const { plan, location, applied } = repo
-  const verb = applied === undefined ? 'would be removed' : 'removed'
-  const removed = plan.remove.length === 0 ? 'nothing expires' : `${plan.remove.length} ${verb}`
+  const { plan, applied, failure } = repo
+  // Refused plans are swept for, dry runs are not.
+  const isSwept = applied !== undefined || failure !== undefined
   return [
-    `${look.style('bold', `cluster ${name}`)}, repo ${repo.name} (${printable(location)}): ${plan.keep.length} kept, ${removed}\n`,
+    `${look.style('bold', `cluster ${name}`)}, ${summaryOf(repo)}\n`,
     plan.hasRules ? '' : 'no keep rule is set: set some below "keep:" in the configuration\n',
     repo.backups.length === 0 ? '' : formatTable(columns, rowsOf(repo), look.style),
     plan.clockDoubt === undefined
       ? ''
       : look.style('yellow', `a clock seems to be wrong: ${plan.clockDoubt}\n`),
     plan.isDrastic && applied === undefined
-      ? look.style(
-          'yellow',
-          `more than half would go or lose the WAL behind them: needs "--confirm ${name}"\n`,
-        )
+      ? look.style('yellow', `half or more would go or lose the WAL behind them: needs "--confirm ${name}"\n`)
       : '',
-    repo.swept === undefined ? '' : sweptText(repo.swept, applied !== undefined, look),
+    repo.swept === undefined ? '' : sweptText(repo.swept, isSwept, look),
   ].join('')
+}
+
+function summaryOf({ name, location, plan, applied }: ExpiredRepo): string {
+  const going = (applied?.removed ?? plan.remove).length
+  const verb = applied === undefined ? 'would be removed' : 'removed'
+  const removed = going === 0 ? 'nothing expires' : `${going} ${verb}`
+  return `repo ${name} (${printable(location)}): ${plan.keep.length + plan.remove.length - going} kept, ${removed}`
 }
 
 const columns = [{ title: 'label' }, { title: 'ended' }, { title: 'decision' }, { title: 'why' }] as const
 
-function rowsOf({ backups, plan }: ExpiredRepo): readonly (readonly string[])[] {
-  const kept = new Map(plan.keep.map((backup) => [backup.label, backup]))
-  const removed = new Map(plan.remove.map(({ label, reason }) => [label, reason]))
-  return backups.map(({ label, stoppedAt }) => {
-    const keep = kept.get(label)
-    const wal = keep?.walRetention === 'own' ? ', with its own WAL only' : ''
-    return [
-      label,
-      `${formatInstant(stoppedAt).slice(0, 19).replace('T', ' ')} UTC`,
-      keep === undefined ? 'remove' : `keep${wal}`,
-      keep === undefined ? (removed.get(label) ?? '') : keep.reasons.join('; '),
-    ]
-  })
+function rowsOf({ backups, plan, applied }: ExpiredRepo): readonly (readonly string[])[] {
+  const decisions = new Map<BackupLabel, readonly [decision: string, why: string]>([
+    ...plan.keep.map(({ label, reasons, walRetention }) => {
+      const losesWal = !isSpared(label, plan.ownWal, applied?.ownWal)
+      const wal = walRetention === 'own' && losesWal ? ', with its own WAL only' : ''
+      return [label, [`keep${wal}`, reasons.join('; ')]] as const
+    }),
+    ...plan.remove.map(({ label, reason }) => {
+      if (isSpared(label, [label], applied?.removed))
+        return [label, ['keep', 'the catalogue was changed meanwhile']] as const
+      return [label, [applied === undefined ? 'remove' : 'removed', reason]] as const
+    }),
+  ])
+  return backups.map(({ label, stoppedAt }) => [
+    label,
+    `${formatInstant(stoppedAt).slice(0, 19).replace('T', ' ')} UTC`,
+    ...(decisions.get(label) ?? []),
+  ])
 }
+
+/** Planned and then not done, because somebody changed the catalogue in between. */
+const isSpared = (
+  label: BackupLabel,
+  planned: readonly BackupLabel[],
+  done: readonly BackupLabel[] | undefined,
+): boolean => planned.includes(label) && done?.includes(label) === false
 
 function sweptText({ deleted, waiting, postponedFor }: SweepResult, isDone: boolean, look: Look): string {
   const [gone, left] = [look.sumSwept(deleted), look.sumSwept(waiting)]
