@@ -72,6 +72,24 @@ describe('chooseRoute', () => {
     assert.deepEqual(chosen({}, facts), { label: 'B', timeline: 1 })
   })
 
+  test('leads to the end of a backup without the history of its timeline, but not past it', () => {
+    const facts = factsOf({
+      backups: [withOwnWal(backup('A', 2, [2, 3]))],
+      histories: [],
+      wal: { 2: [2, 3] },
+    })
+
+    assert.deepEqual(chosen({ targetImmediate: true, label: 'A' }, facts), { label: 'A', timeline: 2 })
+    const unreadable = new Map([[toTimelineId(2), new OperationError('damaged', 'reading it')]])
+    const damaged = { ...facts, unreadableHistories: unreadable }
+    assert.match(refusal({ targetImmediate: true, label: 'A' }, damaged, 'damaged'), /reading it/)
+    const onward = { ...facts, backups: [backup('A', 2, [2, 3])] }
+    assert.match(
+      refusal({ targetTimeline: 'current', label: 'A' }, onward, 'wal-missing'),
+      /00000002.history/,
+    )
+  })
+
   test('does not take the WAL that an old backup keeps for itself for a branch (R37)', () => {
     const facts = factsOf({
       backups: [withOwnWal(backup('A', 2, [5, 6])), backup('B', 3, [20, 21])],

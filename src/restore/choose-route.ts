@@ -61,7 +61,7 @@ function routeFrom(backup: ListedBackup, request: RouteRequest, facts: RouteFact
   const unfit = whyUnfit(backup, request)
   if (unfit !== undefined) throw doesNotFit(backup, unfit)
   const history = isOnOwnTimeline(request.target)
-    ? historyOf(backup.timeline, facts)
+    ? ownHistory(backup, request, facts)
     : (askedHistory(request.target, facts) ?? onlyBranch(endsBehind(backup, facts), request, facts))
   if (!leadsTo(history, backup)) throw doesNotFit(backup, whyPassedBy(backup, history))
   return { backup, history }
@@ -88,7 +88,21 @@ function ownRoutes(
   const newest = ends.map(newestOf).find((backup) => backup !== undefined) ?? fitting[0]
   return fitting
     .filter(({ label, timeline }) => (isAtBackup ? label === newest?.label : timeline === newest?.timeline))
-    .map((backup) => ({ backup, history: historyOf(backup.timeline, facts) }))
+    .map((backup) => ({ backup, history: ownHistory(backup, request, facts) }))
+}
+
+/**
+ * The way to the end of a backup begins and ends on its timeline, so that a history that is simply not there is not missed.
+ * One that is there and cannot be used would be in the way of the recovery.
+ */
+function ownHistory(
+  { timeline }: ListedBackup,
+  { target }: RouteRequest,
+  facts: RouteFacts,
+): TimelineHistory {
+  const { histories, unreadableHistories } = facts
+  const isMissing = !histories.has(timeline) && !unreadableHistories.has(timeline)
+  return target.kind === 'immediate' && isMissing ? { timeline, ancestors: [] } : historyOf(timeline, facts)
 }
 
 /** A backup is consistent on its own timeline; whatever grew out of it does not matter. */
