@@ -55,6 +55,12 @@ describe('the WAL that backups need (R67)', () => {
     assert.deepEqual(neededOf(1, { backups }), [2, 3, 7, 8, 9])
   })
 
+  test('is not the segment that begins where the backup stops', () => {
+    const atBoundary = { ...backup(1, [2, 4], 'own'), stopLsn: at(4, 0) }
+
+    assert.deepEqual(neededOf(1, { backups: [atBoundary] }), [2, 3])
+  })
+
   test('is told by timeline and position, not by name: an older timeline may hold the newer segment', () => {
     // Timeline 2 left timeline 1 in segment 3; timeline 1 went on and is abandoned.
     const histories = { 2: '1\t0/3000200\tno recovery target specified\n' }

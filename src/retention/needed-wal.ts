@@ -1,5 +1,6 @@
 import type { ArchiveFileName } from '../domain/archive-file-name.ts'
 import { isOperationError } from '../domain/operation-error.ts'
+import { toLsn } from '../domain/lsn.ts'
 import { isReachable, type TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import { parseSegmentName, segmentNumberAt, type WalSegmentSize } from '../domain/wal-segment.ts'
@@ -30,7 +31,8 @@ export function createWalNeed({
     timeline,
     startLsn,
     first: segmentNumberAt(startLsn, segmentSize),
-    last: walRetention === 'own' ? segmentNumberAt(stopLsn, segmentSize) : undefined,
+    // Of the segment that begins at the stop it needs nothing.
+    last: walRetention === 'own' ? segmentNumberAt(toLsn(stopLsn - 1n), segmentSize) : undefined,
   }))
   const isOriginKnown = (timeline: TimelineId): boolean => timeline === 1 || histories.has(timeline)
 
