@@ -42,6 +42,13 @@ class WatchedStore extends FaultyStore {
   onGet: (key: string) => Promise<void> | void = () => undefined
   onPut: (key: string) => void = () => undefined
 
+  onListed: (prefix: string) => void = () => undefined
+
+  override async *list(...args: Parameters<FaultyStore['list']>) {
+    yield* super.list(...args)
+    this.onListed(args[0])
+  }
+
   override async get(...args: Parameters<FaultyStore['get']>) {
     await this.onGet(args[0])
     return super.get(...args)
@@ -127,6 +134,27 @@ describe('a history file that cannot be used', () => {
     const { damage } = await verify(behind(site, store))
 
     assert.deepEqual(damage.map(({ kind }) => kind).toSorted(), ['history', 'wal-missing'])
+  })
+})
+
+describe('a segment that arrives after a later one', () => {
+  test('is not called missing', async () => {
+    const site = await createVerifySite()
+    const key = site.keys.segment(19)
+    const bytes = await bytesAt(site, key)
+    await site.place.repository.store.delete([key])
+    const store = new WatchedStore(site.place.repository.store)
+    let arrival: Promise<unknown> | undefined
+    const arrive = async (): Promise<void> => {
+      await sleep(1000)
+      await site.place.repository.store.putIfAbsent(key, bytes)
+    }
+    store.onListed = (prefix) => {
+      if (prefix.endsWith('/wal/')) arrival ??= arrive()
+    }
+
+    assert.deepEqual((await verify(behind(site, store))).damage, [])
+    await arrival
   })
 })
 

@@ -5,6 +5,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import { readProcessIdentity } from '../platform/process-identity.ts'
 import { acquireLease, type Lease } from '../repository/lease.ts'
 import { assessDamage } from './assess-damage.ts'
+import { confirmGaps } from './confirm-gaps.ts'
 import type { Damage } from './damage.ts'
 import { findWalHoles, type CostedFinding } from './find-wal-holes.ts'
 import { planVerify, type VerifyPlan, type VerifyScope } from './plan-verify.ts'
@@ -124,18 +125,19 @@ class VerifyRun {
   #storedBytes = 0
   #rawBytes = 0
   #manifests: ManifestsResult | undefined
-  #holes: readonly CostedFinding[]
+  #holes: readonly CostedFinding[] = []
 
   constructor(running: Running, context: RunContext) {
     this.#running = running
     this.#context = context
     this.#findings = [...running.stock.findings]
     this.#objects = running.stock.objects
-    this.#holes = holesOf(running.stock, running.place)
   }
 
   async prove(): Promise<void> {
-    const { order } = this.#running.plan
+    const { place, stock, plan } = this.#running
+    this.#holes = await findHoles(stock, place, this.#context)
+    const { order } = plan
     let first = 0
     do {
       await this.#proveBatch(order.slice(first, first + groupsPerBatch))
@@ -147,7 +149,7 @@ class VerifyRun {
   async finish(): Promise<readonly Damage[]> {
     const { place, stock, plan, memory } = this.#running
     const fresh = await refreshFacts(stock, place, this.#context)
-    this.#holes = holesOf(fresh, place)
+    this.#holes = await findHoles(fresh, place, this.#context)
     const looked = memory.look()
     const damage = await this.#assess(fresh, looked)
     await memory.save(
@@ -257,9 +259,15 @@ class VerifyRun {
   }
 }
 
-function holesOf(
+/** Segments may be arriving: what is missing and matters is asked for again. */
+async function findHoles(
   { survey, facts }: Pick<Stock, 'survey' | 'facts'>,
-  { cluster }: ArchivePlace,
-): readonly CostedFinding[] {
-  return survey === undefined ? [] : findWalHoles(survey, { cluster, facts })
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<readonly CostedFinding[]> {
+  if (survey === undefined) return []
+  const known = { cluster: place.cluster, facts }
+  const holes = findWalHoles(survey, known)
+  if (!holes.some(({ kind }) => kind === 'wal-missing')) return holes
+  return findWalHoles(await confirmGaps(survey, place, context), known)
 }
