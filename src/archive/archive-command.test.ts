@@ -11,6 +11,7 @@ import {
 } from '../../test/support/archive-fixture.ts'
 import { runProcess } from '../platform/child-process.ts'
 import { systemClock } from '../platform/system-clock.ts'
+import { MemoryStore } from '../storage/memory/memory-store.ts'
 import { acknowledge, acknowledgementFolder, tidyAcknowledgements } from './acknowledgements.ts'
 import { renderArchiveCommand, renderRestoreCommand } from './archive-command.ts'
 import { fetchSegment } from './fetch-segment.ts'
@@ -140,6 +141,27 @@ describe('pushAhead', () => {
     assert.deepEqual(await readdir(join(walFolder, acknowledgementFolder)), [fourth, fifth])
   })
 
+  test('gives up what hangs, also when nothing can interrupt it, and never throws (R27)', async () => {
+    await using folder = await temporaryFolder()
+    const walFolder = await waitingFiles(folder.path, [third, fourth])
+    const store = new MemoryStore('archive', systemClock)
+    const place = await createPlace({ store })
+    store.putIfAbsent = () => Promise.withResolvers<never>().promise
+    const context = recordingContext()
+
+    const count = await pushAhead(
+      join(walFolder, third),
+      { repositories: [place] },
+      { ...context, clock: { ...systemClock, sleep: sleepShortly } },
+    )
+
+    assert.equal(count, 0)
+    assert.deepEqual(
+      context.events.map(({ kind }) => kind),
+      ['warning'],
+    )
+  })
+
   for (const [what, arrange] of [
     ['cannot be a folder', (folder: string) => writeFile(join(folder, acknowledgementFolder), '')],
     [
@@ -200,6 +222,10 @@ describe('tidyAcknowledgements', () => {
     assert.deepEqual(await readdir(join(walFolder, acknowledgementFolder)), [])
   })
 })
+
+function sleepShortly(ms: number, signal: AbortSignal): Promise<void> {
+  return systemClock.sleep(ms / 200, signal)
+}
 
 /** A data directory with one segment and a program that does as it is told; runs the command as PostgreSQL does. */
 async function prepare(folder: string, program: string): Promise<() => Promise<number | undefined>> {

@@ -1,6 +1,7 @@
 import { parseArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { orAbandon } from '../platform/or-abandon.ts'
 import { describePlace, type ArchivePlace } from './archive-place.ts'
 import { openArchivedFile } from './fetch-segment.ts'
 import { writeContent } from './write-content.ts'
@@ -20,6 +21,8 @@ export type GetAnswer = { readonly kind: 'found' } | { readonly kind: 'absent' }
 const retryForMs = 8_000
 const answerWithinMs = 15_000
 const retryPauseMs = 500
+/** The bytes of a large segment may take their time, as long as some come. */
+const bytesWithinMs = 60_000
 
 /**
  * Fetches one file out of whichever repository has it intact. 'found': it is at its destination, complete, verified and
@@ -77,22 +80,55 @@ async function getFrom(
   place: ArchivePlace,
   context: RunContext,
 ): Promise<boolean> {
-  // A deadline for the answer, none for the bytes: a large segment may take its time as long as it comes.
-  const deadline = new AbortController()
-  const timer = setTimeout(() => deadline.abort(unanswered(name, place)), answerWithinMs)
-  const signal = AbortSignal.any([context.signal, deadline.signal])
-  const content = await openArchivedFile(name, place, { ...context, signal }).finally(() => {
-    clearTimeout(timer)
+  const content = await within(answerWithinMs, (limited) => openArchivedFile(name, place, limited), {
+    name,
+    place,
+    context,
   })
   if (content === undefined) return false
-  await writeContent(content, destination, context)
+  const chunks = withoutHanging(content.chunks, { name, place, context })
+  await writeContent({ ...content, chunks }, destination, context)
   return true
 }
 
-function unanswered(name: ArchiveFileName, place: ArchivePlace): OperationError {
+interface Fetching {
+  readonly name: ArchiveFileName
+  readonly place: ArchivePlace
+  readonly context: RunContext
+}
+
+/** What hangs in the file system for good is given up like what is slow: another repository may have the file. */
+async function within<T>(
+  limitMs: number,
+  work: (context: RunContext) => Promise<T>,
+  { name, place, context }: Fetching,
+): Promise<T> {
+  const deadline = new AbortController()
+  const timer = setTimeout(() => deadline.abort(unanswered(name, place, limitMs)), limitMs)
+  const signal = AbortSignal.any([context.signal, deadline.signal])
+  try {
+    return await orAbandon(work({ ...context, signal }), signal)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function* withoutHanging(
+  chunks: AsyncIterable<Uint8Array>,
+  fetching: Fetching,
+): AsyncGenerator<Uint8Array, void> {
+  const iterator = chunks[Symbol.asyncIterator]()
+  for (;;) {
+    const next = await within(bytesWithinMs, () => iterator.next(), fetching)
+    if (next.done === true) return
+    yield next.value
+  }
+}
+
+function unanswered(name: ArchiveFileName, place: ArchivePlace, limitMs: number): OperationError {
   return new OperationError(
     'store-unreachable',
-    `fetching ${name.name} of ${describePlace(place)}: no answer within ${answerWithinMs} ms`,
+    `fetching ${name.name} of ${describePlace(place)}: no answer within ${limitMs} ms`,
     { hint: 'Look at the network, the mount and the load of the repository; PostgreSQL asks again.' },
   )
 }

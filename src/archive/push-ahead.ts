@@ -1,8 +1,10 @@
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { classifyArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
+import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { acknowledge, tidyAcknowledgements } from './acknowledgements.ts'
+import { orAbandon } from '../platform/or-abandon.ts'
 import { WorkerPool } from '../platform/worker-pool.ts'
 import { pushFile, type PushedFile, type PushTools } from './push-file.ts'
 import type { SealAnswer, SealRequest } from './seal-whole-file.ts'
@@ -13,6 +15,8 @@ import type { SealAnswer, SealRequest } from './seal-whole-file.ts'
  */
 const mostFiles = 256
 const goOnForMs = 10_000
+/** When whatever has been begun is given up: PostgreSQL waits for its answer, which is known. */
+const endAfterMs = 20_000
 /** Two are being computed, and the others are on their way to the disk. */
 const parallelPushes = 4
 
@@ -28,12 +32,27 @@ const fewestForThreads = 6
  * it for ever. What cannot be pushed it asks for in its turn, and is told then.
  */
 export async function pushAhead(path: string, tools: PushTools, context: RunContext): Promise<number> {
+  const ended = new AbortController()
+  const limit = limitOf(context, ended.signal)
+  const signal = AbortSignal.any([context.signal, limit])
   try {
-    return await pushWaiting(path, tools, context)
+    return await orAbandon(pushWaiting(path, tools, { ...context, signal }), signal)
   } catch (error) {
-    warn(`nothing is archived ahead of PostgreSQL's asking`, error, context)
+    warn(`archiving ahead of PostgreSQL's asking stopped`, error, context)
     return 0
+  } finally {
+    ended.abort()
   }
+}
+
+function limitOf({ clock }: RunContext, ended: AbortSignal): AbortSignal {
+  const limit = new AbortController()
+  const failure = new OperationError('archive-timeout', `it took longer than ${endAfterMs} ms`)
+  clock.sleep(endAfterMs, ended).then(
+    () => limit.abort(failure),
+    () => undefined, // it ended before
+  )
+  return limit.signal
 }
 
 async function pushWaiting(path: string, tools: PushTools, context: RunContext): Promise<number> {
@@ -122,7 +141,7 @@ function warn(what: string, error: unknown, context: RunContext): void {
   context.report({
     kind: 'warning',
     message: `${what}: ${textOf(error)}`,
-    hint: 'Archiving goes on, more slowly; look at the folder "holdfast-ack" in pg_wal.',
+    hint: 'Archiving goes on, more slowly; look at the folder "holdfast-ack" in pg_wal, and at the repositories.',
   })
 }
 

@@ -1,4 +1,5 @@
 import { OperationError } from '../domain/operation-error.ts'
+import { endProcess } from '../platform/end-process.ts'
 import { immediateExitCode } from './failure-exit-code.ts'
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -17,7 +18,7 @@ export function listenForInterruption(
   const onSignal = (name: NodeJS.Signals): void => {
     const immediate = immediateExitCode(argv, name) ?? (controller.signal.aborted ? interrupted : undefined)
     // Nobody waits for output that is still pending: the operator asked twice, or PostgreSQL is going down.
-    if (immediate !== undefined) process.exit(immediate)
+    if (immediate !== undefined) endProcess(immediate)
     controller.abort(
       new OperationError('cancelled', `stopped by ${name}`, {
         hint: 'Run the command again; what it had not finished does not count.',

@@ -1,15 +1,17 @@
 import { getCompileCacheDir } from 'node:module'
 import { dirname } from 'node:path'
+import { endProcess } from '../platform/end-process.ts'
 import { homeDirectory, processEnvironment } from '../platform/environment.ts'
 import { systemClock } from '../platform/system-clock.ts'
 import { runCommandLine } from './command-line.ts'
 import { listenForInterruption } from './interruption.ts'
+import { commandWord } from './read-ahead.ts'
 
 /** Runs the command line in this process: its environment, its streams, its signals. Gives the exit code. */
 export async function runProcess(argv: readonly string[]): Promise<number> {
   using interruption = listenForInterruption(argv)
   for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe)
-  return await runCommandLine(argv, {
+  const exitCode = await runCommandLine(argv, {
     variables: processEnvironment(),
     home: homeDirectory(),
     cacheFolder: cacheFolder(),
@@ -18,6 +20,16 @@ export async function runProcess(argv: readonly string[]): Promise<number> {
     signal: interruption.signal,
     clock: systemClock,
   })
+  if (runByPostgres.has(commandWord(argv) ?? '')) endSoon(exitCode)
+  return exitCode
+}
+
+const runByPostgres: ReadonlySet<string> = new Set(['archive-push', 'archive-get'])
+const endWithinMs = 500
+
+/** The answer is known, and PostgreSQL waits for the end of the process: a call that hangs must not keep it from that. */
+function endSoon(exitCode: number): void {
+  setTimeout(() => endProcess(exitCode), endWithinMs).unref()
 }
 
 /** Beside the compiled code: bin/holdfast has looked whether it can be there. */

@@ -5,7 +5,12 @@ import { prefetchFolder } from '../../archive/archive-command.ts'
 import type { OpenedPlaces } from '../../app/open-archive-places.ts'
 import type { Configuration } from '../../config/configuration-schema.ts'
 import { classifyArchiveFileName } from '../../domain/archive-file-name.ts'
+import { OperationError } from '../../domain/operation-error.ts'
+import type { RunContext } from '../../domain/run-context.ts'
+import { orAbandon } from '../../platform/or-abandon.ts'
+import { closeInTime } from '../close-in-time.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
+import { limitTime } from '../limit-time.ts'
 import { ownPath } from '../own-path.ts'
 
 interface GetOptions {
@@ -61,7 +66,8 @@ async function get({ name, path, absentCode }: GetRequest, environment: CommandE
     import('../../archive/get-for-recovery.ts'),
   ])
   const destination = await ownPath(path, configuration, environment)
-  await using places = await openPlaces(configuration, environment)
+  const places = await openPlaces(configuration, environment)
+  await using _ = closeInTime(places)
   const startPrefetcher = configuration.archive.prefetch > 0 ? prefetcherOf(environment) : undefined
   const tools = { repositories: places.repositories, startPrefetcher }
   const request = { name, destination }
@@ -72,18 +78,37 @@ async function get({ name, path, absentCode }: GetRequest, environment: CommandE
   environment.exitWith(absentCode)
 }
 
-/** Throws when no repository can be opened. */
+const openWithinMs = 15_000
+
+/** Throws when no repository can be opened, or none answers. */
 async function openPlaces(
   configuration: Configuration,
   environment: CommandEnvironment,
 ): Promise<OpenedPlaces> {
+  const limited = limitTime(environment.context, openWithinMs, noAnswer())
+  return orAbandon(openReachable(configuration, environment, limited), limited.signal)
+}
+
+async function openReachable(
+  configuration: Configuration,
+  environment: CommandEnvironment,
+  context: RunContext,
+): Promise<OpenedPlaces> {
   const { openArchivePlaces } = await import('../../app/open-archive-places.ts')
   const { cluster, repo } = environment.options
   const selection = { configuration, clusterName: cluster, repoName: repo }
-  const places = await openArchivePlaces(selection, environment.context)
+  const places = await openArchivePlaces(selection, context)
   if (places.repositories.length > 0) return places
   await places[Symbol.asyncDispose]()
   throw places.failures[0]
+}
+
+function noAnswer(): OperationError {
+  return new OperationError(
+    'store-unreachable',
+    `opening the repositories: no answer within ${openWithinMs} ms`,
+    { hint: 'Look at the network, the mounts and the load of the repositories; PostgreSQL asks again.' },
+  )
 }
 
 type StartPrefetcher = (request: { readonly walFolder: string; readonly after: string }) => Promise<void>
@@ -122,7 +147,8 @@ async function fetchAhead(name: string, walFolder: string, environment: CommandE
     import('../../archive/run-prefetch.ts'),
   ])
   await ownPath(join(walFolder, name), configuration, environment)
-  await using places = await openPlaces(configuration, environment)
+  const places = await openPlaces(configuration, environment)
+  await using _ = closeInTime(places)
   const mostSegments = configuration.archive.prefetch
   await runPrefetch({ walFolder, after: after.name, mostSegments }, places, environment.context)
 }

@@ -1,7 +1,12 @@
 import type { Command } from 'commander'
+import type { PushTools } from '../../archive/push-file.ts'
+import type { Configuration } from '../../config/configuration-schema.ts'
 import { OperationError } from '../../domain/operation-error.ts'
 import type { RunContext } from '../../domain/run-context.ts'
+import { orAbandon } from '../../platform/or-abandon.ts'
+import { closeInTime } from '../close-in-time.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
+import { limitTime } from '../limit-time.ts'
 import { ownPath } from '../own-path.ts'
 
 interface PushOptions {
@@ -28,33 +33,54 @@ async function push(
 ): Promise<void> {
   const configuration = await environment.loadConfigurationFast()
   const path = await ownPath(givenPath, configuration, environment)
+  const limited = limitTime(
+    environment.context,
+    configuration.archive.pushTimeout,
+    tookTooLong(configuration),
+  )
+  const pushed = await orAbandon(pushOne(path, { configuration, environment }, limited), limited.signal)
+  await using _ = closeInTime(pushed.opened)
+  if (!ahead) return
+  const { pushAhead } = await import('../../archive/push-ahead.ts')
+  await pushAhead(path, pushed.tools, environment.context)
+}
+
+interface PushMeans {
+  readonly configuration: Configuration
+  readonly environment: CommandEnvironment
+}
+
+/** Archives one file, and gives with what. */
+async function pushOne(
+  path: string,
+  { configuration, environment }: PushMeans,
+  context: RunContext,
+): Promise<{ readonly tools: PushTools; readonly opened: AsyncDisposable }> {
   const [{ openArchivePlaces }, { pushFile }] = await Promise.all([
     import('../../app/open-archive-places.ts'),
     import('../../archive/push-file.ts'),
   ])
-  const { context, options } = environment
-  const limited = limitTime(context, configuration.archive.pushTimeout)
+  await using opened = new AsyncDisposableStack()
   // Every repository, whatever --repo says: only all of them together are "archived" (R22).
-  const selection = { configuration, clusterName: options.cluster, repoName: undefined }
-  await using places = await openArchivePlaces(selection, limited)
+  const selection = { configuration, clusterName: environment.options.cluster, repoName: undefined }
+  const places = opened.use(await openArchivePlaces(selection, context))
   const tools = {
     repositories: places.repositories,
     compressionLevel: configuration.archive.compressionLevel,
   }
-  if (places.repositories.length > 0) await pushFile({ path }, tools, limited)
+  if (places.repositories.length > 0) await pushFile({ path }, tools, context)
   // What can be reached has the file now, which is not enough.
   if (places.failures.length > 0) throw places.failures[0]
-  if (!ahead) return
-  const { pushAhead } = await import('../../archive/push-ahead.ts')
-  await pushAhead(path, tools, context)
+  return { tools, opened: opened.move() }
 }
 
 /** PostgreSQL waits without a limit of its own, and is told nothing meanwhile. */
-function limitTime(context: RunContext, timeoutMs: number): RunContext {
-  const timeout = new AbortController()
-  const failure = new OperationError('archive-timeout', `archiving a file took longer than ${timeoutMs} ms`, {
-    hint: 'PostgreSQL tries again; if this repeats, look at the repository, or raise "archive.push-timeout".',
-  })
-  setTimeout(() => timeout.abort(failure), timeoutMs).unref()
-  return { ...context, signal: AbortSignal.any([context.signal, timeout.signal]) }
+function tookTooLong({ archive }: Configuration): OperationError {
+  return new OperationError(
+    'archive-timeout',
+    `archiving a file took longer than ${archive.pushTimeout} ms`,
+    {
+      hint: 'PostgreSQL tries again; if this repeats, look at the repository, or raise "archive.push-timeout".',
+    },
+  )
 }
