@@ -62,7 +62,7 @@ export async function runPrefetch(
   const folder = new PrefetchFolder(request.walFolder, context.clock)
   if (!(await folder.claim())) return
   await using cleanup = new AsyncDisposableStack()
-  using heart = beat(folder)
+  using heart = beat(folder, context)
   cleanup.defer(async () => {
     if (folder.keep()) await folder.remove()
   })
@@ -86,17 +86,22 @@ export async function runPrefetch(
 }
 
 /** Says every second that this prefetcher lives, until it is disposed or has lost the folder. */
-function beat(folder: PrefetchFolder): Disposable & { readonly isOwner: () => boolean } {
+function beat(
+  folder: PrefetchFolder,
+  { clock }: RunContext,
+): Disposable & { readonly isOwner: () => boolean } {
+  const ended = new AbortController()
   let isOwner = true
-  const timer = setInterval(() => {
-    isOwner &&= folder.keep()
-  }, beatMs)
-  return {
-    isOwner: () => isOwner,
-    [Symbol.dispose]() {
-      clearInterval(timer)
-    },
+  const keepOn = async (): Promise<void> => {
+    while (isOwner) {
+      await clock.sleep(beatMs, ended.signal)
+      isOwner = folder.keep()
+    }
   }
+  keepOn().catch(() => {
+    isOwner = false // it was disposed of, or cannot say any more that it lives
+  })
+  return { isOwner: () => isOwner, [Symbol.dispose]: () => ended.abort() }
 }
 
 interface Surroundings {
