@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import { parseBackupLabel } from '../domain/backup-label.ts'
@@ -82,6 +82,18 @@ async function list({ repository, cluster }: ClusterRepository, ...days: readonl
   }
 }
 
+/** Makes the only mark one of a version that kept them by ids alone. */
+async function forgetNames(site: Site): Promise<void> {
+  const path = await site.markFile()
+  const { repo: _, ...record } = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>
+  await rm(path)
+  await writeFile(
+    join(dirname(path), `${String(record['repositoryId'])}-${String(record['clusterId'])}.json`),
+    JSON.stringify(record),
+    { mode: 0o600 },
+  )
+}
+
 const wentBack = { code: 'repository-went-back', exitCode: 5 } as const
 
 describe('a guarded catalogue', () => {
@@ -94,6 +106,37 @@ describe('a guarded catalogue', () => {
 
     assert.equal((await site.read()).number, 3)
     assert.deepEqual(await site.freshness(), { kind: 'proven' })
+  })
+
+  test('is judged by itself when another repository is a copy of it, and accepted by itself', async () => {
+    await using site = await Site.make()
+    await list(site.place, 20)
+    const copy = { ...(await site.copy()), name: 'copy' }
+    await list(site.place, 21)
+
+    assert.equal((await site.freshness()).kind, 'first-seen')
+    assert.equal((await site.freshness(copy)).kind, 'first-seen')
+    await list(site.place, 22)
+    for (const place of [site.place, copy, site.place, copy])
+      assert.equal((await site.freshness(place)).kind, 'proven')
+    await acceptCatalogue(copy, site.context)
+    assert.equal((await site.freshness()).kind, 'proven')
+    assert.equal((await site.freshness(copy)).kind, 'proven')
+  })
+
+  test('is held against what an earlier version of the tool has remembered, which knew no names', async () => {
+    await using site = await Site.make()
+    await list(site.place, 20)
+    const yesterday = await site.copy()
+    await list(site.place, 21)
+    await site.read()
+    await forgetNames(site)
+
+    assert.equal((await site.freshness()).kind, 'proven')
+    assert.equal((await site.freshness(yesterday)).kind, 'went-back')
+    await acceptCatalogue(yesterday, site.context)
+    assert.equal((await site.freshness(yesterday)).kind, 'proven')
+    assert.equal((await site.freshness({ ...yesterday, name: 'other' })).kind, 'went-back')
   })
 
   test('is proven from the start when this host saw it empty', async () => {

@@ -231,7 +231,8 @@ function lostText(labels: readonly string[]): string {
   return `; no longer listed: ${labels.slice(-mostNamed).join(', ')}${more}`
 }
 
-const namesOf = ({ repository, cluster }: ClusterRepository): MarkedCatalogue => ({
+const namesOf = ({ name, repository, cluster }: ClusterRepository): MarkedCatalogue => ({
+  repo: name,
   repositoryId: repository.id,
   clusterId: cluster.id,
 })

@@ -22,8 +22,13 @@ export interface HighWaterMark {
   readonly labels: readonly string[]
 }
 
-/** What is remembered apart: a cluster in a repository, by their ids, wherever the repository lies. */
+/**
+ * What is remembered apart: a cluster in a repository. By their ids, and by the repository's name in the configuration: two
+ * that are configured may be copies of each other, with one id, and each grows in its own time. The name stays when the
+ * repository is moved.
+ */
 export interface MarkedCatalogue {
+  readonly repo: string
   readonly repositoryId: string
   readonly clusterId: string
 }
@@ -40,7 +45,14 @@ export async function readHighWaterMark(
   directory: string,
   catalogue: MarkedCatalogue,
 ): Promise<HighWaterMark | undefined> {
-  const path = markFile(directory, catalogue)
+  return (
+    (await readMark(markFile(directory, catalogue), catalogue)) ??
+    // From before there were names in it. It stays: each repository of that id takes it over with its next entry.
+    (await readMark(namelessFile(directory, catalogue), catalogue))
+  )
+}
+
+async function readMark(path: string, catalogue: MarkedCatalogue): Promise<HighWaterMark | undefined> {
   try {
     await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
     const { uid, size } = await file.stat()
@@ -86,7 +98,10 @@ export async function requireWritableMarks(directory: string): Promise<void> {
 
 const markFolder = (directory: string): string => join(directory, 'high-water-marks')
 
-const markFile = (directory: string, { repositoryId, clusterId }: MarkedCatalogue): string =>
+const markFile = (directory: string, { repositoryId, clusterId, repo }: MarkedCatalogue): string =>
+  join(markFolder(directory), `${repositoryId}-${clusterId}-${repo}.json`)
+
+const namelessFile = (directory: string, { repositoryId, clusterId }: MarkedCatalogue): string =>
   join(markFolder(directory), `${repositoryId}-${clusterId}.json`)
 
 function decodeMark(bytes: Uint8Array, path: string, catalogue: MarkedCatalogue): HighWaterMark {
