@@ -65,7 +65,7 @@ export function reachByTimeline(
   const known = new Map(
     reaches.map(({ route, walRoute: { endLsn, conflict } }) => [
       `${route.backup.label} ${route.history.timeline}`,
-      conflict === undefined || conflict.startLsn > endLsn ? endLsn : conflict.startLsn,
+      conflict?.startLsn ?? endLsn,
     ]),
   )
   return (label, timeline) => known.get(`${label} ${timeline}`)

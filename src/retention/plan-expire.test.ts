@@ -268,7 +268,11 @@ describe('planExpire', () => {
     })
 
     test('and keeps everything when that is so of all', () => {
-      assert.deepEqual(kept(planned(days(1, 5), { count: 1 }, { today: -400 })), [1, 2, 3, 4, 5])
+      const behind = planned(days(1, 8), { count: 1 }, { today: -400 })
+
+      assert.deepEqual(kept(behind), [1, 2, 3, 4, 5, 6, 7, 8])
+      assert.match(warnings(behind), /and 3 older ones are not counted: it is 2024-/)
+      assert.equal(behind.warnings.length, 2)
     })
   })
 

@@ -35,12 +35,16 @@ function ofUnknown({ listed, stateOf }: WarningFacts): readonly PlanWarning[] {
 }
 
 function ofTimes({ listed, doubtful }: WarningFacts): readonly PlanWarning[] {
-  return listed
-    .filter(({ label }) => doubtful.has(label))
-    .map(({ label }) => ({
-      message: `a clock was wrong, so backup ${label} is not counted: ${doubtful.get(label) ?? ''}`,
-      hint: `Set the clock right if it is wrong now; when other backups are enough, run "holdfast delete ${label}".`,
-    }))
+  const those = listed.filter(({ label }) => doubtful.has(label))
+  if (those.length > mostNamed) {
+    const [reason] = those.flatMap(({ label }) => doubtful.get(label) ?? []).slice(-1)
+    const message = `a clock is wrong, or was, so ${namesOf(those)} are not counted: ${reason ?? ''}`
+    return [{ message, hint: 'Set the clock right if it is wrong now.' }]
+  }
+  return those.map(({ label }) => ({
+    message: `a clock was wrong, so backup ${label} is not counted: ${doubtful.get(label) ?? ''}`,
+    hint: `Set the clock right if it is wrong now; when other backups are enough, run "holdfast delete ${label}".`,
+  }))
 }
 
 function ofNothingUsable({ listed, usable, needs }: WarningFacts): readonly PlanWarning[] {
@@ -74,8 +78,9 @@ function ofBareTimelines({ listed, needs = [] }: WarningFacts): readonly PlanWar
   })
 }
 
+const mostNamed = 5
+
 function namesOf(backups: readonly { readonly label: BackupLabel }[]): string {
-  const mostNamed = 5
   const names = backups.slice(-mostNamed).map(({ label }) => label)
   const more = backups.length > mostNamed ? ` and ${backups.length - mostNamed} older ones` : ''
   return `${backups.length === 1 ? 'backup' : 'backups'} ${names.join(', ')}${more}`
