@@ -5,6 +5,7 @@ import { OperationError } from '../src/domain/operation-error.ts'
 import type { Damage } from '../src/verify/damage.ts'
 import type { VerifyScope } from '../src/verify/plan-verify.ts'
 import { runVerify, type VerifyReport } from '../src/verify/run-verify.ts'
+import { readVerifyState } from '../src/verify/verify-state-store.ts'
 import { FaultyStore } from './support/faulty-store.ts'
 import { flipBit, replaceObject } from './support/repository-samples.ts'
 import {
@@ -12,6 +13,8 @@ import {
   createVerifySite,
   monday,
   siteContext,
+  storePack,
+  tuesday,
   type SiteContext,
   type VerifySite,
 } from './verify-site.ts'
@@ -94,6 +97,13 @@ describe('a run of verify that is killed after it has saved', () => {
   })
 })
 
+function fileError(code: string): OperationError {
+  const cause = Object.assign(new Error(code), { code })
+  return new OperationError('store-failed', `reading: ${code}`, { cause })
+}
+
+const brief = ({ key, backups }: Damage) => [key, backups] as const
+
 describe('a history file that cannot be used', () => {
   const changes: Readonly<Record<string, (bytes: Uint8Array) => Uint8Array>> = {
     'of a later version, it seems': (bytes) => bytes.with(8, 3),
@@ -158,5 +168,40 @@ describe('a segment that arrives after a later one', () => {
   })
 })
 
-const fileError = (code: string): OperationError =>
-  new OperationError('store-failed', `reading: ${code}`, { cause: Object.assign(new Error(code), { code }) })
+describe('an object that the store cannot read', () => {
+  const short = new OperationError('store-failed', 'reading: expected 100 bytes, found only 50')
+  const errors = {
+    'no access': fileError('EACCES'),
+    'not permitted': fileError('EPERM'),
+    'it ends early': short,
+  }
+  for (const [what, error] of Object.entries(errors)) {
+    test(`is damage, and the others are proven: ${what}`, async () => {
+      const site = await createVerifySite()
+      const key = site.keys.pack(monday, 1)
+      const store = new FaultyStore(site.place.repository.store)
+      store.plan({ kind: 'fail', when: 'before', error, at: { operation: 'get', subject: key } })
+
+      const { damage } = await verify(behind(site, store))
+
+      assert.deepEqual(damage.map(brief), [[key, [monday, tuesday]]])
+    })
+  }
+
+  test('ends the run when there are a hundred in a row, and what was proven before is remembered', async () => {
+    const site = await createVerifySite()
+    const { place } = site
+    const units = ['x']
+    for (let number = 2; number <= 120; number += 1) await storePack(place, { label: tuesday, number, units })
+    const store = new FaultyStore(place.repository.store)
+    const at = { operation: 'get', subject: `data/${tuesday}/` } as const
+    store.plan({ kind: 'fail', when: 'before', error: fileError('EACCES'), at })
+
+    await assert.rejects(runVerify({ scope: anew, workers: 1 }, behind(site, store).place, siteContext()), {
+      code: 'store-unreachable',
+    })
+
+    const state = await readVerifyState(place.repository, place.cluster.id, siteContext())
+    assert.ok(state?.groups.some(({ group }) => group === `packs/${monday}/0`) === true)
+  })
+})

@@ -320,11 +320,8 @@ describe('verify', () => {
     const { damage } = await verify(site)
 
     assert.deepEqual(
-      damage.map(({ key, kind }) => [key, kind]),
-      [
-        [kept, 'wal-records'],
-        [broken, 'wal-records'],
-      ],
+      damage.map(({ key, kind }) => `${kind} ${key}`).toSorted(),
+      [kept, broken].map((key) => `wal-records ${key}`),
     )
   })
 
@@ -417,7 +414,8 @@ describe('verify', () => {
     test(`fails when the store does not answer (${code}), and blames nothing for it`, async () => {
       const site = await createVerifySite()
       const store = new FaultyStore(site.place.repository.store)
-      const error = new OperationError(code, 'reading "x": it does not answer')
+      const cause = Object.assign(new Error('ENFILE'), { code: 'ENFILE' })
+      const error = new OperationError(code, 'reading "x": it does not answer', { cause })
       store.plan({ kind: 'fail', error, when: 'before', at: { operation: 'get', subject: '/data/' } })
       const place = { ...site.place, repository: { ...site.place.repository, store } }
 

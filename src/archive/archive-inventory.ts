@@ -152,7 +152,10 @@ async function readHistory(
 function isAboutHistory(error: unknown): error is OperationError {
   if (!isOperationError(error)) return false
   if (error.code !== 'store-failed') return historyTroubles.has(error.code)
-  return error.cause instanceof Error && 'code' in error.cause && fileTroubles.has(error.cause.code)
+  return (
+    error.cause === undefined ||
+    (error.cause instanceof Error && 'code' in error.cause && fileTroubles.has(error.cause.code))
+  )
 }
 
 const historyTroubles: ReadonlySet<OperationErrorCode> = new Set([

@@ -8,6 +8,7 @@ import { assessDamage } from './assess-damage.ts'
 import { confirmGaps } from './confirm-gaps.ts'
 import type { Damage } from './damage.ts'
 import { findWalHoles, type CostedFinding } from './find-wal-holes.ts'
+import { PatientStore } from './patient-store.ts'
 import { planVerify, type VerifyPlan, type VerifyScope } from './plan-verify.ts'
 import { ProofMemory, type Known, type Looked } from './proof-memory.ts'
 import { proveGroups, type GroupProof } from './prove-groups.ts'
@@ -63,7 +64,9 @@ export async function runVerify(
   const signals = lease === undefined ? [context.signal] : [context.signal, lease.lost]
   const held = { ...context, signal: AbortSignal.any(signals) }
   const memory = await ProofMemory.open({ place, lease }, held)
-  const stock = await takeStock(place, held)
+  const { repository } = place
+  const read = { ...place, repository: { ...repository, store: new PatientStore(repository.store) } }
+  const stock = await takeStock(read, held)
   const plan = planVerify({
     groups: stock.stored.groups.values(),
     state: memory.state,
@@ -71,8 +74,13 @@ export async function runVerify(
     nowMs: held.clock.now(),
   })
   tellPlan(plan, held)
-  const run = new VerifyRun({ request, place, memory, stock, plan }, held)
-  await run.prove()
+  const run = new VerifyRun({ request, place: read, memory, stock, plan }, held)
+  try {
+    await run.prove()
+  } catch (error) {
+    await run.remember()
+    throw error
+  }
   const damage = await run.finish()
   return { ...run.counts, damage, durationMs: context.clock.monotonic() - startedAt }
 }
@@ -165,6 +173,21 @@ class VerifyRun {
       this.#context,
     )
     return damage
+  }
+
+  /** What was proven by a run that has failed, unless it was stopped: then nothing may change any more. */
+  async remember(): Promise<void> {
+    const { memory } = this.#running
+    if (this.#context.signal.aborted || memory.look().examined.size === 0) return
+    try {
+      await memory.save(await this.#gather(), this.#context)
+    } catch (error) {
+      // The failure that ended the run is thrown; what is not remembered is proven again.
+      this.#context.report({
+        kind: 'warning',
+        message: `what is proven was not remembered: ${String(error)}`,
+      })
+    }
   }
 
   get counts(): Omit<VerifyReport, 'damage' | 'durationMs'> {
