@@ -1,5 +1,5 @@
 import { getCompileCacheDir } from 'node:module'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { endProcess } from '../platform/end-process.ts'
 import { homeDirectory, processEnvironment } from '../platform/environment.ts'
 import { systemClock } from '../platform/system-clock.ts'
@@ -32,10 +32,17 @@ function endSoon(exitCode: number): void {
   setTimeout(() => endProcess(exitCode), endWithinMs).unref()
 }
 
-/** Beside the compiled code: bin/holdfast has looked whether it can be there. */
+/**
+ * Beside the compiled code, when that is in the very folder that bin/holdfast has looked at. With NODE_COMPILE_CACHE it is
+ * elsewhere, perhaps where everybody may write; then nothing is kept.
+ */
 function cacheFolder(): string | undefined {
+  const home = homeDirectory()
   const compiled = getCompileCacheDir()
-  return compiled === undefined ? undefined : dirname(compiled)
+  if (home === undefined || compiled === undefined) return undefined
+  const own = join(home, '.cache', 'holdfast')
+  const isNamed = (processEnvironment()['NODE_COMPILE_CACHE'] ?? '') !== ''
+  return dirname(compiled) === own && !isNamed ? own : undefined
 }
 
 /** Who reads along may stop reading, as `head` does: the work goes on and its exit code still says how it went. */

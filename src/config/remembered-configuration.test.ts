@@ -1,5 +1,17 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
@@ -81,6 +93,28 @@ describe('rememberedConfiguration', () => {
       assert.deepEqual(await rememberedConfiguration(request(), cache), good)
       assert.equal(await readFile(join(cache, name), 'utf8'), written)
     }
+  })
+
+  test('does not use what others have written or can write', async () => {
+    const good = await rememberedConfiguration(request(), cache)
+    const path = join(cache, (await readdir(cache))[0] ?? '')
+    const body = JSON.stringify({ ...good, archive: { ...good.archive, prefetch: 7 } })
+    const planted = `${createHash('sha256').update(body).digest('hex')}\n${body}`
+    const plant = async (mode: number, uid = process.geteuid?.() ?? 0): Promise<number> => {
+      await rm(path, { force: true })
+      await writeFile(path, planted, { mode })
+      await chmod(path, mode)
+      if (uid !== process.geteuid?.()) await chown(path, uid, 0)
+      return (await rememberedConfiguration(request(), cache)).archive.prefetch
+    }
+
+    assert.equal(await plant(0o600), 7)
+    assert.equal(await plant(0o620), good.archive.prefetch)
+    assert.equal(await plant(0o602), good.archive.prefetch)
+    if (process.geteuid?.() === 0) assert.equal(await plant(0o600, 65_534), good.archive.prefetch)
+    await rename(path, join(folder, 'moved'))
+    await symlink(join(folder, 'moved'), path)
+    assert.equal((await rememberedConfiguration(request(), cache)).archive.prefetch, good.archive.prefetch)
   })
 
   test('works without a folder and with one that cannot be written', async () => {
