@@ -4,6 +4,7 @@ import { type BytePath, fromBytePath, toBytePath } from '../platform/byte-path.t
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { hasSystemCode } from '../platform/durable-file.ts'
+import { wholeFileSystemSync } from '../platform/sync-file-system.ts'
 import { lookAt, type ForbiddenPlaces } from './check-path.ts'
 import { claimPlaces } from './claim-places.ts'
 import type { GatheredFacts } from './gather-restore-facts.ts'
@@ -44,9 +45,9 @@ export async function applyRestore(
   // From here on no server starts in the directory until the control file is back.
   await removeControlFile(dataDirectory)
   if (plan.isDelta) await removeLeftovers({ layout, rootPaths }, context)
-  await createFiles({ layout, rootPaths }, context)
+  const sync = await wholeFileSystemSync(await createFiles({ layout, rootPaths }, context))
   const written = await writePacks(
-    { ...place, head, layout, rootPaths, isDelta: plan.isDelta, workers },
+    { ...place, head, layout, rootPaths, isDelta: plan.isDelta, workers, syncsFiles: sync === undefined },
     context,
   )
   await makeLinks(plan, facts, rootPaths)
@@ -61,10 +62,15 @@ export async function applyRestore(
     tablespaceMap: renderTablespaceMap(head, plan.places),
     settings,
   })
-  await syncDirectories([
-    ...rootPaths.values(),
-    ...layout.directories.map((directory) => placeOf({ rootPaths }, directory)),
-  ])
+  if (sync === undefined) {
+    await syncDirectories([
+      ...rootPaths.values(),
+      ...layout.directories.map((directory) => placeOf({ rootPaths }, directory)),
+    ])
+  } else {
+    context.report({ kind: 'note', message: `syncing the file systems of ${layout.files.count} files` })
+    await sync(context.signal)
+  }
   context.signal.throwIfAborted()
   // Dying before this: no control file. After it: a complete cluster that can only recover by its backup_label (R57).
   await writeControlFile(dataDirectory, layout.files.sizeBytes(layout.controlFile))

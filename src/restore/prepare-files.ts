@@ -10,6 +10,7 @@ import {
   openSync,
   readdirSync,
   rmSync,
+  statSync,
   unlinkSync,
   type Stats,
 } from 'node:fs'
@@ -68,15 +69,31 @@ function pathsIn(place: BytePath, folder: BytePath): readonly BytePath[] {
   }
 }
 
-/** Makes the directories, and every file with its size and mode; the content comes later. */
-export async function createFiles(preparation: Preparation, context: RunContext): Promise<void> {
+/**
+ * Makes the directories, and every file with its size and mode; the content comes later. Gives a place on each file system
+ * that they are on: an operator may have mounted something anywhere in the directory.
+ */
+export async function createFiles(
+  preparation: Preparation,
+  context: RunContext,
+): Promise<readonly BytePath[]> {
   const { directories, files } = preparation.layout
-  for (const directory of directories) createDirectory(placeOf(preparation, directory), directory.mode)
+  const places = new Map<number, BytePath>()
+  const note = (device: number, place: BytePath): void => {
+    if (!places.has(device)) places.set(device, place)
+  }
+  for (const place of preparation.rootPaths.values()) note(deviceOf(place), place)
+  for (const directory of directories) {
+    const place = placeOf(preparation, directory)
+    createDirectory(place, directory.mode)
+    note(deviceOf(place), place)
+  }
   for (let file = 0; file < files.count; file += 1) {
     const place = placeOf(preparation, { root: files.root(file), path: files.path(file) })
-    createFile(place, { mode: files.mode(file), sizeBytes: files.sizeBytes(file) })
+    note(createFile(place, { mode: files.mode(file), sizeBytes: files.sizeBytes(file) }), place)
     if (file % entriesPerTurn === 0) await turn(context)
   }
+  return [...places.values()]
 }
 
 type Kind = 'directory' | 'file'
@@ -121,7 +138,16 @@ function createDirectory(place: BytePath, mode: number): void {
   }
 }
 
-function createFile(place: BytePath, { mode, sizeBytes }: { mode: number; sizeBytes: number }): void {
+function deviceOf(place: BytePath): number {
+  try {
+    return statSync(fromBytePath(place)).dev
+  } catch (cause) {
+    throw writeFailure(place, cause)
+  }
+}
+
+/** Gives the device that it is on. */
+function createFile(place: BytePath, { mode, sizeBytes }: { mode: number; sizeBytes: number }): number {
   const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants
   try {
     const fd = openSync(fromBytePath(place), O_RDWR | O_CREAT | O_NOFOLLOW, mode)
@@ -130,6 +156,7 @@ function createFile(place: BytePath, { mode, sizeBytes }: { mode: number; sizeBy
       if (!isAlone(found)) throw new Error('expected a file of its own, found something else')
       if ((found.mode & 0o7777) !== mode) fchmodSync(fd, mode)
       if (found.size !== sizeBytes) ftruncateSync(fd, sizeBytes)
+      return found.dev
     } finally {
       closeSync(fd)
     }

@@ -123,7 +123,16 @@ async function makeSite(): Promise<Site> {
     restore: async (isDelta) => {
       if (isDelta) await removeLeftovers({ layout, rootPaths }, context)
       await createFiles({ layout, rootPaths }, context)
-      const writing: PackWriting = { repository, cluster, head, layout, rootPaths, isDelta, workers: 1 }
+      const writing: PackWriting = {
+        repository,
+        cluster,
+        head,
+        layout,
+        rootPaths,
+        isDelta,
+        syncsFiles: true,
+        workers: 1,
+      }
       return writePacks(writing, context)
     },
     expectContents: () => {

@@ -27,6 +27,8 @@ export interface PackWriting {
   /** Where each root goes. */
   readonly rootPaths: ReadonlyMap<number, BytePath>
   readonly isDelta: boolean
+  /** Whether each file is synced when all are written. If not, the caller syncs the file systems that they are on. */
+  readonly syncsFiles: boolean
   /** Undefined: as many as the machine has processors. */
   readonly workers: number | undefined
 }
@@ -42,7 +44,7 @@ const pathsPerSync = 256
 const zeroRunsPerRequest = 4096
 
 /**
- * Fills the files of a restore, which exist with their sizes, and syncs them. Each pack is fetched once and in order;
+ * Fills the files of a restore, which exist with their sizes, and may sync them. Each pack is fetched once and in order;
  * there are never more packs in memory than two for each worker.
  */
 export async function writePacks(writing: PackWriting, context: RunContext): Promise<WrittenBytes> {
@@ -70,6 +72,7 @@ export async function writePacks(writing: PackWriting, context: RunContext): Pro
   })
   const run = async (request: UnpackRequest): Promise<void> => add(await pool.run(request, { signal }))
   if (isDelta) await forAll({ tasks: zeroRequests(writing), width: size, signal }, run)
+  if (!writing.syncsFiles) return totals
   context.report({ kind: 'note', message: `syncing ${layout.files.count} files` })
   await forAll({ tasks: syncRequests(writing), width: size, signal }, run)
   return totals

@@ -41,6 +41,24 @@ describe('auditDurability', () => {
     assert.match(violationsOf([events])[0] ?? '', /what "\/repo\/object" holds is not synced/)
   })
 
+  test('takes a sync of a whole file system for one of everything on it that was done by then', () => {
+    const write = step({ operation: 'write', path: '/repo/new', inode: '8:1' })
+    const link = step({ operation: 'link', path: '/repo/new', to: '/repo/object', inode: '8:1', device: '8' })
+    const syncSystem = (device: string): readonly TapEvent[] =>
+      step({ operation: 'syncfs', path: '/repo', device })
+    const [syncBegins, syncEnds] = syncSystem('8')
+    assert.ok(syncBegins && syncEnds)
+
+    assert.deepEqual(violationsOf([write, syncSystem('8'), link, syncSystem('8')]), [])
+    assert.match(violationsOf([write, link, syncSystem('8')])[0] ?? '', /^link of .* before what it holds/)
+    assert.match(violationsOf([write, syncSystem('8'), link])[0] ?? '', /the name .* is not synced/)
+    assert.match(violationsOf([write, syncSystem('9'), link, syncSystem('8')])[0] ?? '', /^link of/)
+    assert.match(violationsOf([write, syncSystem('8'), link, syncSystem('9')])[0] ?? '', /the name/)
+    // One that fails has no end; one that began before the write ended does not cover it.
+    assert.match(violationsOf([write, [syncBegins], link, syncSystem('8')])[0] ?? '', /^link of/)
+    assert.match(violationsOf([[syncBegins], write, [syncEnds], link, syncSystem('8')])[0] ?? '', /^link of/)
+  })
+
   test('forgets what was removed', () => {
     const [open, write] = publish
     assert.ok(open && write)

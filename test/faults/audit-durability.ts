@@ -20,7 +20,8 @@ export interface AuditReport {
 /**
  * Reads a record of what a process did and says what was promised before it was durable (K9): the bytes of a file are
  * synced before it gets its name, its folder after that, and both before the process makes a promise. Assumes nothing
- * about the file system but what fsync(2) says: of a file, its bytes; of a folder, the names in it.
+ * about the file system but what fsync(2) says: of a file, its bytes; of a folder, the names in it. And syncfs(2): of all
+ * files and folders of the file system.
  */
 export function auditDurability(events: readonly TapEvent[], rules: AuditRules): AuditReport {
   const audit = new Audit(rules)
@@ -34,8 +35,15 @@ export function auditDurability(events: readonly TapEvent[], rules: AuditRules):
 
 interface Name {
   readonly inode: string | undefined
+  /** That its folder is on. */
+  readonly device: string | undefined
   /** Until its folder is synced. */
   isDurable: boolean
+}
+
+interface Written {
+  readonly inode: string
+  readonly call: number
 }
 
 class Audit {
@@ -47,7 +55,7 @@ class Audit {
   /** Of each sync that runs, what it will have made durable. */
   readonly #covered = new Map<
     number,
-    { readonly writes: readonly number[]; readonly names: readonly string[] }
+    { readonly writes: readonly Written[]; readonly names: readonly string[] }
   >()
   readonly #violations: string[] = []
   readonly #enders: Readonly<Record<TapOperation, (call: TapBegin, inode: string | undefined) => void>>
@@ -57,20 +65,21 @@ class Audit {
   constructor(rules: AuditRules) {
     this.#rules = rules
     const endWrite = ({ call, inode = '' }: TapBegin): unknown => this.#writes.get(inode)?.set(call, true)
-    const add = ({ path }: TapBegin): void => this.#addName(path, undefined)
+    const add = ({ path, device }: TapBegin): void => this.#addName(path, { inode: undefined, device })
     const remove = ({ path }: TapBegin): void => this.#removeNames(path)
     this.#enders = {
       read: () => undefined,
       write: endWrite,
       truncate: endWrite,
       fsync: (call) => this.#endSync(call),
+      syncfs: (call) => this.#endSync(call),
       open: (call, inode) => this.#endOpen(call, inode),
       mkdir: add,
       symlink: add,
-      link: ({ to = '', inode }) => this.#addName(to, inode),
-      rename: ({ path, to = '', inode }) => {
+      link: ({ to = '', inode, device }) => this.#addName(to, { inode, device }),
+      rename: ({ path, to = '', inode, device }) => {
         this.#removeNames(path)
-        this.#addName(to, inode)
+        this.#addName(to, { inode, device })
       },
       unlink: remove,
       rmdir: remove,
@@ -81,6 +90,7 @@ class Audit {
     this.#begun.set(call.call, call)
     if (call.operation === 'write' || call.operation === 'truncate') this.#beginWrite(call)
     if (call.operation === 'fsync') this.#beginSync(call)
+    if (call.operation === 'syncfs') this.#beginFileSystemSync(call)
     if (call.operation === 'link' || call.operation === 'rename') this.#beginNaming(call)
   }
 
@@ -118,21 +128,30 @@ class Audit {
     this.#writes.set(key, writes.set(call, false))
   }
 
-  #beginSync({ call, inode, path }: TapBegin): void {
-    const writes = this.#writes.get(inode ?? '') ?? new Map<number, boolean>()
-    const ended = [...writes].filter(([, isEnded]) => isEnded).map(([number]) => number)
+  #beginSync({ call, inode = '', path }: TapBegin): void {
     const names = [...this.#names.keys()].filter((name) => dirname(name) === path)
-    this.#covered.set(call, { writes: ended, names })
+    this.#covered.set(call, { writes: this.#endedWrites(inode), names })
   }
 
-  #endOpen({ path, creates }: TapBegin, inode: string | undefined): void {
-    if (creates === true && !this.#names.has(path)) this.#addName(path, inode)
+  #beginFileSystemSync({ call, device }: TapBegin): void {
+    const inodes = [...this.#writes.keys()].filter((inode) => inode.startsWith(`${device}:`))
+    const names = [...this.#names].filter(([, name]) => name.device === device).map(([path]) => path)
+    this.#covered.set(call, { writes: inodes.flatMap((inode) => this.#endedWrites(inode)), names })
   }
 
-  #endSync({ call, inode }: TapBegin): void {
+  #endedWrites(inode: string): readonly Written[] {
+    const writes = this.#writes.get(inode) ?? new Map<number, boolean>()
+    return [...writes].filter(([, isEnded]) => isEnded).map(([call]) => ({ inode, call }))
+  }
+
+  #endOpen({ path, creates, device }: TapBegin, inode: string | undefined): void {
+    if (creates === true && !this.#names.has(path)) this.#addName(path, { inode, device })
+  }
+
+  #endSync({ call }: TapBegin): void {
     const { writes = [], names = [] } = this.#covered.get(call) ?? {}
     this.#covered.delete(call)
-    for (const number of writes) this.#writes.get(inode ?? '')?.delete(number)
+    for (const { inode, call: written } of writes) this.#writes.get(inode)?.delete(written)
     for (const path of names) {
       const name = this.#names.get(path)
       if (name !== undefined) name.isDurable = true
@@ -150,8 +169,8 @@ class Audit {
     return inode !== undefined && (this.#writes.get(inode)?.size ?? 0) > 0
   }
 
-  #addName(path: string, inode: string | undefined): void {
-    this.#names.set(path, { inode, isDurable: false })
+  #addName(path: string, { inode, device }: Pick<Name, 'inode' | 'device'>): void {
+    this.#names.set(path, { inode, device, isDurable: false })
   }
 
   #removeNames(path: string): void {

@@ -1,8 +1,9 @@
 // Loaded into the tool before anything of it, by `--import`: every call of node:fs that makes, changes, names or syncs
-// files is counted over all threads, written down, and fails or kills the process when its number has come.
+// files, and every run of `sync --file-system`, is counted over all threads, written down, and fails or kills the process when its number has come.
 //
 // What it sees is what the tool asks of Node, so it needs no rights and no other program, and a count is the same in every
 // run that does the same. What Node then asks of the kernel is seen by run-with-strace.ts.
+import childProcess, { type ChildProcess } from 'node:child_process'
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { constants } from 'node:os'
@@ -22,7 +23,13 @@ import {
   type Describe,
   type Stretch,
 } from './tap-calls.ts'
-import { tapVariable, type FaultKind, type TapEvent, type TapSettings } from './tap-settings.ts'
+import {
+  tapVariable,
+  type FaultKind,
+  type TapBegin,
+  type TapEvent,
+  type TapSettings,
+} from './tap-settings.ts'
 
 type Callable = (this: unknown, ...parameters: unknown[]) => unknown
 type Methods = Record<string, Callable>
@@ -33,13 +40,14 @@ interface Shared {
   readonly counter: Int32Array
 }
 
-const { openSync, writeSync, realpathSync, fstatSync, lstatSync } = fs
+const { openSync, writeSync, realpathSync, fstatSync, lstatSync, statSync } = fs
 const big = { bigint: true } as const
 const shared = readShared()
 const { watches = 'changes' } = shared.settings
 
 await patchAll()
 patchWorker()
+patchSpawn()
 syncBuiltinESMExports()
 
 /** The main thread reads the environment and leaves it as if we were not there; its workers are handed what it read. */
@@ -61,6 +69,32 @@ function patchWorker(): void {
     constructor(script: string | URL, options: workers.WorkerOptions = {}) {
       super(script, { ...options, execArgv: ['--import', import.meta.url, ...(options.execArgv ?? [])] })
     }
+  }
+}
+
+/** Of all programs the tool may run, only this one makes anything durable. */
+function patchSpawn(): void {
+  const methods = methodsOf(childProcess)
+  const original = methods['spawn']
+  if (original === undefined) return
+  methods['spawn'] = function tapped(this: unknown, ...parameters: unknown[]): unknown {
+    const [file, args, ...rest] = parameters
+    if (basename(textOf(file)) !== 'sync' || !Array.isArray(args)) return original.apply(this, parameters)
+    const pretend = (script: string): unknown => original.call(this, '/bin/sh', ['-c', script], ...rest)
+    if (shared.settings.hidesSync === true) return pretend('exit 1')
+    if (args[0] !== '--file-system' || watches !== 'changes') return original.apply(this, parameters)
+    const call: Call = { operation: 'syncfs', path: args[1] }
+    let number: number
+    try {
+      number = begin(call, [])
+    } catch (error) {
+      return pretend(`echo "sync: error syncing: ${String(error).replaceAll('"', '')}" >&2; exit 1`)
+    }
+    const child = asChild(original.apply(this, parameters))
+    child.once('exit', (code) => {
+      if (code === 0) end(number, call, undefined)
+    })
+    return child
   }
 }
 
@@ -187,7 +221,7 @@ function log(event: TapEvent): void {
   writeSync(shared.logFd, `${JSON.stringify(event)}\n`)
 }
 
-function where({ path, to, fd, operation }: Call): { path: string; to?: string; inode?: string } {
+function where({ path, to, fd, operation }: Call): Pick<TapBegin, 'path' | 'to' | 'inode' | 'device'> {
   const name = fd === undefined ? textOf(path) : pathOf(fd)
   if (shared.settings.isDetailed !== true) return { path: name }
   if (fd !== undefined) return { path: name, inode: inodeOf(() => fstatSync(fd, big)) }
@@ -195,7 +229,17 @@ function where({ path, to, fd, operation }: Call): { path: string; to?: string; 
   const inode = ['rename', 'link', 'unlink', 'truncate'].includes(operation)
     ? { inode: inodeOf(() => lstatSync(name, big)) }
     : {}
-  return { path: source, ...(to !== undefined && { to: realPath(textOf(to)) }), ...inode }
+  const target = to === undefined ? {} : { to: realPath(textOf(to)) }
+  const device = deviceOf(operation === 'syncfs' ? name : dirname(target.to ?? source))
+  return { path: source, ...target, ...inode, ...(device !== undefined && { device }) }
+}
+
+function deviceOf(path: string): string | undefined {
+  try {
+    return String(statSync(path, big).dev)
+  } catch {
+    return undefined
+  }
 }
 
 function inodeOf(stat: () => { readonly dev: bigint; readonly ino: bigint }): string {
@@ -244,6 +288,11 @@ function systemError(code: 'EIO' | 'ENOSPC', { operation, path }: Call): Error {
 function methodsOf(object: object): Methods {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- functions are replaced by name
   return object as Methods
+}
+
+function asChild(value: unknown): ChildProcess {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- spawn has made it
+  return value as ChildProcess
 }
 
 function asShared(value: unknown): Shared {

@@ -16,6 +16,7 @@ interface TapOptions {
   readonly fault?: Fault
   readonly isDetailed?: boolean
   readonly watches?: TapSettings['watches']
+  readonly hidesSync?: boolean
 }
 
 const tap = pathToFileURL(join(import.meta.dirname, 'fs-tap.ts')).href
@@ -23,12 +24,18 @@ const tap = pathToFileURL(join(import.meta.dirname, 'fs-tap.ts')).href
 /** Runs the tool with the tap loaded into it and all its threads; not into the processes that it starts. */
 export async function runWithTap(
   { args, options, folder }: Command,
-  { fault, isDetailed = false, watches = 'changes' }: TapOptions = {},
+  { fault, isDetailed = false, watches = 'changes', hidesSync = false }: TapOptions = {},
 ): Promise<TappedRun> {
   const logFile = join(folder, `tap-${fault?.kind ?? 'record'}.log`)
   // Places are used again, and it is appended to.
   await rm(logFile, { force: true })
-  const settings: TapSettings = { logFile, isDetailed, watches, ...(fault !== undefined && { fault }) }
+  const settings: TapSettings = {
+    logFile,
+    isDetailed,
+    watches,
+    hidesSync,
+    ...(fault !== undefined && { fault }),
+  }
   const env = {
     ...options.env,
     NODE_OPTIONS: `--import=${tap}`,

@@ -8,6 +8,8 @@ export interface TapSettings {
   readonly watches?: 'changes' | 'reads'
   /** Also writes down what each call was about: paths as they really are, and inodes. */
   readonly isDetailed?: boolean
+  /** Makes the program `sync` useless, so that every file has to be synced by itself. */
+  readonly hidesSync?: boolean
 }
 
 export interface Fault {
@@ -28,6 +30,8 @@ export type TapOperation =
   | 'read'
   | 'write'
   | 'fsync'
+  /** Of a whole file system, by the program `sync`. */
+  | 'syncfs'
   | 'rename'
   | 'link'
   | 'symlink'
@@ -50,6 +54,8 @@ export interface TapBegin {
   readonly to?: string
   /** Of what the call is about, when it exists before it. */
   readonly inode?: string
+  /** Of a name: the device that its folder is on. Of a file system: its own. */
+  readonly device?: string
   /** Whether an open may create the file, or truncates it. */
   readonly creates?: boolean
   /** How much is to be read or written, where the call says so. */
