@@ -44,7 +44,7 @@ const pathsPerSync = 256
 const zeroRunsPerRequest = 4096
 
 /**
- * Fills the files of a restore, which exist with their sizes, and may sync them. Each pack is fetched once and in order;
+ * Fills the files of a restore, which exist with their sizes, and may sync them. Each pack is fetched once;
  * there are never more packs in memory than two for each worker.
  */
 export async function writePacks(writing: PackWriting, context: RunContext): Promise<WrittenBytes> {
@@ -66,10 +66,13 @@ export async function writePacks(writing: PackWriting, context: RunContext): Pro
     totals.writtenBytes += writtenBytes
   }
   const { signal } = context
-  await forAll({ tasks: packTasks(writing, context), width: size * 2, signal }, async (task) => {
-    add(await unpack(task, { writing, pool }, context))
-    task.finished()
-  })
+  await forAll(
+    { tasks: packTasks(writing, { width: size, report: context.report }), width: size * 2, signal },
+    async (task) => {
+      add(await unpack(task, { writing, pool }, context))
+      task.finished()
+    },
+  )
   const run = async (request: UnpackRequest): Promise<void> => add(await pool.run(request, { signal }))
   if (isDelta) await forAll({ tasks: zeroRequests(writing), width: size, signal }, run)
   if (!writing.syncsFiles) return totals
@@ -85,10 +88,14 @@ interface PackTask {
   readonly finished: () => void
 }
 
-function* packTasks({ head, layout }: PackWriting, { report }: RunContext): Generator<PackTask> {
+function* packTasks(
+  { head, layout }: PackWriting,
+  { width, report }: { readonly width: number; readonly report: RunContext['report'] },
+): Generator<PackTask> {
   let done = 0
-  for (const [index, rows] of groupByPack(layout.runs, head.packs.length).entries()) {
-    const reference = head.packs[index]
+  const groups = groupByPack(layout.runs, head.packs.length)
+  for (const index of inStripes(groups.length, width)) {
+    const [reference, rows = new Uint32Array()] = [head.packs[index], groups[index]]
     if (reference === undefined || rows.length === 0) continue
     const bytes = rows.reduce((sum, row) => sum + layout.runs.get(row, runColumns.length), 0)
     const finished = (): void => {
@@ -97,6 +104,16 @@ function* packTasks({ head, layout }: PackWriting, { report }: RunContext): Gene
     }
     yield { reference, rows, finished }
   }
+}
+
+/**
+ * The numbers below `count`, in as many stripes side by side as there are workers: 0, 50, 1, 51, ... Neighbouring packs
+ * hold parts of one large file, and Linux lets only one thread at a time write to a file.
+ */
+function* inStripes(count: number, stripes: number): Generator<number> {
+  const length = Math.ceil(count / stripes)
+  for (let step = 0; step < length; step += 1)
+    for (let index = step; index < count; index += length) yield index
 }
 
 interface Unpacking {
