@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises'
+import { readTablespacesNow } from '../backup/copy-cluster.ts'
 import { prepareServer } from '../backup/prepare-server.ts'
 import { runBackup, type BackupRequest } from '../backup/run-backup.ts'
 import { scanDataDirectory } from '../backup/scan-data-directory.ts'
@@ -76,7 +77,7 @@ export async function planBackup(request: TakeBackupRequest, context: RunContext
     {
       dataDirectory: facts.dataDirectory,
       tablespaceVersionFolder: `PG_${facts.version.major}_${facts.catalogVersion}`,
-      tablespaces: facts.tablespaces,
+      readTablespaces: () => readTablespacesNow(conninfo, context),
       links,
     },
     context,

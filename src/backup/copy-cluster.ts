@@ -44,7 +44,7 @@ export async function copyCluster(
     {
       dataDirectory,
       tablespaceVersionFolder: `PG_${version.major}_${catalogVersion}`,
-      tablespaces: await readTablespacesNow(request.conninfo, context),
+      readTablespaces: () => readTablespacesNow(request.conninfo, context),
       links: request.links,
     },
     context,
@@ -63,7 +63,7 @@ export async function copyCluster(
     },
     context,
   )
-  refuseVanishedFiles(scan, copier.copied)
+  await refuseVanishedFiles(scan, copier.copied, context)
   warnOfCutFiles(scan, copier.copied, context)
   await copier.run([await controlFileTask(scan, facts, context)].values(), () => undefined)
   await copier.finish()
@@ -71,8 +71,11 @@ export async function copyCluster(
   return { scan, copier, damagedPages, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
-/** After the start of the backup: one made before it, but after somebody asked, would be missed, and the WAL has it not. */
-async function readTablespacesNow(conninfo: Conninfo, context: RunContext): Promise<readonly Tablespace[]> {
+/** For a backup, after its start: one made before it, but after somebody asked, would be missed, and the WAL has it not. */
+export async function readTablespacesNow(
+  conninfo: Conninfo,
+  context: RunContext,
+): Promise<readonly Tablespace[]> {
   await using session = await connect(conninfo, context)
   return await readTablespaces(session)
 }

@@ -4,10 +4,11 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import type { Clock } from '../domain/run-context.ts'
 import { isOperationError } from '../domain/operation-error.ts'
 import { testContext } from '../../test/support/repository.ts'
 import type { Scan } from './scan.ts'
-import { scanDataDirectory, type ScanRequest } from './scan-data-directory.ts'
+import { scanDataDirectory, type ListedTablespace, type ScanRequest } from './scan-data-directory.ts'
 
 interface Tree extends Disposable {
   readonly root: string
@@ -28,15 +29,32 @@ function tree(...paths: readonly (string | Buffer)[]): Tree {
   return { root, dataDirectory, [Symbol.dispose]: () => rmSync(root, { recursive: true }) }
 }
 
+const listing =
+  (...tablespaces: readonly ListedTablespace[]) =>
+  (): Promise<readonly ListedTablespace[]> =>
+    Promise.resolve(tablespaces)
+
+function requestFor(dataDirectory: string): ScanRequest {
+  return { dataDirectory, tablespaceVersionFolder: 'PG_18_1', readTablespaces: listing(), links: 'error' }
+}
+
 function scan(dataDirectory: string, changes: Partial<ScanRequest> = {}): Promise<Scan> {
-  const request = {
-    dataDirectory,
-    tablespaceVersionFolder: 'PG_18_1',
-    tablespaces: [],
-    links: 'error',
-    ...changes,
-  } as const
-  return scanDataDirectory(request, testContext())
+  const request = { ...requestFor(dataDirectory), ...changes }
+  return scanDataDirectory(request, testContext({ clock: hastyClock() }))
+}
+
+/** Time passes by sleeping alone, and at once. */
+function hastyClock(whenSlept: () => void = () => undefined): Clock {
+  let elapsedMs = 0
+  return {
+    now: () => elapsedMs,
+    monotonic: () => elapsedMs,
+    sleep: (ms) => {
+      elapsedMs += ms
+      whenSlept()
+      return Promise.resolve()
+    },
+  }
 }
 
 const filesOf = ({ files }: Scan): readonly string[] => files.map(({ path }) => path).toSorted()
@@ -124,7 +142,7 @@ describe('scanDataDirectory', () => {
     const request = {
       dataDirectory: data.dataDirectory,
       tablespaceVersionFolder: 'PG_18_1',
-      tablespaces: [],
+      readTablespaces: listing(),
       links: 'error',
     } as const
     const found = await scanDataDirectory(request, context)
@@ -147,7 +165,7 @@ describe('scanDataDirectory', () => {
       { oid: 101, name: 'inside' },
       { oid: 200, name: 'in_place' },
     ]
-    const found = await scan(data.dataDirectory, { tablespaces })
+    const found = await scan(data.dataDirectory, { readTablespaces: listing(...tablespaces) })
 
     assert.deepEqual(found.files.map(({ root, path }) => `${root} ${path}`).toSorted(), [
       '0 PG_VERSION',
@@ -171,11 +189,37 @@ describe('scanDataDirectory', () => {
     symlinkSync(join(data.root, 'gone'), join(data.dataDirectory, 'pg_tblspc', '101'))
 
     for (const oid of [100, 101, 102]) {
-      const tablespaces = [{ oid, name: 'lost' }]
-      await assert.rejects(scan(data.dataDirectory, { tablespaces }), (error) =>
+      const readTablespaces = listing({ oid, name: 'lost' })
+      await assert.rejects(scan(data.dataDirectory, { readTablespaces }), (error) =>
         isOperationError(error, 'file-unreadable'),
       )
     }
+  })
+
+  test('leaves out a tablespace that is dropped while it looks, as soon as the server does not list it (R10)', async () => {
+    using data = tree('PG_VERSION', 'pg_tblspc/')
+    const space = join(data.root, 'space')
+    mkdirSync(space) // its folder of this version is removed before the link is
+    const link = join(data.dataDirectory, 'pg_tblspc', '100')
+    symlinkSync(space, link)
+    const dropped = { oid: 100, name: 'dropped' }
+    const gone = { oid: 101, name: 'gone' }
+    const answers = [[dropped, gone], [dropped, gone], [dropped]]
+    const readTablespaces = (): Promise<readonly ListedTablespace[]> => Promise.resolve(answers.shift() ?? [])
+    const clock = hastyClock(() => rmSync(link, { force: true }))
+    const request = { ...requestFor(data.dataDirectory), readTablespaces }
+    const found = await scanDataDirectory(request, testContext({ clock }))
+
+    assert.deepEqual(found.tablespaces, [])
+    assert.deepEqual([...found.rootPaths.keys()], [0])
+    assert.deepEqual(answers, [])
+  })
+
+  test('keeps waiting for no more than some seconds, also when only the link is gone', async () => {
+    using data = tree('PG_VERSION', 'pg_tblspc/')
+    const readTablespaces = listing({ oid: 100, name: 'lost' })
+
+    await assert.rejects(scan(data.dataDirectory, { readTablespaces }), /there is no link to it/)
   })
 
   test('stops at a symbolic link, follows it or keeps it, as the policy says (R15)', async () => {

@@ -17,18 +17,26 @@ import {
 /** What to do about symbolic links in the data directory that are not tablespaces (R15). */
 export type LinkPolicy = 'error' | 'follow' | 'as-link'
 
+export interface ListedTablespace {
+  readonly oid: number
+  readonly name: string
+}
+
 export interface ScanRequest {
   readonly dataDirectory: string
   /** Name of the folder that a tablespace keeps for this version: `PG_18_202506291`. */
   readonly tablespaceVersionFolder: string
-  /** The server's tablespaces but pg_default and pg_global. */
-  readonly tablespaces: readonly { readonly oid: number; readonly name: string }[]
+  /** Asks the server for its tablespaces but pg_default and pg_global: again when one of them is not to be found. */
+  readonly readTablespaces: () => Promise<readonly ListedTablespace[]>
   readonly links: LinkPolicy
 }
 
 const tablespaceFolder = 'pg_tblspc'
 /** A link that leads here more often than this leads in circles. */
 const deepestNesting = 64
+/** DROP TABLESPACE removes what is on disk first and commits then: until then the server still lists it. */
+const dropPatienceMs = 5000
+const dropPollMs = 100
 
 /**
  * Lists everything that a backup takes, in the state it is in now: call it after the backup began. What vanishes while
@@ -53,7 +61,7 @@ class Scanner {
   readonly #directories: ScannedDirectory[] = []
   readonly #files: ScannedFile[] = []
   readonly #links: ScannedLink[] = []
-  readonly #tablespaces: TablespaceRecord[] = []
+  #tablespaces: readonly TablespaceRecord[] = []
   readonly #rootPaths = new Map<number, BytePath>()
   /** Places of tablespaces that lie inside the data directory: not to be taken twice (R14). */
   readonly #tablespacePlaces = new Set<BytePath>()
@@ -66,7 +74,8 @@ class Scanner {
   async scan(): Promise<Scan> {
     const dataDirectory = toBytePath(Buffer.from(realpathSync(this.#request.dataDirectory)))
     this.#rootPaths.set(0, dataDirectory)
-    this.#findTablespaces(dataDirectory)
+    for (const tablespace of await this.#request.readTablespaces())
+      await this.#unlessDropped(tablespace.oid, () => this.#findTablespace(tablespace))
     for (const root of this.#rootPaths.keys()) await this.#scanRoot(root)
     return {
       directories: this.#directories.toSorted(compareScanned),
@@ -80,27 +89,56 @@ class Scanner {
   }
 
   /** A tablespace is a link in pg_tblspc; one that is a directory there (15 and later) is part of the data directory. */
-  #findTablespaces(dataDirectory: BytePath): void {
-    for (const { oid, name } of this.#request.tablespaces) {
-      const link = `${dataDirectory}/${tablespaceFolder}/${oid}`
-      const stats = lookAt(link)
-      if (stats === undefined)
-        throw unreadable(link, 'the server has a tablespace of this number, but there is no link to it')
-      if (!stats.isSymbolicLink()) {
-        this.#tablespaces.push({ oid, name, location: undefined })
-        continue
+  #findTablespace({ oid, name }: ListedTablespace): void {
+    const link = this.#linkOf(oid)
+    const stats = lookAt(link)
+    if (stats === undefined)
+      throw unreadable(link, 'the server has a tablespace of this number, but there is no link to it')
+    const place = stats.isSymbolicLink() ? realPathOf(link) : undefined
+    const location = place === undefined ? undefined : fromBytePath(place).toString()
+    this.#tablespaces = [...this.#tablespaces, { oid, name, location }]
+    if (place === undefined) return
+    this.#rootPaths.set(oid, place)
+    this.#tablespacePlaces.add(place)
+  }
+
+  /**
+   * What it looks for; undefined when the tablespace was dropped meanwhile: its link is gone, and the server does not
+   * list it any more. Only both prove it, and whoever ends the backup compares with the list at its start (R10).
+   */
+  async #unlessDropped<T>(oid: number, look: () => T): Promise<T | undefined> {
+    const { clock, signal } = this.#context
+    const deadline = clock.monotonic() + dropPatienceMs
+    for (;;) {
+      try {
+        return look()
+      } catch (error) {
+        if (await this.#isDropped(oid)) return undefined
+        if (clock.monotonic() >= deadline) throw error
       }
-      const place = realPathOf(link)
-      this.#tablespaces.push({ oid, name, location: fromBytePath(place).toString() })
-      this.#rootPaths.set(oid, place)
-      this.#tablespacePlaces.add(place)
+      await clock.sleep(dropPollMs, signal)
     }
+  }
+
+  async #isDropped(oid: number): Promise<boolean> {
+    if (lookAt(this.#linkOf(oid)) !== undefined) return false
+    const listed = await this.#request.readTablespaces()
+    return listed.every((tablespace) => tablespace.oid !== oid)
+  }
+
+  #linkOf(oid: number): BytePath {
+    return `${this.#rootPaths.get(0) ?? ''}/${tablespaceFolder}/${oid}`
   }
 
   async #scanRoot(root: number): Promise<void> {
     const place = this.#rootPaths.get(root) ?? ''
-    const stats = lookAt(place)
-    if (stats === undefined) throw unreadable(place, 'it is not there')
+    const look = (): Stats => this.#requireRoot(root, place)
+    const stats = root === 0 ? look() : await this.#unlessDropped(root, look)
+    if (stats === undefined) {
+      this.#rootPaths.delete(root)
+      this.#tablespaces = this.#tablespaces.filter(({ oid }) => oid !== root)
+      return
+    }
     this.#addDirectory({ root, path: '', place, depth: 0 }, stats)
     const folders: Folder[] = [{ root, path: '', place, depth: 0 }]
     for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
@@ -108,6 +146,16 @@ class Scanner {
       folders.push(...this.#scanFolder(folder))
       await new Promise(setImmediate) // a million files must not keep the lease from beating
     }
+  }
+
+  /** A tablespace without its folder is one whose disk is not mounted here: taking nothing of it would be a silent loss. */
+  #requireRoot(root: number, place: BytePath): Stats {
+    const stats = lookAt(place)
+    if (stats === undefined) throw unreadable(place, 'it is not there')
+    const versionFolder = `${place}/${this.#request.tablespaceVersionFolder}`
+    if (root !== 0 && lookAt(versionFolder) === undefined)
+      throw unreadable(versionFolder, 'the tablespace has no such folder; is its disk mounted?')
+    return stats
   }
 
   #scanFolder(folder: Folder): readonly Folder[] {
@@ -133,20 +181,13 @@ class Scanner {
   }
 
   #namesIn(folder: Folder): readonly BytePath[] {
-    if (folder.root !== 0 && folder.path === '') return [this.#requireVersionFolder(folder)]
+    if (folder.root !== 0 && folder.path === '') return [this.#request.tablespaceVersionFolder]
     try {
       return readdirSync(fromBytePath(folder.place), { encoding: 'buffer' }).map(toBytePath)
     } catch (cause) {
       if (isGone(cause)) return []
       throw unreadable(folder.place, 'it cannot be listed', cause)
     }
-  }
-
-  /** A tablespace without it is one whose disk is not mounted here: taking nothing of it would be a silent loss. */
-  #requireVersionFolder({ place }: Folder): BytePath {
-    const name = this.#request.tablespaceVersionFolder
-    if (lookAt(`${place}/${name}`) !== undefined) return name
-    throw unreadable(`${place}/${name}`, 'the tablespace has no such folder; is its disk mounted?')
   }
 
   /** Records what is at this place; gives the folder that is to be scanned in turn. */

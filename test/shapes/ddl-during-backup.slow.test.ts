@@ -37,14 +37,12 @@ describe('a backup of a cluster whose relations come, go and change their shape 
       const earlier = await site.backup()
 
       upheaval.start()
-      upheaval.keepsSpaces = true
       await upheaval.advance(3)
       const args = ['--output', 'json', 'backup', '--max-rate', '20MB']
       const running = startHoldfast(args, { config: site.configuration })
       await waitUntil('the copying', () => isCopying(server))
       await sleep(1000)
       running.kill('SIGSTOP') // with some of the files copied, and some not
-      upheaval.keepsSpaces = false
       await upheaval.advance(3)
       const inside = await momentOf(server, { ledger, upheaval })
       running.kill('SIGCONT')

@@ -15,11 +15,8 @@ const lifetime = 2
  */
 export class Upheaval implements AsyncDisposable {
   turnsDone = 0
-  /** Tablespaces wait to be dropped: a backup refuses one that goes away in the moment in which it lists the files. */
-  keepsSpaces = false
   readonly #server: TestServer
   readonly #makeSpace: MakeSpace
-  #oldSpaces: string[] = []
   #isStopping = false
   #isPaused = false
   #isInStatement = false
@@ -144,15 +141,11 @@ export class Upheaval implements AsyncDisposable {
 
   async #spaces(turn: number): Promise<readonly string[]> {
     const space = await this.#makeSpace(`comer_${turn}`)
-    const gone = this.keepsSpaces
-      ? []
-      : this.#oldSpaces.splice(0, Math.max(0, this.#oldSpaces.length - lifetime + 1))
-    this.#oldSpaces.push(`comer_${turn}`)
     return [
       `create tablespace comer_${turn} location '${space}'`,
       `create table distant_${turn} tablespace comer_${turn} as select * from grows limit 1000`,
       ...takeAway(turn, (old) => `drop table distant_${old}`),
-      ...gone.map((name) => `drop tablespace ${name}`),
+      ...takeAway(turn, (old) => `drop tablespace comer_${old}`),
     ]
   }
 }
