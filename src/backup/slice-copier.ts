@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { fromBytePath, showBytePath, toBytePath } from '../platform/byte-path.ts'
+import { describeSystemError, isSystemError } from '../platform/durable-file.ts'
 import { createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { packKey } from '../repository/object-keys.ts'
@@ -15,6 +16,12 @@ import type {
   SuspectPage,
 } from './copy-protocol.ts'
 import type { Slice } from './copy-task.ts'
+
+interface OpenedFile {
+  readonly fd: number
+  /** For messages. */
+  readonly place: Buffer
+}
 
 interface PendingRun {
   readonly file: number
@@ -97,27 +104,19 @@ export class SliceCopier {
       return
     }
     try {
-      this.#readSlice(fd, slice.readsToEnd ? stretchToEnd(fd, slice, { place, answer }) : slice, answer)
-    } catch (cause) {
-      if (cause instanceof OperationError) throw cause
-      throw new OperationError(
-        'file-unreadable',
-        `backing up ${showBytePath(toBytePath(place))}: reading it failed`,
-        {
-          cause,
-        },
-      )
+      const stretched = slice.readsToEnd ? stretchToEnd(fd, slice, { place, answer }) : slice
+      this.#readSlice({ fd, place }, stretched, answer)
     } finally {
       closeSync(fd)
     }
   }
 
-  #readSlice(fd: number, slice: Slice, answer: Answer): void {
+  #readSlice(file: OpenedFile, slice: Slice, answer: Answer): void {
     for (let done = 0; done < slice.length;) {
       const wanted = Math.min(slice.length - done, largestUnitBytes)
       if (wanted > largestUnitBytes - this.#filled) this.#closeUnit(answer)
       const target = this.#kernel.input.subarray(this.#filled, this.#filled + wanted)
-      const length = readFully(fd, target, slice.offset + done)
+      const length = readFully(file, target, slice.offset + done)
       if (length > 0) this.#takeRun({ ...slice, offset: slice.offset + done, length }, answer)
       if (length < wanted) {
         // The file was truncated meanwhile: its true length is stored (R8), the WAL tells the rest.
@@ -248,12 +247,28 @@ function openForReading(place: Buffer, isFollowed: boolean): number | undefined 
 }
 
 /** Reads until the target is full or the file ends; gives how much there was. */
-function readFully(fd: number, target: Uint8Array, position: number): number {
+function readFully({ fd, place }: OpenedFile, target: Uint8Array, position: number): number {
   let done = 0
   while (done < target.length) {
-    const count = readSync(fd, target, done, target.length - done, position + done)
+    const count = readAt({ fd, place }, target.subarray(done), position + done)
     if (count === 0) break
     done += count
   }
   return done
+}
+
+function readAt({ fd, place }: OpenedFile, target: Uint8Array, position: number): number {
+  try {
+    return readSync(fd, target, 0, target.length, position)
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause
+    throw new OperationError(
+      'file-unreadable',
+      `backing up ${showBytePath(toBytePath(place))}: reading ${target.length} bytes at offset ${position}: ${describeSystemError(cause)}`,
+      {
+        cause,
+        hint: 'Look for errors of the disk in the log of the system; a backup never takes zeros for what it cannot read.',
+      },
+    )
+  }
 }

@@ -33,7 +33,12 @@ describe('a backup that meets EIO when it reads a page', () => {
         JSON.stringify(struck),
       )
       assert.equal(failed.code, 1, failed.stderr)
-      assert.ok(failed.stderr.includes(`error: backing up "${struck.path}"`), failed.stderr)
+      const [, named, offset] =
+        /error: backing up "([^"]+)": reading \d+ bytes at offset (\d+): i\/o error \(EIO\)/.exec(
+          failed.stderr,
+        ) ?? []
+      assert.equal(named, struck.path, failed.stderr)
+      assert.equal(Number(offset) % 8192, 0, failed.stderr)
       assert.deepEqual(await cluster.listed(), listed)
     }
   })
