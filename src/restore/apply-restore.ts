@@ -41,7 +41,7 @@ export async function applyRestore(
   const dataDirectory = plan.request.targetDirectory
   const rootPaths = new Map(plan.places.map(({ root, path }) => [root, toBytePath(Buffer.from(path))]))
   await claimPlaces({ plan, head, forbidden }, context)
-  await stopOrphan(dataDirectory, context)
+  await stopOrphan(dataDirectory, 'at once', context)
   // From here on no server starts in the directory until the control file is back.
   await removeControlFile(dataDirectory)
   if (plan.isDelta) await removeLeftovers({ layout, rootPaths }, context)

@@ -4,9 +4,10 @@ import type { ManifestHead } from '../repository/manifest-head.ts'
 import type { ForbiddenPlaces } from './check-path.ts'
 import { inspectTarget } from './inspect-target.ts'
 import type { RestorePlan } from './plan-restore.ts'
+import { goalOf } from './restore-request.ts'
 import { busy, claimDirectory, isHeld, releaseDirectory, type Claim } from './restore-marker.ts'
 
-interface ClaimRequest {
+export interface ClaimRequest {
   readonly plan: Pick<RestorePlan, 'request' | 'places' | 'backup'>
   readonly head: Pick<ManifestHead, 'systemIdentifier' | 'tablespaces'>
   readonly forbidden: ForbiddenPlaces
@@ -26,13 +27,16 @@ export async function claimPlaces(
     backup: plan.backup.label,
     dataDirectory: plan.request.targetDirectory,
   }
+  // Of what is recovered nothing is written to but the data directory.
+  const places = plan.places.filter(({ root, state }) => root === 0 || state !== 'recovered')
   const claims = new Map<string, Claim>()
   try {
-    for (const { path } of plan.places) {
+    for (const { path, recovered } of places) {
       await makeFolderDurably(path, 0o700)
-      claims.set(path, await claimDirectory(path, marker))
+      claims.set(path, await claimDirectory(path, { ...marker, recovered }))
     }
-    const request = { ...plan.request, systemIdentifier, tablespaces, forbidden, claims }
+    const goal = goalOf(plan.request)
+    const request = { ...plan.request, goal, systemIdentifier, tablespaces, forbidden, claims }
     const found = await inspectTarget(request, context)
     for (const { root, path, state } of plan.places) {
       if (found.some((place) => place.root === root && place.state === state)) continue

@@ -1,10 +1,7 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PrefetchFolder } from '../archive/prefetch-folder.ts'
-import type { Lsn } from '../domain/lsn.ts'
+import { formatLsn, type Lsn } from '../domain/lsn.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
-import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import { sendSignal } from '../platform/child-process.ts'
@@ -15,15 +12,15 @@ import { readControlFile, type ControlFile } from '../postgres/control-file.ts'
 import { readRecoveryStatus, type RecoveryStatus } from '../postgres/recovery-status.ts'
 import { fatalLinesOf } from '../postgres/server-log.ts'
 import { startPrivateServer, type PrivateServer } from '../postgres/server-process.ts'
-import { removeMarkers } from './apply-restore.ts'
 import { controlFilePath } from './check-entry.ts'
 import { lookAt } from './check-path.ts'
 import { ConnectionPatience } from './connection-patience.ts'
 import { checkReached, stopLineOf } from './check-reached.ts'
-import { socketDirectoryPrefix } from './postmaster-file.ts'
-import { recoveryLog } from './restore-marker.ts'
+import { noteRecovered, recoveryLog, type Recovered } from './restore-marker.ts'
 import { insufficientSettings, recoveryServerSettings } from './recovery-server-settings.ts'
+import { makeSocketDirectory, removeSocketDirectory } from './socket-directory.ts'
 import type { RestorePlan } from './plan-restore.ts'
+import { goalOf } from './restore-request.ts'
 
 export interface DriveRequest {
   readonly plan: RestorePlan
@@ -54,8 +51,8 @@ const mostStarts = 6
 export async function driveRecovery(request: DriveRequest, context: RunContext): Promise<Reached> {
   const dataDirectory = request.plan.request.targetDirectory
   await using cleanup = new AsyncDisposableStack()
-  const socketDirectory = await makeSocketDirectory()
-  cleanup.defer(() => rm(socketDirectory, { recursive: true, force: true }))
+  const socketDirectory = await makeSocketDirectory(context)
+  cleanup.defer(() => removeSocketDirectory(socketDirectory, context))
   const raised: Record<string, string> = {}
   for (let start = 1; ; start += 1) {
     const outcome = await recoverOnce({ ...request, socketDirectory, raised }, context)
@@ -207,38 +204,34 @@ async function finish(
   const isPromoting = plan.request.target.action === 'promote'
   if (!status.isInRecovery && !isPromoting)
     throw failed(dataDirectory, 'the server promoted although it was not to')
+  // Dying before this: not promoted, it is restored anew. After it, once promoted: only what is left is done, because from
+  // then on it is a database like any other, which no restore may write over.
+  if (isPromoting) await noteRecovered(dataDirectory, recoveredOf(plan, status))
   if (status.isInRecovery && isPromoting) {
     await askForPromotion(server, dataDirectory)
     await waitForPromotion(server, attempt, context)
   }
-  // From now on it is a database like any other, which no restore may take up, whatever becomes of the rest.
-  if (isPromoting) await removeMarkers(plan)
   await server.stop('fast', context)
   const { control } = await readControlFile(join(dataDirectory, controlFilePath), context)
   const problem = shutdownProblem(control, { plan, isPromoting })
   if (problem !== undefined) throw failed(dataDirectory, problem)
-  await removePrefetched(dataDirectory, context)
-  await rm(join(dataDirectory, recoveryLog), { force: true })
   return {
-    lsn: status.replayLsn ?? plan.stop.atLeast,
+    lsn: reachedLsn(plan, status),
     commitTime: status.replayedCommitTime,
     timeline: control.timeline,
     isPromoted: isPromoting,
   }
 }
 
-/** Segments that were fetched ahead and not needed. The cluster is as it should be without that. */
-async function removePrefetched(dataDirectory: string, { report, clock }: RunContext): Promise<void> {
-  const folder = new PrefetchFolder(join(dataDirectory, 'pg_wal'), clock)
-  try {
-    await folder.remove()
-  } catch (error) {
-    report({
-      kind: 'warning',
-      message: `removing ${quote(folder.path)} failed: ${String(error)}; nothing needs it, remove it by hand`,
-    })
+function recoveredOf(plan: RestorePlan, status: RecoveryStatus): Recovered {
+  return {
+    goal: goalOf(plan.request),
+    lsn: formatLsn(reachedLsn(plan, status)),
+    commitTime: status.replayedCommitTime,
   }
 }
+
+const reachedLsn = ({ stop }: RestorePlan, { replayLsn }: RecoveryStatus): Lsn => replayLsn ?? stop.atLeast
 
 /** As "pg_ctl promote" does it: no role is needed that may call pg_promote (bin/pg_ctl/pg_ctl.c). */
 async function askForPromotion(server: PrivateServer, dataDirectory: string): Promise<void> {
@@ -279,14 +272,6 @@ async function missingConfiguration({ plan, socketDirectory }: Attempt): Promise
   const path = join(socketDirectory, 'postgresql.conf')
   await writeFile(path, '', { mode: 0o600 })
   return { config_file: path }
-}
-
-/** The path of a Unix socket is short, so the usual place is taken when the configured one is long. */
-async function makeSocketDirectory(): Promise<string> {
-  const parent = tmpdir().length < 60 ? tmpdir() : '/tmp'
-  const path = await mkdtemp(join(parent, socketDirectoryPrefix))
-  await chmod(path, 0o700)
-  return path
 }
 
 function endedEarly(dataDirectory: string, log: string): OperationError {

@@ -68,11 +68,8 @@ export async function gatherRestoreFacts(
   const head = await readManifestHead(repository, { clusterId: cluster.id, ...backup }, context)
   await requirePacks(place, head, context)
   const layout = await readLayout({ repository, cluster, head }, context)
-  const { systemIdentifier, tablespaces } = head
-  const places = await inspectTarget(
-    { ...request, goal: goalOf(request), systemIdentifier, tablespaces, forbidden },
-    context,
-  )
+  const wanted = { ...request, goal: goalOf(request), forbidden }
+  const places = await inspectTarget({ ...head, ...wanted }, context)
   const { clusterDirectory } = forbidden
   await refuseLaterTablespaces({ targetDirectory: request.targetDirectory, head, clusterDirectory })
   const walBytes = Math.min(mostWalBytes, walRoute.count * cluster.walSegmentSize)

@@ -115,6 +115,23 @@ describe('inspectTarget', () => {
     assert.deepEqual(await states(scratch, { targetDirectory: scratch.folder }), ['interrupted'])
   })
 
+  test('takes up what was promoted only for the same restore, to complete it (R44, R59)', async () => {
+    using scratch = makeScratch()
+    const targetDirectory = scratch.folder
+    const recovered = { goal: 'latest', lsn: '0/3000028' }
+    writeFileSync(join(targetDirectory, markerFile), JSON.stringify({ systemIdentifier: '7', recovered }))
+    mkdirSync(join(targetDirectory, 'global'))
+    writeFileSync(join(targetDirectory, 'global', 'pg_control'), recoveringControlFile('7'))
+
+    assert.deepEqual(await states(scratch, { targetDirectory, goal: 'latest' }), ['recovered'])
+    assert.deepEqual(await states(scratch, { targetDirectory, goal: 'latest', isDelta: true }), ['occupied'])
+    await refuses(scratch, { targetDirectory, goal: 'another' }, 'directory-occupied')
+    await refuses(scratch, { targetDirectory }, 'directory-occupied')
+    await refuses(scratch, { targetDirectory, goal: 'latest', systemIdentifier: '8' }, 'directory-occupied')
+    writeFileSync(join(targetDirectory, 'recovery.signal'), '')
+    assert.deepEqual(await states(scratch, { targetDirectory, goal: 'latest' }), ['interrupted'])
+  })
+
   test('sees a server whose directory has another path (R59)', async () => {
     using scratch = makeScratch()
     const seen = join(scratch.folder, 'seen')

@@ -7,7 +7,7 @@ import { isPoisoned, readControlFile, type ControlFile } from '../postgres/contr
 import type { TablespaceRecord } from '../repository/manifest-head.ts'
 import { checkPath, lookAt, nearestExisting, overlaps, type ForbiddenPlaces } from './check-path.ts'
 import { findPostmaster, serverRunning } from './postmaster-file.ts'
-import { markerFile, readMarker, type Claim, type LeftMarker } from './restore-marker.ts'
+import { markerFile, readMarker, type Claim, type LeftMarker, type Recovered } from './restore-marker.ts'
 import type { RestoreRequest, TablespaceMapping } from './restore-request.ts'
 
 /** A directory that a restore fills. */
@@ -19,9 +19,12 @@ export interface RestorePlace {
   readonly path: string
   /**
    * `vacant`: absent or empty. `interrupted`: a restore of this cluster was not finished here. `occupied`: this cluster, to
-   * be brought to the backup's state.
+   * be brought to the backup's state. `recovered`: what is asked for was reached and promoted here by a restore that did
+   * not come to its end; nothing is written over.
    */
-  readonly state: 'vacant' | 'interrupted' | 'occupied'
+  readonly state: 'vacant' | 'interrupted' | 'occupied' | 'recovered'
+  /** Of a data directory that is `recovered`. */
+  readonly recovered?: Recovered
   /** Where pg_wal of the data directory leads to when it is a link; the restore makes it a directory, WAL fills this place. */
   readonly walLink?: string
 }
@@ -30,6 +33,8 @@ export interface TargetRequest extends Pick<RestoreRequest, 'targetDirectory' | 
   readonly systemIdentifier: string
   readonly tablespaces: readonly TablespaceRecord[]
   readonly forbidden: ForbiddenPlaces
+  /** By `goalOf`. Undefined: nothing that was recovered is taken up. */
+  readonly goal?: string
   /** Directories that carry our own marker by now, by their paths: they are looked at as they were before. */
   readonly claims?: ReadonlyMap<string, Claim>
 }
@@ -47,11 +52,14 @@ export async function inspectTarget(
   const postmaster = await findPostmaster(path)
   // A server of ours that outlived its restore is ended before anything is written.
   if (postmaster !== undefined && !postmaster.isOurs) throw serverRunning(path, postmaster)
-  const state = await inspectDataDirectory(request, context)
-  if (postmaster !== undefined && state !== 'interrupted') throw serverRunning(path, postmaster)
+  const found = await inspectDataDirectory(request, context)
+  const { state } = found
+  // Without the marker of a restore that is dead it is not certain whose it is.
+  if (postmaster !== undefined && (await markerLeftIn(path, request)) === undefined)
+    throw serverRunning(path, postmaster)
   const walLink = await linkTarget(join(path, 'pg_wal'))
   const places: RestorePlace[] = [
-    { root: 0, name: '', path, state, ...(walLink !== undefined && { walLink }) },
+    { root: 0, name: '', path, ...found, ...(walLink !== undefined && { walLink }) },
   ]
   refuseUnknownMappings(request)
   for (const tablespace of request.tablespaces) {
@@ -67,21 +75,22 @@ export async function inspectTarget(
 async function inspectDataDirectory(
   request: TargetRequest,
   context: RunContext,
-): Promise<RestorePlace['state']> {
+): Promise<Pick<RestorePlace, 'state' | 'recovered'>> {
   const { targetDirectory, systemIdentifier, isDelta } = request
   const doing = `restoring into ${quote(targetDirectory)}`
   const content = await inspectFolder(targetDirectory, doing, request)
-  if (content !== 'filled') return content
+  if (content !== 'filled') return { state: content }
   const control = await readControlIfThere(targetDirectory, context)
   const marker = await markerLeftIn(targetDirectory, request)
-  const isOurs = marker?.systemIdentifier === systemIdentifier
-  if (isOurs && (await isUnfinished(control, targetDirectory))) return 'interrupted'
+  const left =
+    marker?.systemIdentifier === systemIdentifier ? await leftState(marker, control, request) : undefined
+  if (left !== undefined) return left
   if (!isDelta) {
     throw new OperationError('directory-occupied', `${doing}: it is not empty`, {
       hint: 'Name an empty directory, or add "--delta" to bring a copy of the same cluster there to the state of the backup.',
     })
   }
-  if (control?.systemIdentifier === systemIdentifier) return 'occupied'
+  if (control?.systemIdentifier === systemIdentifier) return { state: 'occupied' }
   const found =
     control === undefined ? 'no cluster' : `the cluster with system identifier ${control.systemIdentifier}`
   throw new OperationError(
@@ -91,6 +100,21 @@ async function inspectDataDirectory(
       hint: '"--delta" works on a copy of the same cluster only; name an empty directory instead.',
     },
   )
+}
+
+/** What is left to do where a dead restore of this cluster has left its marker; undefined when that counts no more. */
+async function leftState(
+  { recovered }: LeftMarker,
+  control: ControlFile | undefined,
+  { targetDirectory, isDelta, goal }: TargetRequest,
+): Promise<Pick<RestorePlace, 'state' | 'recovered'> | undefined> {
+  if (await isUnfinished(control, targetDirectory)) return { state: 'interrupted' }
+  if (isDelta || recovered === undefined || recovered.goal !== goal) return undefined
+  if (control?.state !== 'in archive recovery' && control?.state !== 'shut down in recovery')
+    return { state: 'recovered', recovered }
+  // Its server ended between removing the signal and having its timeline: nobody's database yet, unless it is a standby.
+  const isStandby = (await lookAt(join(targetDirectory, 'standby.signal'))) !== undefined
+  return isStandby ? undefined : { state: 'interrupted' }
 }
 
 /**
@@ -128,15 +152,18 @@ async function claimOn(
   { root, path }: Pick<RestorePlace, 'root' | 'path'>,
   request: TargetRequest,
   dataState: RestorePlace['state'],
-): Promise<'interrupted' | 'occupied' | undefined> {
+): Promise<'interrupted' | 'occupied' | 'recovered' | undefined> {
   const { targetDirectory, systemIdentifier, isDelta } = request
   const marker = await markerLeftIn(path, request)
   const isLeft = marker?.systemIdentifier === systemIdentifier && marker.dataDirectory === targetDirectory
   // A marker alone may be one that was left in the tablespace of a cluster that runs since.
   if (isLeft && dataState === 'interrupted') return 'interrupted'
   // A restore that was killed before it had marked all tablespaces is no reason to refuse those of the cluster.
-  const link = isDelta ? await linkTarget(join(targetDirectory, 'pg_tblspc', String(root))) : undefined
-  return link === path ? 'occupied' : undefined
+  const isRecovered = dataState === 'recovered'
+  const link =
+    isDelta || isRecovered ? await linkTarget(join(targetDirectory, 'pg_tblspc', String(root))) : undefined
+  if (link !== path) return undefined
+  return isRecovered ? 'recovered' : 'occupied'
 }
 
 async function markerLeftIn(path: string, { claims }: TargetRequest): Promise<LeftMarker | undefined> {

@@ -32,8 +32,12 @@ export async function findPostmaster(dataDirectory: string): Promise<RunningPost
   return { pid, socketDirectory, isOurs: basename(socketDirectory).startsWith(socketDirectoryPrefix) }
 }
 
-/** Ends a recovery server of ours whose restore was killed. Its directory is written anew, so nothing is lost. */
-export async function stopOrphan(dataDirectory: string, { clock, signal }: RunContext): Promise<void> {
+/** Ends a recovery server of ours whose restore was killed: at once where its directory is written anew, or cleanly. */
+export async function stopOrphan(
+  dataDirectory: string,
+  how: 'at once' | 'cleanly',
+  { clock, signal }: RunContext,
+): Promise<void> {
   const deadline = clock.monotonic() + stopTimeoutMs
   let socketDirectory: string | undefined
   for (;;) {
@@ -41,7 +45,7 @@ export async function stopOrphan(dataDirectory: string, { clock, signal }: RunCo
     if (postmaster === undefined) break
     if (!postmaster.isOurs || clock.monotonic() > deadline) throw serverRunning(dataDirectory, postmaster)
     socketDirectory = postmaster.socketDirectory
-    sendSignal(postmaster.pid, 'SIGQUIT')
+    sendSignal(postmaster.pid, how === 'cleanly' ? 'SIGINT' : 'SIGQUIT')
     await clock.sleep(pollIntervalMs, signal)
   }
   if (socketDirectory !== undefined) await removeSocketDirectory(socketDirectory)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
-import { hasSystemCode, publishDurably } from '../platform/durable-file.ts'
+import { hasSystemCode, publishDurably, replaceDurably } from '../platform/durable-file.ts'
 import {
   isGoneFromThisMachine,
   readProcessIdentity,
@@ -27,6 +27,16 @@ export interface RestoreMarker {
   readonly backup: BackupLabel
   /** Of the cluster that is restored: a tablespace is taken up together with it only. */
   readonly dataDirectory: string
+  readonly recovered?: Recovered | undefined
+}
+
+/** Stands in the marker of a data directory from before the promotion on: then only the clean-up is left to do. */
+export interface Recovered {
+  /** What was asked for, by `goalOf`. */
+  readonly goal: string
+  readonly lsn: string
+  /** As the server prints it. */
+  readonly commitTime?: string | undefined
 }
 
 /** What a marker says that a restore left when it ended before it was done. */
@@ -34,6 +44,7 @@ export interface LeftMarker {
   readonly systemIdentifier: string
   /** Undefined when the marker does not say. */
   readonly dataDirectory: string | undefined
+  readonly recovered: Recovered | undefined
 }
 
 /** A directory that belongs to this process until it is given back or the restore is done. */
@@ -49,11 +60,8 @@ export interface Claim {
  * Marks the directory as ours. Of several restores that try it at the same time one wins, the others get `busy`. When this
  * process is dead the directory belongs to whoever restores the same cluster again.
  */
-export async function claimDirectory(
-  directory: string,
-  { systemIdentifier, backup, dataDirectory }: RestoreMarker,
-): Promise<Claim> {
-  const fields = { version: 1, systemIdentifier, backup, dataDirectory, holder: readProcessIdentity() }
+export async function claimDirectory(directory: string, marker: RestoreMarker): Promise<Claim> {
+  const fields = { version: 1, ...marker, holder: readProcessIdentity() }
   const bytes = Buffer.from(`${JSON.stringify(fields)}\n`)
   await readMarker(directory)
   const left = await supersedeMarker(directory)
@@ -79,6 +87,13 @@ async function supersedeMarker(directory: string): Promise<LeftMarker | undefine
     await link(superseded, path).catch(() => undefined) // it may have another one by now
     throw error
   }
+}
+
+/** Notes in our own marker that recovery has come to what was asked for. Durable when this resolves. */
+export async function noteRecovered(directory: string, recovered: Recovered): Promise<void> {
+  const path = join(directory, markerFile)
+  const fields = { ...Object.fromEntries(await readFields(path)), recovered }
+  await replaceDurably(path, Buffer.from(`${JSON.stringify(fields)}\n`), 0o600)
 }
 
 /** Whether nobody has taken the directory from us. */
@@ -120,7 +135,11 @@ async function readMarkerFile(directory: string, name: string): Promise<LeftMark
       `Wait for it; if it is gone for certain, remove the file ${quote(path)} and everything else that it left there.`,
     )
   }
-  return { systemIdentifier, dataDirectory: typeof dataDirectory === 'string' ? dataDirectory : undefined }
+  return {
+    systemIdentifier,
+    dataDirectory: typeof dataDirectory === 'string' ? dataDirectory : undefined,
+    recovered: toRecovered(fields.get('recovered')),
+  }
 }
 
 export function busy(
@@ -139,6 +158,14 @@ async function readFields(path: string): Promise<ReadonlyMap<string, unknown>> {
     if (error instanceof SyntaxError || hasSystemCode(error, 'ENOENT', 'ENOTDIR')) return new Map()
     throw error
   }
+}
+
+function toRecovered(value: unknown): Recovered | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const fields = new Map<string, unknown>(Object.entries(value))
+  const [goal, lsn, commitTime] = [fields.get('goal'), fields.get('lsn'), fields.get('commitTime')]
+  if (typeof goal !== 'string' || typeof lsn !== 'string') return undefined
+  return { goal, lsn, commitTime: typeof commitTime === 'string' ? commitTime : undefined }
 }
 
 function isIdentity(value: unknown): value is ProcessIdentity {

@@ -24,6 +24,13 @@ export interface TablespaceMapping {
   readonly directory: string
 }
 
+/** What a restore is to come to, as one text: the same for a command that is run again, and for no other. */
+export function goalOf(request: RestoreRequest): string {
+  const { backup, target, tablespaceMap, isFilesOnly, continuesLineage } = request
+  const goal = { backup, target, tablespaceMap, isFilesOnly, continuesLineage }
+  return JSON.stringify(goal, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
+}
+
 /** Reads `NAME=DIR` or `OID=DIR`. */
 export function splitTablespaceMapping(text: string): TablespaceMapping | undefined {
   const [, tablespace, directory] = /^([^=]+)=(\/[^\0]*)$/s.exec(text) ?? []

@@ -4,12 +4,11 @@ import type { RunContext } from '../domain/run-context.ts'
 import { findServerBinaries, type BinarySearch, type ServerBinaries } from '../postgres/binaries.ts'
 import { applyRestore, removeMarkers } from './apply-restore.ts'
 import type { ForbiddenPlaces } from './check-path.ts'
+import { completeRecovered, completeRestore } from './complete-restore.ts'
 import { driveRecovery, type Reached } from './drive-recovery.ts'
 import { gatherRestoreFacts, type GatheredFacts } from './gather-restore-facts.ts'
 import { planRestore, type RestorePlan } from './plan-restore.ts'
-import { lineageSettings } from './recovery-settings.ts'
 import type { RestoreRequest } from './restore-request.ts'
-import { writeAutoConf } from './write-recovery-files.ts'
 import type { WrittenBytes } from './write-packs.ts'
 
 export interface RestoreTools {
@@ -56,8 +55,8 @@ export async function prepareRestore(
 }
 
 /**
- * Does what was planned. When it fails or is killed, the target directory either cannot be started or is a cluster that
- * has not been promoted; the same restore again completes it.
+ * Does what was planned. When it fails or is killed, the target directory either cannot be started, or is a cluster that
+ * has not been promoted, or one that is recovered but for the clean-up; the same restore again completes each.
  */
 export async function runRestore(
   { plan, facts, serverBinaries }: PreparedRestore,
@@ -67,6 +66,12 @@ export async function runRestore(
   const { clock, report } = context
   for (const message of plan.warnings) report({ kind: 'warning', message })
   const begun = clock.monotonic()
+  const { recovered } = plan.places[0] ?? {}
+  if (recovered !== undefined) {
+    const { forbidden } = tools
+    const reached = await completeRecovered({ plan, head: facts.head, forbidden }, recovered, context)
+    return { plan, ...nothingWritten, reached, filesMs: 0, recoveryMs: clock.monotonic() - begun }
+  }
   report({
     kind: 'note',
     message: `restoring backup ${plan.backup.label} into "${plan.request.targetDirectory}"`,
@@ -74,9 +79,11 @@ export async function runRestore(
   const written = await applyRestore({ plan, facts, ...tools }, tools.place, context)
   const filled = clock.monotonic()
   const reached = serverBinaries && (await recover(plan, { serverBinaries, tools }, context))
-  await removeMarkers(plan)
+  await (reached === undefined ? removeMarkers(plan) : completeRestore(plan, reached, context))
   return { plan, ...written, reached, filesMs: filled - begun, recoveryMs: clock.monotonic() - filled }
 }
+
+const nothingWritten: WrittenBytes = { comparedBytes: 0, writtenBytes: 0 }
 
 async function recover(
   plan: RestorePlan,
@@ -84,9 +91,5 @@ async function recover(
   context: RunContext,
 ): Promise<Reached> {
   context.report({ kind: 'note', message: 'files are complete; recovering on a private socket' })
-  const reached = await driveRecovery({ plan, binaries: serverBinaries, roles: tools.roles }, context)
-  const { targetDirectory, continuesLineage } = plan.request
-  // Recovery is over: its settings would act on the next standby or recovery made of this directory (R44).
-  if (reached.isPromoted) await writeAutoConf(targetDirectory, lineageSettings(continuesLineage))
-  return reached
+  return driveRecovery({ plan, binaries: serverBinaries, roles: tools.roles }, context)
 }

@@ -180,6 +180,8 @@ function describeState(state: RestorePlan['places'][number]['state']): string {
       return 'empty'
     case 'interrupted':
       return 'an unfinished restore, will be completed'
+    case 'recovered':
+      return 'an unfinished restore that was promoted, only its clean-up is left'
     case 'occupied':
       return 'a copy of the cluster, will be overwritten'
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { archiveEverything } from '../../support/archive-everything.ts'
 import { giveTree } from '../../support/give-tree.ts'
@@ -129,7 +129,7 @@ class RestoreTurn implements FaultTurn {
     const ours = (await readdir(target)).filter((name) => /^\.?holdfast-/.test(name))
     assert.deepEqual(ours, [], 'U6: left in the data directory')
     if (shape.isFilesOnly) assert.deepEqual(await digestTree(target), this.#expected)
-    else await this.#checkRows()
+    else await this.#checkRecovered()
   }
 
   /** With a control file all other files must be there: what can be started is the whole backup (R47). */
@@ -155,8 +155,14 @@ class RestoreTurn implements FaultTurn {
     )
   }
 
-  async #checkRows(): Promise<void> {
+  async #checkRecovered(): Promise<void> {
     const { target, cluster } = this.#place
+    const settings = await readFile(join(target, 'postgresql.auto.conf'), 'utf8')
+    assert.doesNotMatch(
+      settings,
+      /^(?:recovery_|restore_command)/m,
+      'U6: settings of the recovery are left (R44)',
+    )
     const { scratch, server } = cluster
     await using restored = await openServer({ dataDirectory: target, major: server.major, scratch })
     const [row] = await restored.query<{ count: string }>('select count(*) from before')
