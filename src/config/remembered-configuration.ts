@@ -3,6 +3,7 @@ import { constants, readdirSync, statSync } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import { tidyCompiledCode } from '../platform/tidy-compiled-code.ts'
 import { freshName } from '../platform/random.ts'
 import type { Configuration } from './configuration-schema.ts'
 import { readConfigurationFile, type ConfigurationRequest } from './read-configuration-file.ts'
@@ -97,6 +98,7 @@ async function remember(configuration: Configuration, path: string, folder: stri
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await forgetOthers(folder)
+    await tidyCompiledCode(folder)
     await writeFile(unfinished, `${digestOf(body)}\n${body}`, { mode: 0o600, flag: 'wx' })
     await rename(unfinished, path)
   } catch {
