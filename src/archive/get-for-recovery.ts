@@ -29,12 +29,11 @@ export async function getForRecovery(
 ): Promise<GetAnswer> {
   const name = parseArchiveFileName(request.name)
   const walFolder = dirname(request.destination)
-  if (name.kind !== 'segment' || tools.startPrefetcher === undefined || basename(walFolder) !== 'pg_wal') {
-    return getFile(request, tools, context)
-  }
-  await removeLeftovers(request.destination)
+  if (basename(walFolder) !== 'pg_wal') return getFile(request, tools, context)
+  await tidy(request.destination, context)
+  if (name.kind !== 'segment' || tools.startPrefetcher === undefined) return getFile(request, tools, context)
   const folder = new PrefetchFolder(walFolder, context.clock)
-  if (await takeFetched(folder, request, context)) return { kind: 'found' }
+  if (await tryToTake(folder, request, context)) return { kind: 'found' }
   const answer = await getFile(request, tools, context)
   if (answer.kind === 'absent') return answer
   try {
@@ -43,10 +42,34 @@ export async function getForRecovery(
     await folder.tellAsked(name.name)
     if (!(await folder.hasOwner())) await tools.startPrefetcher({ walFolder, after: name.name })
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    context.report({ kind: 'warning', message: `nothing is fetched ahead of recovery: ${message}` })
+    warn('nothing is fetched ahead of recovery', error, context)
   }
   return answer
+}
+
+/** What stays there is in nobody's way but takes room. */
+async function tidy(destination: string, context: RunContext): Promise<void> {
+  try {
+    await removeLeftovers(destination)
+  } catch (error) {
+    warn('what an earlier run has left stays in pg_wal', error, context)
+  }
+}
+
+/** False when it could not be taken, whatever the reason: the repository has it as well. */
+async function tryToTake(folder: PrefetchFolder, request: GetRequest, context: RunContext): Promise<boolean> {
+  try {
+    return await takeFetched(folder, request, context)
+  } catch (error) {
+    context.signal.throwIfAborted()
+    warn(`${request.name} was not taken from what is fetched ahead`, error, context)
+    return false
+  }
+}
+
+function warn(what: string, error: unknown, context: RunContext): void {
+  const message = error instanceof Error ? error.message : String(error)
+  context.report({ kind: 'warning', message: `${what}: ${message}` })
 }
 
 /** True when the prefetcher had it, or has finished it meanwhile. */

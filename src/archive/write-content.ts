@@ -14,13 +14,18 @@ export async function writeContent(content: WalContent, path: string, context: R
   const suffix = Buffer.from(randomBytes(6)).toString('hex')
   const temporary = join(dirname(path), `${temporaryPrefix(path)}${suffix}`)
   await using cleanup = new AsyncDisposableStack()
+  let isNamed = false
+  const removeUnlessNamed = async (): Promise<void> => {
+    // What stays is a file that nobody reads, and the failure that matters must not be hidden by this one.
+    if (!isNamed) await rm(temporary, { force: true }).catch(() => undefined)
+  }
   try {
     await using file = await open(
       temporary,
       constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
       0o600,
     )
-    cleanup.defer(() => rm(temporary, { force: true }))
+    cleanup.defer(() => removeUnlessNamed())
     await writeChunks(file, { content, path }, context)
     await file.sync()
   } catch (error) {
@@ -31,6 +36,7 @@ export async function writeContent(content: WalContent, path: string, context: R
   await rename(temporary, path).catch((error: unknown) => {
     throw writeFailure(path, error)
   })
+  isNamed = true
 }
 
 /**
