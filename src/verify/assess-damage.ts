@@ -13,6 +13,7 @@ import {
   type CostFacts,
   type DamageCost,
 } from './damage-cost.ts'
+import { expandDamage } from './condense-damage.ts'
 import type { Damage } from './damage.ts'
 import type { CostedFinding } from './find-wal-holes.ts'
 import { readOrProblem, type Finding } from './object-problem.ts'
@@ -43,7 +44,9 @@ export async function assessDamage(
   const byKey = new Map(findings.map((finding) => [`${finding.kind} ${finding.key}`, finding]))
   const referring = await findReferring([...byKey.values()], { place, facts }, context)
   const nowMs = context.clock.now()
-  const foundBefore = new Map(known.map((damage) => [`${damage.kind} ${damage.key}`, damage.foundAtMs]))
+  const foundBefore = new Map(
+    known.flatMap(expandDamage).map((damage) => [`${damage.kind} ${damage.key}`, damage.foundAtMs]),
+  )
   const toDamage = (finding: Finding, { backups, lost }: DamageCost): Damage => {
     const { key, kind, problem, group } = finding
     const foundAtMs = foundBefore.get(`${kind} ${key}`) ?? nowMs

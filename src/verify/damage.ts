@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
 import { formatLsn, parseLsn, type Lsn } from '../domain/lsn.ts'
 import { formatInstant, parseTargetTime, type Instant } from '../domain/target-time.ts'
@@ -16,6 +17,9 @@ const damageKinds = [
   'wal-conflict',
   'history',
 ] as const
+
+/** So many packs are told as one damage at most. */
+export const mostJoined = 65_536
 
 /** What is damaged. `wal`: a stored object; `wal-records`: what the server archived does not hang together. */
 export type DamageKind = (typeof damageKinds)[number]
@@ -36,6 +40,8 @@ export interface Damage {
   readonly lost: readonly LostMoments[]
   /** The group that it was found in: proving that group again tells whether it is still there. */
   readonly group: string | undefined
+  /** So many packs with neighbouring numbers from `key` on have this problem, at this cost. Left out: it is one object. */
+  readonly packCount?: number
 }
 
 /** A stretch of one timeline that no recovery reaches, because what leads there is damaged. */
@@ -49,10 +55,14 @@ export interface LostMoments {
   readonly until: { readonly backup: BackupLabel; readonly lsn: Lsn; readonly time: Instant } | undefined
 }
 
-export function encodeDamage(damage: Damage): Record<string, unknown> {
+/** `indexOf` gives where a label is in the list of labels that the damages share. */
+export function encodeDamage(
+  damage: Damage,
+  indexOf: (label: BackupLabel) => number,
+): Record<string, unknown> {
   return {
     ...damage,
-    backups: damage.backups.map((label) => ({ label })),
+    backups: damage.backups.map(indexOf).join(' '),
     lost: damage.lost.map(({ timeline, fromLsn, fromTime, until }) => ({
       timeline,
       fromLsn: formatLsn(fromLsn),
@@ -64,17 +74,27 @@ export function encodeDamage(damage: Damage): Record<string, unknown> {
   }
 }
 
-export function decodeDamage(reader: RecordReader): Damage {
+/** `labelsOf` gives the labels that a text of indexes names. */
+export function decodeDamage(
+  reader: RecordReader,
+  labelsOf: (indexes: string) => readonly BackupLabel[],
+): Damage {
   return {
     key: reader.string('key'),
     kind: reader.word('kind', damageKinds),
     problem: reader.string('problem'),
     foundAtMs: reader.count('foundAtMs'),
     seenAtMs: reader.count('seenAtMs'),
-    backups: reader.records('backups').map((member) => member.parsed('label', parseBackupLabel)),
+    backups: reader.parsed('backups', labelsOf),
     lost: reader.records('lost').map(decodeLost),
     group: reader.optionalString('group'),
+    ...(reader.has('packCount') && { packCount: reader.parsedCount('packCount', toPackCount) }),
   }
+}
+
+function toPackCount(count: number): number {
+  assert.ok(count > 1 && count <= mostJoined)
+  return count
 }
 
 function decodeLost(reader: RecordReader): LostMoments {

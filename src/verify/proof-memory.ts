@@ -5,6 +5,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import { segmentRange } from '../domain/wal-segment.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
 import type { Lease } from '../repository/lease.ts'
+import { condenseDamage, expandDamage } from './condense-damage.ts'
 import type { Damage } from './damage.ts'
 import type { Finding } from './object-problem.ts'
 import { proofTime } from './plan-verify.ts'
@@ -88,9 +89,9 @@ export class ProofMemory {
 
   /** What older runs found in groups that are still stored and that this run had not come to by then. */
   unexamined(groups: ReadonlyMap<string, Group>, { examined }: Looked): readonly Finding[] {
-    return this.#before.damage.filter(
-      ({ group }) => group !== undefined && groups.has(group) && !examined.has(group),
-    )
+    return this.#before.damage
+      .filter(({ group }) => group !== undefined && groups.has(group) && !examined.has(group))
+      .flatMap(expandDamage)
   }
 
   /** A copy, because other lanes go on while somebody works with it. */
@@ -121,7 +122,7 @@ export class ProofMemory {
     }
   }
 
-  /** Takes what is known for the state, and stores it if that is possible. */
+  /** Takes what is known for the state, and stores it if that is possible: what was found is told in any case. */
   async save(known: Known, context: RunContext): Promise<void> {
     this.#savedAt = context.clock.monotonic()
     this.#unsavedBytes = 0
@@ -133,7 +134,7 @@ export class ProofMemory {
       const request = { clusterId: place.cluster.id, state: this.#state }
       await writeVerifyState(place.repository, request, context)
     } catch (error) {
-      if (!isOperationError(error, 'store-failed') && !isOperationError(error, 'no-space')) throw error
+      if (context.signal.aborted || !isOperationError(error) || error.code === 'lease-lost') throw error
       this.#isWritable = false
       context.report({ kind: 'warning', message: `what is proven cannot be remembered: ${error.message}` })
     }
@@ -144,7 +145,13 @@ export class ProofMemory {
     nowMs: number,
   ): VerifyState {
     const stored = [...groups.values()]
-    const proofs = new Map(stored.flatMap(({ id }) => all.get(id) ?? []).map((proof) => [proof.group, proof]))
+    const listed = condenseDamage(damage)
+    const unlisted = unlistedGroups(damage, listed)
+    const proofs = new Map(
+      stored
+        .flatMap(({ id }) => (unlisted.has(id) ? [] : (all.get(id) ?? [])))
+        .map((proof) => [proof.group, proof]),
+    )
     const damagedGroups = new Set(damage.map(({ group }) => group))
     const whole = stored.filter(({ id }) => !damagedGroups.has(id))
     const lost = new Set(damage.flatMap((each) => each.backups))
@@ -160,7 +167,7 @@ export class ProofMemory {
       oldestProofAtMs: leastOf(whole.map((group) => proofTime(proofs, group))),
       groups: [...proofs.values()],
       backups: provenBackups,
-      damage,
+      damage: listed,
     }
   }
 
@@ -181,6 +188,15 @@ export class ProofMemory {
       }),
     )
   }
+}
+
+/** A group counts as proven only when something of what was found in it is listed, so that it is looked at again. */
+function unlistedGroups(
+  damage: readonly Damage[],
+  listed: readonly Damage[],
+): ReadonlySet<string | undefined> {
+  const named = new Set(listed.map(({ group }) => group))
+  return new Set(damage.map(({ group }) => group).filter((group) => !named.has(group)))
 }
 
 /** Undefined as soon as one is. */

@@ -172,7 +172,7 @@ class VerifyRun {
       },
       this.#context,
     )
-    return damage
+    return memory.state.damage
   }
 
   /** What was proven by a run that has failed, unless it was stopped: then nothing may change any more. */

@@ -1,4 +1,5 @@
-import { isOperationError } from '../domain/operation-error.ts'
+import { largestRawLength } from '../codec/compression.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { verifyKey, verifyPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
@@ -61,6 +62,11 @@ export async function writeVerifyState(
   context: RunContext,
 ): Promise<void> {
   const payload = encodeVerifyState(state)
+  if (payload.length > largestRawLength)
+    throw new OperationError(
+      'store-failed',
+      `writing the verify state: it would have ${payload.length} bytes`,
+    )
   for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
     const numbers = await listNumbers(repository, clusterId, context)
     const key = verifyKey(clusterId, (numbers.at(-1) ?? 0) + 1 + attempt)

@@ -50,6 +50,7 @@ const damage: Damage = {
     },
   ],
   group: `data/${full}/0`,
+  packCount: 2,
 }
 
 const state: VerifyState = {

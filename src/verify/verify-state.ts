@@ -1,4 +1,6 @@
-import { parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
+import assert from 'node:assert/strict'
+import { isBackupLabel, parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
 import { encodeRecord, RecordReader } from '../repository/record.ts'
 import { refuseNewerFormat } from '../repository/repository-header.ts'
 import { decodeDamage, encodeDamage, type Damage } from './damage.ts'
@@ -55,12 +57,21 @@ export function provenAt(state: VerifyState | undefined, label: BackupLabel): nu
 }
 
 export function encodeVerifyState(state: VerifyState): Uint8Array {
-  return encodeRecord({ version: 1, ...state, damage: state.damage.map(encodeDamage) })
+  const labels = [...damagedLabels(state)]
+  const indexes = new Map(labels.map((label, index) => [label, index]))
+  const indexOf = (label: BackupLabel): number => {
+    const index = indexes.get(label)
+    assert.ok(index !== undefined)
+    return index
+  }
+  const damage = state.damage.map((each) => encodeDamage(each, indexOf))
+  return encodeRecord({ version: 1, ...state, damagedLabels: labels, damage })
 }
 
 export function decodeVerifyState(payload: Uint8Array, key: string): VerifyState {
   const reader = RecordReader.decode(payload, `verify state "${key}"`)
   refuseNewerFormat(reader.count('version'), `reading verify state "${key}"`)
+  const labelsOf = readLabelTable(reader)
   return {
     writtenAtMs: reader.count('writtenAtMs'),
     lastCompletedAtMs: optionalCount(reader, 'lastCompletedAtMs'),
@@ -76,8 +87,28 @@ export function decodeVerifyState(payload: Uint8Array, key: string): VerifyState
       label: backup.parsed('label', parseBackupLabel),
       provenAtMs: backup.count('provenAtMs'),
     })),
-    damage: reader.records('damage').map(decodeDamage),
+    damage: reader.records('damage').map((each) => decodeDamage(each, labelsOf)),
   }
+}
+
+/** Damages that name the same backups share one list: there may be many of both. */
+function readLabelTable(reader: RecordReader): (indexes: string) => readonly BackupLabel[] {
+  const labels = reader.strings('damagedLabels').map((label) => {
+    if (isBackupLabel(label)) return label
+    throw new OperationError('damaged', 'reading a verify state: its "damagedLabels" cannot be read')
+  })
+  const known = new Map<string, readonly BackupLabel[]>([['', []]])
+  return (indexes) => {
+    const shared = known.get(indexes) ?? indexes.split(' ').map((index) => labelAt(labels, index))
+    known.set(indexes, shared)
+    return shared
+  }
+}
+
+function labelAt(labels: readonly BackupLabel[], index: string): BackupLabel {
+  const label = /^\d{1,9}$/.test(index) ? labels[Number(index)] : undefined
+  assert.ok(label !== undefined)
+  return label
 }
 
 function optionalCount(reader: RecordReader, name: string): number | undefined {
