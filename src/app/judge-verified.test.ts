@@ -32,4 +32,14 @@ describe('judgeVerified', () => {
     assert.equal(judgeVerified(nothingProven, 101 * day).state, 'info')
     assert.equal(judgeVerified(undefined, 101 * day).state, 'info')
   })
+
+  test('warns of the oldest proof also when something was never proven', () => {
+    const groups = [{ group: 'packs/x/0', objects: 1, bytes: 1, provenAtMs: 60 * day }]
+
+    assert.equal(judgeVerified({ ...nothingProven, groups }, 101 * day).state, 'warning')
+  })
+
+  test('takes a proof from the future for none', () => {
+    assert.equal(judgeVerified(proven, 99 * day).state, 'info')
+  })
 })

@@ -19,15 +19,27 @@ export function judgeVerified(state: VerifyState | undefined, nowMs: number): Om
       hint: 'Run "holdfast info" to see what is damaged; "holdfast verify" tells whether it still is. Take a new backup.',
     }
   }
-  const { oldestProofAtMs } = state
-  if (oldestProofAtMs === undefined)
+  const oldestAtMs = oldestProof(state, nowMs)
+  const age =
+    oldestAtMs === undefined ? '' : `, the least recent part ${formatDuration(nowMs - oldestAtMs)} ago`
+  const isOld = oldestAtMs !== undefined && nowMs - oldestAtMs > mostProofAgeMs
+  const hint = 'Run "holdfast verify" regularly.'
+  if (state.oldestProofAtMs === undefined || state.oldestProofAtMs > nowMs)
     return {
-      state: 'info',
-      message: 'not everything that is stored was verified yet',
-      hint: 'Run "holdfast verify".',
+      state: isOld ? 'warning' : 'info',
+      message: `not everything that is stored was verified yet${age}`,
+      hint,
     }
-  const ageMs = nowMs - oldestProofAtMs
-  const message = `everything was verified, the least recent part ${formatDuration(ageMs)} ago`
-  if (ageMs <= mostProofAgeMs) return { state: 'ok', message }
-  return { state: 'warning', message, hint: 'Run "holdfast verify" regularly.' }
+  const message = `everything was verified${age}`
+  return isOld ? { state: 'warning', message, hint } : { state: 'ok', message }
+}
+
+/** Of what was ever verified. A proof from the future, where a clock was wrong, says nothing. */
+function oldestProof({ oldestProofAtMs, groups }: VerifyState, nowMs: number): number | undefined {
+  const times = groups.map(({ provenAtMs }) => provenAtMs)
+  const known = [...times, ...(oldestProofAtMs === undefined ? [] : [oldestProofAtMs])]
+  return known.reduce<number | undefined>(
+    (least, time) => (time <= nowMs && (least === undefined || time < least) ? time : least),
+    undefined,
+  )
 }

@@ -100,7 +100,7 @@ describe('planVerify', () => {
           const proofs = new Map<string, ProvenGroup>()
           for (let run = 0; run < Math.ceil(100 / percent); run += 1) {
             const sample = plan({ groups, proofs: [...proofs.values()], scope: { kind: 'sample', percent } })
-            for (const { id, bytes } of sample.order) proofs.set(id, proof(id, 1 + run, bytes))
+            for (const { id, bytes } of sample.order) proofs.set(id, proof(id, nowMs - day + run, bytes))
           }
           assert.equal(proofs.size, groups.length)
         },
@@ -114,5 +114,24 @@ describe('planVerify', () => {
     const scope = { kind: 'sample', percent: 25 } as const
 
     assert.deepEqual(ids(plan({ groups, proofs, damage: [damageIn('d')], scope })), ['d', 'a'])
+  })
+
+  test('samples old proofs too where more is new each day than a sample takes', () => {
+    const dayMs = 24 * 60 * 60 * 1000
+    const old = Array.from({ length: 50 }, (_, index) => stored(`old ${index}`))
+    const proofs = new Map(old.map(({ id, bytes }) => [id, proof(id, dayMs, bytes)]))
+    for (let today = 2; today <= 60; today += 1) {
+      const fresh = Array.from({ length: 50 }, (_, index) => stored(`new ${today} ${index}`))
+      const { order } = planVerify({
+        groups: [...old, ...fresh],
+        state: { groups: [...proofs.values()], damage: [], runStartedAtMs: undefined },
+        scope: { kind: 'sample', percent: 10 },
+        nowMs: today * dayMs,
+      })
+      for (const { id, bytes } of order) proofs.set(id, proof(id, today * dayMs, bytes))
+    }
+
+    const leastRecent = Math.min(...old.map(({ id }) => proofs.get(id)?.provenAtMs ?? 0))
+    assert.ok(leastRecent > 45 * dayMs, String(leastRecent / dayMs))
   })
 })

@@ -13,6 +13,9 @@ export type VerifyScope =
 /** How long a run that was interrupted can be gone on with. */
 const resumableForMs = 7 * 24 * 60 * 60 * 1000
 
+/** Proofs younger than this need no share of a sample of their own. */
+const oldAfterMs = 7 * 24 * 60 * 60 * 1000
+
 interface SizedGroup {
   readonly id: string
   readonly objects: number
@@ -50,7 +53,11 @@ export function planVerify<Group extends SizedGroup>({
   if (scope.kind === 'sample') {
     const damaged = new Set(state.damage.map(({ group }) => group))
     const isDamaged = ({ id }: Group): boolean => damaged.has(id)
-    const order = takeSample(ordered, { percent: scope.percent, isDamaged })
+    const order = takeSample(ordered, {
+      percent: scope.percent,
+      isDamaged,
+      isOld: (group) => proofOf(group) > 0 && nowMs - proofOf(group) >= oldAfterMs,
+    })
     return { order, totalBytes: sumOf(order), runStartedAtMs: undefined, passedOverBytes: 0 }
   }
   const resumed = scope.kind === 'anew' ? undefined : resumableRun(state.runStartedAtMs, nowMs)
@@ -91,15 +98,36 @@ function resumableRun(startedAtMs: number | undefined, nowMs: number): number | 
   return nowMs - startedAtMs < resumableForMs ? startedAtMs : undefined
 }
 
-/** What is known to be damaged is looked at again besides: it may have been healed, and must not eat up the sample. */
+/**
+ * Half of it is for the least recent proofs that are a week old: where more is new each day than a sample takes, old data would never be read
+ * again. What is known to be damaged is looked at again besides: it may have been healed, and must not eat up the sample.
+ */
 function takeSample<Group extends SizedGroup>(
   ordered: readonly Group[],
-  { percent, isDamaged }: { percent: number; isDamaged: (group: Group) => boolean },
+  { percent, isDamaged, isOld }: SampleChoice<Group>,
 ): readonly Group[] {
   const wantedBytes = (sumOf(ordered) * percent) / 100
+  const whole = ordered.filter((group) => !isDamaged(group))
+  const oldest = takeBytes(whole.filter(isOld), wantedBytes / 2)
+  const chosen = new Set(oldest)
+  const others = whole.filter((group) => !chosen.has(group))
+  for (const group of takeBytes(others, wantedBytes - sumOf(oldest))) chosen.add(group)
+  return ordered.filter((group) => isDamaged(group) || chosen.has(group))
+}
+
+interface SampleChoice<Group> {
+  readonly percent: number
+  readonly isDamaged: (group: Group) => boolean
+  readonly isOld: (group: Group) => boolean
+}
+
+/** So many from the first on that they have this much at least. */
+function takeBytes<Group extends SizedGroup>(
+  groups: readonly Group[],
+  wantedBytes: number,
+): readonly Group[] {
   let bytes = 0
-  return ordered.filter((group) => {
-    if (isDamaged(group)) return true
+  return groups.filter((group) => {
     if (bytes >= wantedBytes) return false
     bytes += group.bytes
     return true
