@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PrefetchFolder } from '../archive/prefetch-folder.ts'
 import { parseLsn } from '../domain/lsn.ts'
@@ -29,7 +29,14 @@ export async function completeRestore(
   await rm(join(targetDirectory, recoveryLog), { force: true })
   // Recovery is over: its settings would act on the next standby or recovery made of this directory (R44).
   if (isPromoted) await writeAutoConf(targetDirectory, lineageSettings(continuesLineage))
+  await removeTemporaries(targetDirectory)
   await removeMarkers(plan)
+}
+
+/** Of runs that were killed while they wrote a file; it is ours alone until the marker goes. */
+async function removeTemporaries(dataDirectory: string): Promise<void> {
+  const names = (await readdir(dataDirectory)).filter((name) => /^\.holdfast-[0-9a-f]{32}\.tmp$/.test(name))
+  for (const name of names) await rm(join(dataDirectory, name), { force: true })
 }
 
 /** Completes what a dead restore had recovered and promoted. Only what is ours is changed: it is somebody's database. */

@@ -5,7 +5,7 @@ import { restore } from './cases/restore.ts'
 import { faultsOf, recordCalls, sweep, tapTrial } from './sweep.ts'
 
 /** HOLDFAST_FAULT_STRIDE=1 takes every fault. */
-const stride = Number(process.env['HOLDFAST_FAULT_STRIDE'] ?? '6')
+const stride = Number(process.env['HOLDFAST_FAULT_STRIDE'] ?? '7')
 
 describe('a restore that meets a fault around its promotion', () => {
   test('is completed by the same command, which leaves nothing of ours (K1, K2, R44, R47)', async (t) => {
