@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, test } from 'node:test'
 import { OperationError } from '../src/domain/operation-error.ts'
+import { catalogKey } from '../src/repository/object-keys.ts'
 import type { Damage } from '../src/verify/damage.ts'
 import type { VerifyScope } from '../src/verify/plan-verify.ts'
 import { runVerify, type VerifyReport } from '../src/verify/run-verify.ts'
@@ -204,4 +205,19 @@ describe('an object that the store cannot read', () => {
     const state = await readVerifyState(place.repository, place.cluster.id, siteContext())
     assert.ok(state?.groups.some(({ group }) => group === `packs/${monday}/0`) === true)
   })
+})
+
+describe('an entry of the catalogue that somebody put there', () => {
+  for (const number of [302, 9_999_999_999]) {
+    test(`is a finding, and the entries before it are another: ${number}`, async () => {
+      const site = await createVerifySite()
+      const { store } = site.place.repository
+      const keyOf = (entry: number): string => catalogKey(site.place.cluster.id, entry)
+      await store.putIfAbsent(keyOf(number), await bytesAt(site, keyOf(1)))
+
+      const { damage } = await verify(site)
+
+      assert.deepEqual(keysOf(damage), [keyOf(3), keyOf(number)])
+    })
+  }
 })
