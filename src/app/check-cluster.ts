@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import { forgetAcknowledgements } from '../archive/repository-set.ts'
 import { reposOfCluster, selectCluster, type RepoConfiguration } from '../config/select-configured.ts'
 import type { LoadedConfiguration } from '../config/load-configuration.ts'
 import type { RunContext } from '../domain/run-context.ts'
@@ -39,6 +41,8 @@ export async function checkCluster(request: CheckRequest, context: RunContext): 
     { name: 'configuration', state: 'ok', message: loaded.file ?? 'from the environment' },
   ]
   const facts = 'facts' in server ? server.facts : undefined
+  // Repositories may have come since: what was archived ahead before may not be in them.
+  if (facts !== undefined) await forgetAcknowledgements(join(facts.dataDirectory, 'pg_wal'), context)
   if ('facts' in server) {
     items.push(...(await checkItems('server', () => serverChecks(request, server, context), context)))
     const archiving = { ...server, repositories: opened, timeoutMs: request.timeoutMs }

@@ -1,5 +1,7 @@
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
+import { join } from 'node:path'
+import { forgetAcknowledgements } from '../archive/repository-set.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { formatPostgresVersion } from '../domain/postgres-version.ts'
 import { quote } from '../domain/quote.ts'
@@ -86,6 +88,8 @@ export async function applyInitialization(
   await using session = await connect(connectionOf(request), context)
   const made = await makeRepository(repo, { name: request.cluster, facts }, context)
   if (newText !== undefined) await writeConfiguration(request.configFile, newText)
+  // What was archived ahead so far may not be in this repository.
+  await forgetAcknowledgements(join(facts.dataDirectory, 'pg_wal'), context)
 
   const changed = request.applies ? await apply(session, { request, archiveCommand }, context) : []
   const settings = judgeSettings(await readServerSettings(session), archiveCommand)

@@ -14,6 +14,9 @@ import { hasSystemCode } from '../platform/durable-file.ts'
  */
 export const acknowledgementFolder = 'holdfast-ack'
 
+/** In that folder: which repositories the acknowledgements are about (`repository-set.ts`). */
+export const repositorySetFile = '.repositories'
+
 const marginSeconds = 0.001
 
 /** Says that this version of the file is archived. */
@@ -57,7 +60,7 @@ async function isNewer(path: string, other: string): Promise<boolean> {
 
 async function namesIn(folder: string): Promise<readonly string[]> {
   try {
-    return await readdir(folder)
+    return (await readdir(folder)).filter((name) => !name.startsWith(repositorySetFile))
   } catch (error) {
     if (hasSystemCode(error, 'ENOENT')) return []
     throw error

@@ -1,4 +1,6 @@
 import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { forgetAcknowledgements } from '../archive/repository-set.ts'
 import { nextLabel, type BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
@@ -65,6 +67,8 @@ export async function runBackup(
   )
   const held = withSignals(context, lease.lost)
   const facts = await prepareServer(request, tools, held)
+  // Repositories may have come since: what was archived ahead before may not be in them.
+  await forgetAcknowledgements(join(facts.dataDirectory, 'pg_wal'), held)
   const { backups } = await readCatalogue(repository, cluster.id, held)
   const label = await chooseLabel({ repository, cluster, listed: backups }, held)
   await proveArchiving({ request, facts, label }, tools, held)

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import type { PushTools } from '../../archive/push-file.ts'
 import type { Configuration } from '../../config/configuration-schema.ts'
@@ -38,9 +39,12 @@ async function push(
     configuration.archive.pushTimeout,
     tookTooLong(configuration),
   )
-  const pushed = await orAbandon(pushOne(path, { configuration, environment }, limited), limited.signal)
+  const pushed = await orAbandon(
+    pushOne(path, { configuration, environment, ahead }, limited),
+    limited.signal,
+  )
   await using _ = closeInTime(pushed.opened)
-  if (!ahead) return
+  if (!pushed.mayAcknowledge) return
   const { pushAhead } = await import('../../archive/push-ahead.ts')
   await pushAhead(path, pushed.tools, environment.context)
 }
@@ -48,17 +52,26 @@ async function push(
 interface PushMeans {
   readonly configuration: Configuration
   readonly environment: CommandEnvironment
+  readonly ahead: boolean
+}
+
+interface PushedOne {
+  readonly tools: PushTools
+  /** Whether files may be archived ahead: acknowledgements in pg_wal are about these repositories. */
+  readonly mayAcknowledge: boolean
+  readonly opened: AsyncDisposable
 }
 
 /** Archives one file, and gives with what. */
 async function pushOne(
   path: string,
-  { configuration, environment }: PushMeans,
+  { configuration, environment, ahead }: PushMeans,
   context: RunContext,
-): Promise<{ readonly tools: PushTools; readonly opened: AsyncDisposable }> {
-  const [{ openArchivePlaces }, { pushFile }] = await Promise.all([
+): Promise<PushedOne> {
+  const [{ openArchivePlaces }, { pushFile }, { requireRepositorySet }] = await Promise.all([
     import('../../app/open-archive-places.ts'),
     import('../../archive/push-file.ts'),
+    import('../../archive/repository-set.ts'),
   ])
   await using opened = new AsyncDisposableStack()
   // Every repository, whatever --repo says: only all of them together are "archived" (R22).
@@ -68,10 +81,14 @@ async function pushOne(
     repositories: places.repositories,
     compressionLevel: configuration.archive.compressionLevel,
   }
+  const mayAcknowledge =
+    ahead &&
+    places.failures.length === 0 &&
+    (await requireRepositorySet(dirname(path), places.repositories, context))
   if (places.repositories.length > 0) await pushFile({ path }, tools, context)
   // What can be reached has the file now, which is not enough.
   if (places.failures.length > 0) throw places.failures[0]
-  return { tools, opened: opened.move() }
+  return { tools, mayAcknowledge, opened: opened.move() }
 }
 
 /** PostgreSQL waits without a limit of its own, and is told nothing meanwhile. */
