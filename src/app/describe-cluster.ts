@@ -1,3 +1,4 @@
+import type { ArchivePlace } from '../archive/archive-place.ts'
 import { readArchiveInventory, type ArchiveInventory } from '../archive/archive-inventory.ts'
 import type { Configuration } from '../config/configuration-schema.ts'
 import { reposOfCluster, selectCluster } from '../config/select-configured.ts'
@@ -11,7 +12,8 @@ import type { ManifestHead } from '../repository/manifest-head.ts'
 import { judgeCatalogue, reportDoubts, type JudgedCatalogue } from './guarded-catalogue.ts'
 import { withoutExpiredGaps } from './expired-gaps.ts'
 import { readVerifyState } from '../verify/verify-state-store.ts'
-import type { VerifyState } from '../verify/verify-state.ts'
+import { damagedLabels, type VerifyState } from '../verify/verify-state.ts'
+import { findReaches } from './backup-reach.ts'
 import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
 import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
 import { findRecoveryReach, type RecoveryReach } from './recovery-window.ts'
@@ -119,6 +121,7 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
   const { catalogue, ...age } = await judgeCatalogue(opened, context)
   const { backups } = catalogue
   const inventory = await readArchiveInventory(place, context)
+  const integrity = await recallVerify(opened, context)
   return {
     name,
     location: repository.store.location,
@@ -127,9 +130,22 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
     backups,
     inventory: { ...inventory, timelines: withoutExpiredGaps(inventory.timelines, backups) },
     age,
-    integrity: await recallVerify(opened, context),
-    ...(await findRecoveryReach({ backups, inventory }, place, context)),
+    integrity,
+    ...(await reachOfWhole({ backups, inventory }, { place, integrity }, context)),
   }
+}
+
+/** No window begins at a backup that verify calls lost; whether its WAL is there is told all the same. */
+export async function reachOfWhole(
+  listed: { readonly backups: readonly ListedBackup[]; readonly inventory: ArchiveInventory },
+  { place, integrity }: { readonly place: ArchivePlace; readonly integrity: VerifyState | undefined },
+  context: RunContext,
+): Promise<RecoveryReach> {
+  const lost = damagedLabels(integrity)
+  const whole = listed.backups.filter(({ label }) => !lost.has(label))
+  const { windows } = await findRecoveryReach({ ...listed, backups: whole }, place, context)
+  const { walMissing, unknown } = findReaches(listed, place)
+  return { windows, unrestorable: new Set([...walMissing, ...unknown.keys()]) }
 }
 
 /** A memory that cannot be used must not hide the backups. */

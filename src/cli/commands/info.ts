@@ -88,7 +88,7 @@ function repoText(name: string, repo: DescribedRepo, { now, style }: Look): stri
     `\n${style('bold', 'recovery window')}\n`,
     windows.length === 0
       ? 'nothing can be recovered yet: there is no backup with all its WAL\n'
-      : windows.map((window) => windowText(window, style)).join(''),
+      : windows.map((window) => windowText(window, style) + lostText(window, repo, style)).join(''),
     `\n${style('bold', 'backups')}\n`,
     backups.length === 0
       ? 'none yet; "holdfast backup" takes the first\n'
@@ -139,6 +139,20 @@ function windowText({ timeline, oldest, toLsn, toTime, hasGap }: RecoveryWindow,
     `from  ${shortTime(oldest.stoppedAt)} (LSN ${formatLsn(oldest.stopLsn)}, backup ${oldest.label})\n`,
     `to    ${end}${position}, on timeline ${timeline}${gap}\n`,
   ].join('')
+}
+
+/** A window names its ends: what lies between them may be lost. */
+function lostText({ timeline, oldest, toLsn }: RecoveryWindow, { integrity }: DescribedRepo, style: Style) {
+  const lost = (integrity?.damage ?? [])
+    .flatMap((damage) => damage.lost)
+    .filter(
+      (moments) =>
+        moments.timeline === timeline &&
+        (toLsn === undefined || moments.fromLsn < toLsn) &&
+        (moments.until === undefined || moments.until.lsn > oldest.stopLsn),
+    )
+  if (lost.length === 0) return ''
+  return style('red', 'verify found damage within: not every moment of it can be reached, see below\n')
 }
 
 const backupColumns = [
