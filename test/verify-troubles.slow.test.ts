@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, test } from 'node:test'
+import { reachOfWhole } from '../src/app/describe-cluster.ts'
+import { readArchiveInventory } from '../src/archive/archive-inventory.ts'
 import { OperationError } from '../src/domain/operation-error.ts'
+import { readCatalogue } from '../src/repository/catalogue.ts'
 import { catalogKey } from '../src/repository/object-keys.ts'
 import type { Damage } from '../src/verify/damage.ts'
 import type { VerifyScope } from '../src/verify/plan-verify.ts'
@@ -11,6 +14,8 @@ import { FaultyStore } from './support/faulty-store.ts'
 import { flipBit, replaceObject } from './support/repository-samples.ts'
 import {
   archiveHistory,
+  archiveSegment,
+  buildWal,
   createVerifySite,
   monday,
   siteContext,
@@ -31,7 +36,7 @@ const bytesAt = async ({ place }: VerifySite, key: string): Promise<Uint8Array> 
   (await place.repository.store.get(key)) ?? assert.fail(`there is no "${key}"`)
 
 const flip = async (site: VerifySite, key: string): Promise<void> =>
-  replaceObject(site.place.repository, key, flipBit(await bytesAt(site, key), 1000))
+  replaceObject(site.place.repository, key, flipBit(await bytesAt(site, key), 400))
 
 const keysOf = (damage: readonly Damage[]): readonly string[] => damage.map(({ key }) => key)
 
@@ -220,4 +225,62 @@ describe('an entry of the catalogue that somebody put there', () => {
       assert.deepEqual(keysOf(damage), [keyOf(3), keyOf(number)])
     })
   }
+})
+
+describe('the recovery windows', () => {
+  test('begin at no backup that verify calls lost', async () => {
+    const site = await createVerifySite()
+    const { place } = site
+    await flip(site, site.keys.pack(monday, 2))
+    await verify(site)
+    const context = siteContext()
+    const { backups } = await readCatalogue(place.repository, place.cluster.id, context)
+    const inventory = await readArchiveInventory(place, context)
+    const integrity = await readVerifyState(place.repository, place.cluster.id, context)
+
+    const { windows } = await reachOfWhole({ backups, inventory }, { place, integrity }, context)
+
+    assert.deepEqual(
+      windows.map(({ oldest }) => oldest.label),
+      [tuesday],
+    )
+  })
+})
+
+describe('one thing that is wrong', () => {
+  test('is no conflict when only one of several contents is whole, and costs nothing', async () => {
+    const site = await createVerifySite()
+    const key = site.keys.segment(3)
+    const bad = key.replace(/-[0-9a-f]{32}/, `-${'0'.repeat(32)}`)
+    await site.place.repository.store.putIfAbsent(bad, await bytesAt(site, key))
+
+    const { damage } = await verify(site)
+
+    assert.deepEqual(
+      damage.map(({ key: found, kind, backups, lost }) => [found, kind, backups, lost]),
+      [[bad, 'wal', [], []]],
+    )
+  })
+
+  test('is told once: a gap that begins before the WAL of a backup', async () => {
+    const site = await createVerifySite()
+    const missing = [9, 10, 11, 12].map((number) => site.keys.segment(number))
+    await site.place.repository.store.delete(missing)
+
+    assert.equal((await verify(site)).damage.length, 1)
+  })
+
+  test('is told once: a damaged history of a timeline with WAL', async () => {
+    const site = await createVerifySite()
+    const key = await archiveHistory(site.place, '00000002.history', '1\t0/1500000\treason\n')
+    await archiveSegment(site.place, '000000020000000000000015', buildWal(21)[20] ?? assert.fail())
+    await flip(site, key)
+
+    const { damage } = await verify(site)
+
+    assert.deepEqual(
+      damage.filter(({ kind }) => kind === 'history').map((each) => each.key),
+      [key],
+    )
+  })
 })

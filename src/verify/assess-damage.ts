@@ -58,7 +58,39 @@ export async function assessDamage(
     if (!(await stillHolds(finding, { place, facts, isNeeded }, context))) continue
     damage.push(toDamage(finding, costOf(finding, { place, facts, referring })))
   }
-  return [...damage, ...holes.map((hole) => toDamage(hole, hole.cost))]
+  const told = judgeContents(damage, holes)
+  return [...told.damage, ...told.holes.map((hole) => toDamage(hole, hole.cost))]
+}
+
+/**
+ * Several contents of a name are a conflict only when more than one of them is whole: of one whole content and bad ones
+ * the whole one is taken, so that the bad ones cost nothing. A history that is damaged is not missing besides.
+ */
+function judgeContents(
+  damage: readonly Damage[],
+  holes: readonly CostedFinding[],
+): { readonly damage: readonly Damage[]; readonly holes: readonly CostedFinding[] } {
+  const archived = damage.filter(({ kind }) => kind === 'wal' || kind === 'history')
+  const badOf = new Map<CostedFinding, readonly Damage[]>()
+  for (const hole of holes) {
+    const bad = archived.filter(({ key }) => key.startsWith(`${hole.key}-`))
+    if (hole.kind === 'history' || hole.kind === 'wal-conflict') badOf.set(hole, bad)
+  }
+  const harmless = new Set(
+    [...badOf].filter(([hole, bad]) => wholeCount(hole, bad) === 1).flatMap(([, bad]) => bad),
+  )
+  return {
+    damage: damage.map((each) => (harmless.has(each) ? { ...each, ...costsNothing } : each)),
+    holes: holes.filter((hole) => {
+      const bad = badOf.get(hole) ?? []
+      return bad.length === 0 || wholeCount(hole, bad) > 1
+    }),
+  }
+}
+
+/** A file in several parts may have several bad ones. */
+function wholeCount({ key, contentCount = 0 }: CostedFinding, bad: readonly Damage[]): number {
+  return contentCount - new Set(bad.map((each) => each.key.slice(key.length).split('.')[0])).size
 }
 
 /** Which backups refer to each of the packs that something is wrong with: all of them, X4. */

@@ -8,6 +8,8 @@ import type { Finding } from './object-problem.ts'
 
 export interface CostedFinding extends Finding {
   readonly cost: DamageCost
+  /** Under one name. */
+  readonly contentCount?: number
 }
 
 type Cluster = Pick<ClusterRecord, 'id' | 'walSegmentSize'>
@@ -44,19 +46,31 @@ function gapsBetween(
 
 /** Also before the first segment that is there, and behind the last one. */
 function missingOwnWal(
-  { hasSegment }: ArchiveSurvey,
+  { hasSegment, timelines }: ArchiveSurvey,
   cluster: Cluster,
   facts: CostFacts,
 ): readonly CostedFinding[] {
   return facts.backups.flatMap(({ timeline, startLsn, stopLsn }) => {
     const names = [...segmentRange(timeline, { from: startLsn, to: stopLsn }, cluster.walSegmentSize)]
     return names
-      .filter((name) => !hasSegment(name))
+      .filter((name) => !hasSegment(name) && !isInGap(name, timelines, cluster))
       .map((name) => {
         const segment = parseSegmentName(name, cluster.walSegmentSize)
         return missing(cluster, { ...segment, first: name, last: name }, costOfWal(segment, facts))
       })
   })
+}
+
+/** It is told with the gap. */
+function isInGap(
+  name: WalSegmentName,
+  timelines: ArchiveSurvey['timelines'],
+  { walSegmentSize }: Cluster,
+): boolean {
+  const { timeline, startLsn } = parseSegmentName(name, walSegmentSize)
+  return timelines.some(({ gaps }) =>
+    gaps.some((gap) => gap.timeline === timeline && gap.startLsn <= startLsn && startLsn < gap.endLsn),
+  )
 }
 
 function missing(
@@ -79,6 +93,7 @@ function severalContents(
     kind: 'wal-conflict',
     problem: `${name.name} has ${digests.length} different contents: two servers archived as one cluster`,
     group: undefined,
+    contentCount: digests.length,
     cost:
       name.kind === 'segment'
         ? costOfWal(parseSegmentName(name.name, cluster.walSegmentSize), facts)
