@@ -5,15 +5,7 @@ import type { Damage } from '../verify/damage.ts'
 import type { VerifyState } from '../verify/verify-state.ts'
 
 /** A damage as programs are told of it. */
-function listDamage({
-  kind,
-  key,
-  problem,
-  foundAtMs,
-  seenAtMs,
-  backups,
-  lost,
-}: Damage): DamageListing {
+function listDamage({ kind, key, problem, foundAtMs, seenAtMs, backups, lost }: Damage): DamageListing {
   return {
     kind,
     key,
