@@ -44,6 +44,7 @@ import {
   type GoldenName,
 } from './support/golden-repository.ts'
 import { collect, comparable } from './support/repository-samples.ts'
+import { ManualClock } from './support/manual-clock.ts'
 import { testContext } from './support/repository.ts'
 
 const context = testContext()
@@ -167,7 +168,9 @@ for (const name of ['sealed', 'plain'] as const) {
       const repository = await openGolden(name)
       const holder = { host: 'db2', bootId: 'c', pidNamespace: '1', pid: 1, startTicks: '1' }
       const request = { clusterId, scope: 'backup', purpose: 'a test', holder }
-      await using lease = await acquireLease(repository, request, context)
+      // Its beat is old, so it is watched for more than a minute: by a clock for which that is no time.
+      const clock = new ManualClock()
+      await using lease = await acquireLease(repository, request, testContext({ clock }))
 
       assert.equal(lease.token, 8)
     })
