@@ -15,7 +15,7 @@ export function judgeVerified(state: VerifyState | undefined, nowMs: number): Om
     const cost = labels.length === 0 ? 'no backup' : labels.join(', ')
     return {
       state: 'failed',
-      message: `${state.damage.length} damages are known; they cost ${cost}`,
+      message: `places with known damage: ${state.damage.length}; that costs ${cost}`,
       hint: 'Run "holdfast info" to see what is damaged; "holdfast verify" tells whether it still is. Take a new backup.',
     }
   }
