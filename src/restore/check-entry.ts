@@ -18,7 +18,7 @@ const longestNameBytes = 255
 /**
  * Checks entries one after the other, in the manifest's order, before anything is written: a manifest is data from
  * somewhere else, however well it is sealed. Every path stays below its root, below a directory that was entered before
- * it, and so never below a link (RULES 4.4).
+ * it, and so never below a link.
  */
 export class EntryChecker {
   readonly #roots: ReadonlySet<number>
