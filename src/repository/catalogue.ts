@@ -9,6 +9,7 @@ import {
   type ListedBackup,
 } from './backup-entry.ts'
 import { catalogKey, catalogPrefix } from './object-keys.ts'
+import { listNumbers } from './numbered-objects.ts'
 import type { Repository } from './open-repository.ts'
 import { encodeRecord, RecordReader } from './record.ts'
 import { refuseNewerFormat } from './repository-header.ts'
@@ -59,7 +60,6 @@ export interface ChangeRequest {
 
 const empty: Catalogue = { number: 0, digest: '', backups: [] }
 const mostAttempts = 20
-const entryName = /^\d{10}$/
 
 /** The backups that are listed now. Throws `damaged` when the newest entry cannot be read: never falls back to an older one. */
 export async function readCatalogue(
@@ -85,17 +85,13 @@ export async function readNewestEntry(
 
 /** The number of the newest entry; 0 when there is none. */
 async function findNewestNumber(
-  { store }: Repository,
+  repository: Repository,
   clusterId: string,
   context: RunContext,
 ): Promise<number> {
-  let number = 0
-  for await (const { key } of store.list(catalogPrefix(clusterId), context)) {
-    const name = key.slice(catalogPrefix(clusterId).length)
-    if (entryName.test(name)) number = Math.max(number, Number(name))
-  }
+  let number = (await listNumbers(repository, catalogPrefix(clusterId), context)).at(-1) ?? 0
   // A listing may lag behind; the entries do not: ask for the ones after it by name.
-  while ((await store.head(catalogKey(clusterId, number + 1), context)) !== undefined) number += 1
+  while ((await repository.store.head(catalogKey(clusterId, number + 1), context)) !== undefined) number += 1
   return number
 }
 

@@ -1,5 +1,6 @@
 import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { listNumbers } from '../repository/numbered-objects.ts'
 import { sweepKey, sweepPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
 import { encodeRecord, RecordReader } from '../repository/record.ts'
@@ -15,15 +16,13 @@ export interface SweepMarks {
   readonly marks: Marks
 }
 
-const markName = /^\d{10}$/
-
 /** The newest marks. Those that cannot be read count as none: then everything waits for the whole grace again. */
 export async function readSweepMarks(
   repository: Repository,
   clusterId: string,
   context: RunContext,
 ): Promise<SweepMarks> {
-  const number = Math.max(0, ...(await listNumbers(repository, clusterId, context)))
+  const number = Math.max(0, ...(await listNumbers(repository, sweepPrefix(clusterId), context)))
   if (number === 0) return { number, marks: new Map() }
   const key = sweepKey(clusterId, number)
   try {
@@ -55,25 +54,13 @@ export async function writeSweepMarks(
   const key = sweepKey(clusterId, before + 1)
   const sealed = sealObject(repository, { kind: 'sweep-marks', key }, encode(marks))
   await repository.store.putIfAbsent(key, sealed, context)
-  const older = (await listNumbers(repository, clusterId, context)).filter((number) => number <= before)
+  const older = (await listNumbers(repository, sweepPrefix(clusterId), context)).filter(
+    (number) => number <= before,
+  )
   await repository.store.delete(
     older.map((number) => sweepKey(clusterId, number)),
     context,
   )
-}
-
-async function listNumbers(
-  { store }: Repository,
-  clusterId: string,
-  context: RunContext,
-): Promise<readonly number[]> {
-  const numbers: number[] = []
-  const prefix = sweepPrefix(clusterId)
-  for await (const { key } of store.list(prefix, context)) {
-    const name = key.slice(prefix.length)
-    if (markName.test(name)) numbers.push(Number(name))
-  }
-  return numbers
 }
 
 /** Keys that were found by the same sweep stand together. */

@@ -1,3 +1,4 @@
+import { listNumbers } from '../repository/numbered-objects.ts'
 import { largestRawLength } from '../codec/compression.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
@@ -7,7 +8,6 @@ import { openObject, writeObject } from '../repository/sealed-store.ts'
 import { readOrProblem } from './object-problem.ts'
 import { decodeVerifyState, encodeVerifyState, type VerifyState } from './verify-state.ts'
 
-const stateName = /^\d{10}$/
 const mostAttempts = 20
 
 /**
@@ -20,7 +20,7 @@ export async function readVerifyState(
   clusterId: string,
   context: RunContext,
 ): Promise<VerifyState | undefined> {
-  const numbers = await listNumbers(repository, clusterId, context)
+  const numbers = await listNumbers(repository, verifyPrefix(clusterId), context)
   for (const number of numbers.toReversed()) {
     const key = verifyKey(clusterId, number)
     const read = await readState(repository, key, context)
@@ -68,7 +68,7 @@ export async function writeVerifyState(
       `writing the verify state: it would have ${payload.length} bytes`,
     )
   for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
-    const numbers = await listNumbers(repository, clusterId, context)
+    const numbers = await listNumbers(repository, verifyPrefix(clusterId), context)
     const key = verifyKey(clusterId, (numbers.at(-1) ?? 0) + 1 + attempt)
     const answer = await writeObject(repository, { name: { kind: 'verify-state', key }, payload }, context)
     if (answer === 'exists') continue // a listing that lags
@@ -77,19 +77,4 @@ export async function writeVerifyState(
     return
   }
   throw new Error(`the verify state of cluster ${clusterId} found no free number`)
-}
-
-/** Ascending. */
-async function listNumbers(
-  { store }: Repository,
-  clusterId: string,
-  context: RunContext,
-): Promise<readonly number[]> {
-  const numbers: number[] = []
-  const prefix = verifyPrefix(clusterId)
-  for await (const { key } of store.list(prefix, context)) {
-    const name = key.slice(prefix.length)
-    if (stateName.test(name)) numbers.push(Number(name))
-  }
-  return numbers
 }
