@@ -31,6 +31,7 @@ for (const major of supportedMajors) {
         await promote(server)
         await server.query('insert into t values (1)')
       }
+      await untilArchived(server)
       await server.stop()
       const files = await readArchive(archive)
 
@@ -65,6 +66,7 @@ for (const major of supportedMajors) {
       await untilArchived(server)
       await server.stop('immediate')
       await promote(server)
+      await untilArchived(server)
       await server.stop()
       const files = await readArchive(archive)
 
@@ -105,7 +107,10 @@ async function startArchivingServer(
   return { server, archive }
 }
 
-/** An archive recovery in place removes segments of the old timeline although they still wait to be archived. */
+/**
+ * An archive recovery in place removes segments of the old timeline although they still wait to be archived. After a
+ * promotion it says that there is an archiver: a server that is stopped before it has started one archives nothing more.
+ */
 async function untilArchived(server: TestServer): Promise<void> {
   const folder = join(server.dataDirectory, 'pg_wal', 'archive_status')
   await waitUntil('all segments to be archived', async () =>
