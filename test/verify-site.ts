@@ -16,8 +16,7 @@ import { segmentNameOf, toWalSegmentSize } from '../src/domain/wal-segment.ts'
 import { systemClock } from '../src/platform/system-clock.ts'
 import { changeCatalogue, type CatalogueChange } from '../src/repository/catalogue.ts'
 import type { FileEntry } from '../src/repository/manifest-entry.ts'
-import type { PackReference } from '../src/repository/manifest-head.ts'
-import { ManifestWriter } from '../src/repository/manifest-writer.ts'
+import { ManifestWriter, type WrittenPack } from '../src/repository/manifest-writer.ts'
 import { manifestKey, manifestPartKey, packKey } from '../src/repository/object-keys.ts'
 import { hashCountOf } from '../src/repository/pack-index.ts'
 import { writeObject } from '../src/repository/sealed-store.ts'
@@ -90,7 +89,7 @@ export async function archiveHistory(
 export async function storePack(
   { repository, cluster }: ArchivePlace,
   { label, number, units }: { label: BackupLabel; number: number; units: readonly string[] },
-): Promise<Omit<PackReference, 'liveBytes'>> {
+): Promise<WrittenPack> {
   const key = packKey(cluster.id, { label, number })
   const sealed = buildPack(
     units.map((text) => unitOf(Buffer.from(text), repository.keys.blockHashSeed)),
@@ -110,7 +109,7 @@ function unitOf(raw: Uint8Array, seed: bigint): SampleUnit {
 
 interface BackupShape {
   readonly label: BackupLabel
-  readonly packs: readonly Omit<PackReference, 'liveBytes'>[]
+  readonly packs: readonly WrittenPack[]
   /** In segments of the test WAL, with fractions. */
   readonly from: number
   readonly to: number
@@ -158,7 +157,7 @@ export async function change({ repository, cluster }: ArchivePlace, wanted: Cata
 
 export interface VerifySite {
   readonly place: ArchivePlace
-  readonly mondayPacks: readonly Omit<PackReference, 'liveBytes'>[]
+  readonly mondayPacks: readonly WrittenPack[]
   readonly keys: {
     readonly pack: (label: BackupLabel, number: number) => string
     readonly manifest: (label: BackupLabel) => string

@@ -10,7 +10,7 @@ import { type ScannedFile } from './scan.ts'
 const columns = { file: 0, offset: 1, length: 2, packNumber: 3, unit: 4, unitOffset: 5 } as const
 const columnCount = 6
 
-type StoredPack = Omit<PackReference, 'liveBytes'>
+type StoredPack = Omit<PackReference, 'liveBytes' | 'rawBytes'>
 
 /**
  * Collects what the workers report, in whatever order it comes, and gives for each file its extents in order. Bounded by

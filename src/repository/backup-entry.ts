@@ -8,6 +8,10 @@ import type { RecordReader } from './record.ts'
 export interface BackupEntry {
   readonly label: BackupLabel
   readonly type: 'full' | 'incr'
+  /** The backup whose data this one goes on from. It restores by itself all the same. */
+  readonly parent?: BackupLabel
+  /** Everything was read, and what the WAL named was proven to be all that had changed. */
+  readonly isAudited?: true
   readonly major: number
   readonly timeline: TimelineId
   readonly startLsn: Lsn
@@ -71,6 +75,8 @@ export function decodeBackupEntry(reader: RecordReader): BackupEntry {
   return {
     label: reader.parsed('label', parseBackupLabel),
     type: reader.word('type', ['full', 'incr']),
+    ...(reader.has('parent') ? { parent: reader.parsed('parent', parseBackupLabel) } : {}),
+    ...(reader.has('isAudited') && reader.boolean('isAudited') ? { isAudited: true as const } : {}),
     major: reader.count('major'),
     timeline: reader.parsedCount('timeline', toTimelineId),
     startLsn: reader.parsed('startLsn', parseLsn),

@@ -48,6 +48,7 @@ const anyPack = fc.record({
   number: fc.integer({ min: 1, max: 2 ** 31 }),
   sizeBytes: fc.nat(64 * 1024 * 1024),
   liveBytes: fc.maxSafeNat(),
+  rawBytes: fc.maxSafeNat(),
   indexTag: fc.uint8Array({ minLength: 16, maxLength: 16 }),
 })
 
@@ -95,12 +96,22 @@ describe('the head of a manifest', () => {
       number: index + 1,
       sizeBytes: 16_777_216,
       liveBytes: 2 ** 27 + index,
+      rawBytes: 2 ** 28,
       indexTag: new Uint8Array(16).fill(index),
     }))
     const large = encodeManifestHead({ ...head, packs })
 
     assert.deepEqual(comparable(decode(large).packs), comparable(packs))
-    assert.ok(large.length < 100_000 * 30)
+    assert.ok(large.length < 100_000 * 36)
+  })
+
+  test('is of the first version, without raw bytes, when all packs are wholly live', () => {
+    const packs = head.packs.map((pack) => ({ ...pack, rawBytes: pack.liveBytes }))
+    const whole = encodeManifestHead({ ...head, packs })
+
+    assert.match(Buffer.from(whole).toString('latin1'), /"version":1,/)
+    assert.match(Buffer.from(encoded).toString('latin1'), /"version":2,/)
+    assert.deepEqual(comparable(decode(whole).packs), comparable(packs))
   })
 
   test('may have fields that this version does not know', () => {
@@ -113,7 +124,7 @@ describe('the head of a manifest', () => {
 
   test('of a later version is refused as such', () => {
     const later = withRecord((record) => {
-      record['version'] = 2
+      record['version'] = 3
     })
 
     assert.throws(() => decode(later), { code: 'format-newer', message: /^reading manifest "/ })
@@ -155,7 +166,7 @@ describe('the head of a manifest', () => {
       const table = new BinaryWriter().varint(1).varint(index).varint(1).varint(1).varint(1).bytes(tag)
       assert.throws(() => decode(withPacks(table)), { code: 'damaged', message: /a pack has no label/ })
     }
-    const good = new BinaryWriter().varint(1).varint(1).varint(1).varint(1).varint(1).bytes(tag)
+    const good = new BinaryWriter().varint(1).varint(1).varint(1).varint(1).varint(1).varint(1).bytes(tag)
     assert.equal(decode(withPacks(good)).packs.length, 1)
   })
 

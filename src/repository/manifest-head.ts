@@ -15,6 +15,8 @@ export interface PackReference {
   readonly sizeBytes: number
   /** How many raw bytes of it this manifest refers to: tells which packs are mostly dead without reading the entries. */
   readonly liveBytes: number
+  /** How many raw bytes were referred to when the pack was written. The share that is live tells whether to move it. */
+  readonly rawBytes: number
   /** The tag of the pack's index: another pack under the same key is noticed. */
   readonly indexTag: Uint8Array
 }
@@ -50,6 +52,10 @@ export interface ManifestHead {
   readonly packs: readonly PackReference[]
 }
 
+/** In a head of the first version all packs are as live as when they were written; the second has their raw bytes too. */
+const wholeVersion = 1
+const partVersion = 2
+
 const indexTagBytes = 16
 const largestRecordBytes = 16 * 1024 * 1024
 const largestOid = 2 ** 32 - 1
@@ -58,8 +64,11 @@ const largestOid = 2 ** 32 - 1
 export function encodeManifestHead(head: ManifestHead): Uint8Array {
   const { packs, backup, ...rest } = head
   const labels = [...new Set(packs.map(({ label }) => label))]
+  const version = packs.every(({ liveBytes, rawBytes }) => liveBytes === rawBytes)
+    ? wholeVersion
+    : partVersion
   const record = encodeRecord({
-    version: 1,
+    version,
     ...rest,
     backup: encodeBackupEntry({ ...backup, manifestDigest: '' }),
     backupLabelFile: Buffer.from(head.backupLabelFile).toString('base64'),
@@ -77,6 +86,7 @@ export function encodeManifestHead(head: ManifestHead): Uint8Array {
     writer.varint(pack.number)
     writer.varint(pack.sizeBytes)
     writer.varint(pack.liveBytes)
+    if (version === partVersion) writer.varint(pack.rawBytes)
     writer.bytes(pack.indexTag)
   }
   return writer.finish()
@@ -85,17 +95,20 @@ export function encodeManifestHead(head: ManifestHead): Uint8Array {
 export function decodeManifestHead(payload: Uint8Array, key: string): ManifestHead {
   const reader = new BinaryReader(payload, `manifest "${key}"`)
   const record = RecordReader.decode(reader.sizedBytes(largestRecordBytes), `manifest "${key}"`)
-  refuseNewerFormat(record.count('version'), `reading manifest "${key}"`)
+  const version = record.count('version')
+  refuseNewerFormat(version, `reading manifest "${key}"`, partVersion)
   const labels = record.records('packLabels').map((member) => member.parsed('label', parseBackupLabel))
   const packs = Array.from({ length: reader.count(4 + indexTagBytes) }, (): PackReference => {
     const label = labels[reader.varint()]
     if (label === undefined)
       throw new OperationError('damaged', `reading manifest "${key}": a pack has no label`)
+    const [number, sizeBytes, liveBytes] = [reader.varint(), reader.varint(), reader.varint()]
     return {
       label,
-      number: reader.varint(),
-      sizeBytes: reader.varint(),
-      liveBytes: reader.varint(),
+      number,
+      sizeBytes,
+      liveBytes,
+      rawBytes: version < partVersion ? liveBytes : reader.varint(),
       indexTag: new Uint8Array(reader.bytes(indexTagBytes)),
     }
   })

@@ -23,8 +23,12 @@ const compressionLevel = 3
 
 /** A head as the writer is given it: what follows from the entries is filled in. */
 export type UnfinishedHead = Omit<ManifestHead, 'parts' | 'packs'> & {
-  readonly packs: readonly Omit<PackReference, 'liveBytes'>[]
+  readonly packs: readonly WrittenPack[]
 }
+
+/** Without raw bytes: a pack of this very backup, to which all that is in it matters. */
+export type WrittenPack = Omit<PackReference, 'liveBytes' | 'rawBytes'> &
+  Partial<Pick<PackReference, 'rawBytes'>>
 
 interface OpenPart {
   readonly sealer: ObjectSealer
@@ -79,7 +83,10 @@ export class ManifestWriter {
     await this.#closeFrame()
     await this.#closePart()
     const key = manifestKey(this.#clusterId, this.#manifest)
-    const packs = head.packs.map((pack, index) => ({ ...pack, liveBytes: this.#liveBytes[index] ?? 0 }))
+    const packs = head.packs.map((pack, index): PackReference => {
+      const liveBytes = this.#liveBytes[index] ?? 0
+      return { ...pack, liveBytes, rawBytes: pack.rawBytes ?? liveBytes }
+    })
     const payload = encodeManifestHead({ ...head, packs, parts: this.#parts })
     const sealed = sealSingle(payload, { keys: this.#repository.keys.sealing, kind: 'manifest', key })
     await this.#store(key, sealed)

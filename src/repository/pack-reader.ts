@@ -2,13 +2,11 @@ import { unpackPayload } from '../codec/compression.ts'
 import { ObjectOpener, sealedHeaderBytes, type SealingKeys } from '../codec/sealed-object.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { releaseMemory } from '../platform/release-memory.ts'
-import { decodePackIndex, piecesLength, type Unit } from './pack-index.ts'
-import { largestUnitBytes, packTrailerBytes, packTrailerMagic } from './pack-writer.ts'
+import { piecesLength, type Unit } from './pack-index.ts'
+import { decodeIndexFrame, readPackTrailer } from './pack-trailer.ts'
+import { largestUnitBytes } from './pack-writer.ts'
 
-const largestIndexBytes = 64 * 1024 * 1024
-const tagBytes = 16
-
-interface PackSource {
+export interface PackSource {
   readonly keys: SealingKeys
   readonly key: string
 }
@@ -28,15 +26,12 @@ export class PackReader {
   constructor(bytes: Uint8Array, { keys, key }: PackSource) {
     this.#bytes = bytes
     this.key = key
-    const { indexOffset, indexEnd, unitCount } = readTrailer(bytes, key)
+    const trailer = readPackTrailer(bytes, { sizeBytes: bytes.length, key })
     this.#opener = new ObjectOpener(bytes.subarray(0, sealedHeaderBytes), { keys, kind: 'pack', key })
-    this.indexTag = bytes.slice(indexEnd - tagBytes, indexEnd)
-    const payload = this.#opener.openFrame(bytes.subarray(indexOffset, indexEnd), unitCount, true)
-    this.units = decodePackIndex(unpackPayload(payload, largestIndexBytes, `the index of pack "${key}"`), {
-      key,
-      firstFrameOffset: sealedHeaderBytes,
-      framesEnd: indexOffset,
-    })
+    const frame = bytes.subarray(trailer.indexOffset, trailer.indexEnd)
+    const { indexTag, units } = decodeIndexFrame(frame, this.#opener, trailer)
+    this.indexTag = indexTag
+    this.units = units
   }
 
   /** The raw bytes of a unit: its pieces one after the other. */
@@ -69,24 +64,4 @@ export class PackReader {
       `reading pack "${this.key}": unit ${number} has ${raw.length} bytes, its pieces have ${expected}`,
     )
   }
-}
-
-interface Trailer {
-  readonly indexOffset: number
-  readonly indexEnd: number
-  readonly unitCount: number
-}
-
-/** The trailer is not sealed; the index opens only where and under the number that it really has. */
-function readTrailer(bytes: Uint8Array, key: string): Trailer {
-  const indexEnd = bytes.length - packTrailerBytes
-  const trailer = new DataView(bytes.buffer, bytes.byteOffset + Math.max(0, indexEnd))
-  if (indexEnd <= sealedHeaderBytes || trailer.getUint32(8, true) !== packTrailerMagic) {
-    throw new OperationError('damaged', `reading pack "${key}": expected a pack, found its end missing`)
-  }
-  const indexOffset = indexEnd - trailer.getUint32(0, true)
-  if (indexOffset < sealedHeaderBytes) {
-    throw new OperationError('damaged', `reading pack "${key}": its end is cut off`)
-  }
-  return { indexOffset, indexEnd, unitCount: trailer.getUint32(4, true) }
 }

@@ -71,11 +71,11 @@ export function decodeRepositoryHeader(bytes: Uint8Array, location: string): Rep
 }
 
 /** Throws `format-newer` for anything but a format that this version knows. */
-export function refuseNewerFormat(version: number, reading: string): void {
-  if (version <= formatVersion && version > 0) return
+export function refuseNewerFormat(version: number, reading: string, newest = formatVersion): void {
+  if (version <= newest && version > 0) return
   throw new OperationError(
     'format-newer',
-    `${reading}: expected format ${formatVersion} or older, found format ${version}`,
+    `${reading}: expected format ${newest} or older, found format ${version}`,
     { hint: 'Use the version of holdfast that wrote this repository, or a later one.' },
   )
 }

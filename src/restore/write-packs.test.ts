@@ -199,7 +199,9 @@ function buildPack(
     packedBytes,
     controlFile: 0,
   }
-  const packs = [{ label: sampleLabel, number: 1, sizeBytes, indexTag, liveBytes: packedBytes }]
+  const packs = [
+    { label: sampleLabel, number: 1, sizeBytes, indexTag, liveBytes: packedBytes, rawBytes: packedBytes },
+  ]
   const head = { ...sampleHead(), packs, parts: [] }
   return { head, layout, key, bytes: buffer.slice(0, sizeBytes) }
 }

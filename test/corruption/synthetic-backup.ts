@@ -89,7 +89,9 @@ export async function storeSyntheticBackup(place: ArchivePlace, backup: Syntheti
     tablespaces: [],
     owners: ['postgres:postgres'],
     parts: [{ sizeBytes: part.length, digest: keyedDigest(repository.keys.namesKey, part) }],
-    packs: [{ label, number: 1, sizeBytes: pack.bytes.length, liveBytes: 1, indexTag: pack.indexTag }],
+    packs: [
+      { label, number: 1, sizeBytes: pack.bytes.length, liveBytes: 1, rawBytes: 1, indexTag: pack.indexTag },
+    ],
     ...backup.head,
   })
   const headKey = manifestKey(cluster.id, name)

@@ -12,7 +12,8 @@ import { systemClock } from '../../src/platform/system-clock.ts'
 import type { ClusterRecord } from '../../src/repository/cluster-record.ts'
 import type { Unlocker } from '../../src/repository/key-slot.ts'
 import type { ManifestEntry } from '../../src/repository/manifest-entry.ts'
-import type { ManifestHead, PackReference } from '../../src/repository/manifest-head.ts'
+import type { ManifestHead } from '../../src/repository/manifest-head.ts'
+import type { WrittenPack } from '../../src/repository/manifest-writer.ts'
 import { hashCountOf, type Piece } from '../../src/repository/pack-index.ts'
 import { MemoryStore } from '../../src/storage/memory/memory-store.ts'
 import { bytesOf, type SampleUnit } from './repository-samples.ts'
@@ -137,7 +138,7 @@ export const goldenEntries: readonly ManifestEntry[] = [
 /** How much of each pack `goldenEntries` refer to. */
 const goldenLiveBytes = [3 + 8192, 8192 + 18] as const
 
-export function goldenHead(packs: readonly Omit<PackReference, 'liveBytes'>[]): Omit<ManifestHead, 'parts'> {
+export function goldenHead(packs: readonly WrittenPack[]): Omit<ManifestHead, 'parts'> {
   return {
     backup: {
       label: goldenIncr,
@@ -165,7 +166,10 @@ export function goldenHead(packs: readonly Omit<PackReference, 'liveBytes'>[]): 
       { oid: 16_401, name: 'inside', location: undefined },
     ],
     owners: ['postgres:postgres', 'root:postgres'],
-    packs: packs.map((pack, index) => ({ ...pack, liveBytes: goldenLiveBytes[index] ?? 0 })),
+    packs: packs.map((pack, index) => {
+      const liveBytes = goldenLiveBytes[index] ?? 0
+      return { ...pack, liveBytes, rawBytes: liveBytes }
+    }),
   }
 }
 

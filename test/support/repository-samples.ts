@@ -52,6 +52,7 @@ export function sampleHead(changes: Partial<ManifestHead> = {}): Omit<ManifestHe
       number: index + 1,
       sizeBytes: 16_000_000 + index,
       liveBytes: 8192 * index,
+      rawBytes: 8192 * index + index,
       indexTag: Uint8Array.from({ length: 16 }, (_byte, at) => 16 * index + at),
     })),
     ...changes,

@@ -79,6 +79,7 @@ export async function storeBackupManifest(
         number,
         sizeBytes: 6,
         liveBytes: 6,
+        rawBytes: 6,
         indexTag: new Uint8Array(16),
       })),
     }),
