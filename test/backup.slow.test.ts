@@ -113,13 +113,13 @@ describe('backup', () => {
     assert.deepEqual(await cluster.listed(), [])
   })
 
-  test('refuses --type incr, which this version does not have', async () => {
+  test('refuses to audit a full backup', async () => {
     await using scratch = await createScratch('backup')
     await using cluster = await startProtectedCluster(scratch)
 
-    const result = await cluster.run(['backup', '--type', 'incr'])
+    const result = await cluster.run(['backup', '--type', 'full', '--audit'])
 
-    expectFailure(result, 2, /found "incr"/)
+    expectFailure(result, 2, /found "--audit" with "--type full"/)
   })
 
   test('that cannot get its WAL names the segment, lists nothing, and the next one works (R18)', async () => {

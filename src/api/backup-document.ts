@@ -4,6 +4,10 @@ import type { JsonDocument } from './json-document.ts'
 export interface BackupListing {
   readonly label: string
   readonly type: 'full' | 'incr'
+  /** The backup that an incremental went on from; null for a full one. Neither needs the other to be restored. */
+  readonly parent: string | null
+  /** Everything was read, and what the WAL named was proven to be all that had changed. */
+  readonly isAudited: boolean
   readonly postgresMajor: number
   readonly timeline: number
   readonly startLsn: string
@@ -40,6 +44,8 @@ export interface BackupDocument extends JsonDocument {
   readonly backup: BackupListing
   readonly durationMs: number
   readonly damagedFiles: readonly DamagedFileListing[]
+  /** Why the incremental backup that was begun was given up for a full one; null when there was no such reason. */
+  readonly auditFailure: string | null
 }
 
 /** The answer of `backup --dry-run`. */
@@ -47,7 +53,10 @@ export interface BackupPlanDocument extends JsonDocument {
   readonly cluster: string
   readonly repo: string
   readonly location: string
-  readonly type: 'full'
+  readonly type: 'full' | 'incr'
+  /** What an incremental would go on from. */
+  readonly parent: string | null
+  readonly isAudit: boolean
   readonly dataDirectory: string
   readonly serverVersion: string
   readonly fileCount: number

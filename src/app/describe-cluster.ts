@@ -149,7 +149,7 @@ export async function reachOfWhole(
 }
 
 /** A memory that cannot be used must not hide the backups. */
-async function recallVerify(
+export async function recallVerify(
   { repository, cluster }: ClusterRepository,
   context: RunContext,
 ): Promise<VerifyState | undefined> {

@@ -11,6 +11,8 @@ export function listBackup(
   return {
     label: backup.label,
     type: backup.type,
+    parent: backup.parent ?? null,
+    isAudited: backup.isAudited ?? false,
     postgresMajor: backup.major,
     timeline: backup.timeline,
     startLsn: formatLsn(backup.startLsn),

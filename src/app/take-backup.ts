@@ -11,6 +11,12 @@ import type { BackupEntry } from '../repository/backup-entry.ts'
 import { parseRepositoryLocation } from '../storage/open-store.ts'
 import { clusterConnection } from './cluster-connection.ts'
 import { expireAfterBackup } from './expire-after-backup.ts'
+import { recallVerify } from './describe-cluster.ts'
+import { keepEvidence } from './keep-evidence.ts'
+import { damagedLabels } from '../verify/verify-state.ts'
+import { isOperationError, type OperationError } from '../domain/operation-error.ts'
+import type { BackupLabel } from '../domain/backup-label.ts'
+import { findParent } from '../backup/find-parent.ts'
 import { keepRulesOf } from './expire-cluster.ts'
 import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
@@ -23,6 +29,9 @@ import {
 
 export interface TakeBackupRequest extends ClusterSelection {
   readonly variables: Environment
+  /** Undefined: incremental when there is a backup to go on from, else full. */
+  readonly type: 'full' | 'incr' | undefined
+  readonly isAudit: boolean
   /** Undefined: as the configuration says. */
   readonly workers: number | undefined
   /** Bytes read per second; undefined: as the configuration says. */
@@ -36,24 +45,53 @@ export interface TakenBackup {
   readonly backup: BackupEntry
   readonly damagedFiles: readonly DamagedFile[]
   readonly durationMs: number
+  /** Why the incremental that was begun was given up for a full backup. */
+  readonly auditFailure: OperationError | undefined
 }
 
-/** Takes a full backup into the first of the cluster's repositories, or the one that is named. */
+/**
+ * Takes a backup into the first of the cluster's repositories, or the one that is named. When an audit finds that the WAL
+ * did not name a change, what it found is kept and a full backup is taken instead.
+ */
 export async function takeBackup(request: TakeBackupRequest, context: RunContext): Promise<TakenBackup> {
   const startedAt = context.clock.monotonic()
   await using opened = await openCluster(request, context)
   const [target] = opened.repositories
   await readGuardedCatalogue(target, context)
-  const backup = await runBackup(backupRequest(opened, request), target, context)
+  const { backup, auditFailure } = await takeAudited(opened, request, context)
   await rememberCatalogue(target, context)
   const damagedFiles = await findDamagedFiles(target, backup, context)
   const durationMs = context.clock.monotonic() - startedAt
   await expireAfterBackup(keepRulesOf(request.configuration, opened.settings), target, context)
-  return { ...namesOf(opened, target), backup, damagedFiles, durationMs }
+  return { ...namesOf(opened, target), backup, damagedFiles, durationMs, auditFailure }
+}
+
+async function takeAudited(
+  opened: OpenedCluster,
+  request: TakeBackupRequest,
+  context: RunContext,
+): Promise<Pick<TakenBackup, 'backup' | 'auditFailure'>> {
+  const [target] = opened.repositories
+  const backupAsAsked = await backupRequest(opened, request, context)
+  try {
+    return { backup: await runBackup(backupAsAsked, target, context), auditFailure: undefined }
+  } catch (error) {
+    if (!isOperationError(error, 'audit-failed')) throw error
+    const { name: cluster } = opened.settings
+    const { stateDirectory } = request.configuration
+    const kept = await keepEvidence(error, { cluster, stateDirectory }, context)
+    const where = kept === undefined ? '' : `; what was found is in "${kept}"`
+    context.report({ kind: 'warning', message: `${error.message}${where}; a full backup is taken instead` })
+    const backup = await runBackup({ ...backupAsAsked, type: 'full', isAudit: false }, target, context)
+    return { backup, auditFailure: error }
+  }
 }
 
 /** What a backup would do now. */
 export interface BackupPlan {
+  /** What it would go on from; undefined for a full one. */
+  readonly parent: BackupLabel | undefined
+  readonly isAudit: boolean
   readonly cluster: string
   readonly repo: string
   readonly location: string
@@ -70,9 +108,11 @@ export interface BackupPlan {
 export async function planBackup(request: TakeBackupRequest, context: RunContext): Promise<BackupPlan> {
   await using opened = await openCluster(request, context)
   const [target] = opened.repositories
-  await readGuardedCatalogue(target, context)
-  const { dataDirectory, links, conninfo } = backupRequest(opened, request)
+  const { backups } = await readGuardedCatalogue(target, context)
+  const asked = await backupRequest(opened, request, context)
+  const { dataDirectory, links, conninfo } = asked
   const facts = await prepareServer({ conninfo, dataDirectory }, target, context)
+  const parent = await findParent({ request: asked, facts, listed: backups }, target, context)
   const scan = await scanDataDirectory(
     {
       dataDirectory: facts.dataDirectory,
@@ -84,6 +124,8 @@ export async function planBackup(request: TakeBackupRequest, context: RunContext
   )
   return {
     ...namesOf(opened, target),
+    parent: parent?.head.backup.label,
+    isAudit: parent?.isAudit ?? false,
     dataDirectory: facts.dataDirectory,
     serverVersion: formatPostgresVersion(facts.version),
     fileCount: scan.files.length,
@@ -93,12 +135,17 @@ export async function planBackup(request: TakeBackupRequest, context: RunContext
   }
 }
 
-function backupRequest(
-  { settings }: OpenedCluster,
-  { configuration, variables, workers, maxRate }: TakeBackupRequest,
-): BackupRequest {
+async function backupRequest(
+  { settings, repositories: [target] }: OpenedCluster,
+  { configuration, variables, workers, maxRate, type, isAudit }: TakeBackupRequest,
+  context: RunContext,
+): Promise<BackupRequest> {
   const { backup } = configuration satisfies Configuration
   return {
+    type,
+    isAudit,
+    auditEvery: backup.auditEvery,
+    damaged: damagedLabels(await recallVerify(target, context)),
     conninfo: clusterConnection(settings, variables),
     dataDirectory: settings.dataDirectory,
     links: settings.links,

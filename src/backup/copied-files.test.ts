@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parseBackupLabel } from '../domain/backup-label.ts'
-import type { Extent } from '../repository/manifest-entry.ts'
+import type { Extent, FileEntry } from '../repository/manifest-entry.ts'
+import { assembleFiles } from './assemble-files.ts'
 import { CopiedFiles } from './copied-files.ts'
 import type { StoredRun } from './copy-protocol.ts'
 import type { ScannedFile } from './scan.ts'
 
 const label = parseBackupLabel('20260220-153000F')
-const none: ReadonlyMap<number, readonly number[]> = new Map()
 
 const file = (path: string, sizeBytes: number): ScannedFile => ({
   root: 0,
@@ -31,13 +31,17 @@ const run = (fileIndex: number, offset: number, length: number): StoredRun => ({
 const pack = (packNumber: number) =>
   ({ packNumber, buffer: 0, sizeBytes: 1, indexTag: new Uint8Array(16) }) as const
 
-const report = (runs: readonly StoredRun[]) => ({ runs, resized: [], vanished: [], cut: [] })
+const report = (runs: readonly StoredRun[]) => ({ runs, kept: [], resized: [], vanished: [], cut: [] })
 
 function copied(...packNumbers: readonly number[]): CopiedFiles {
   const files = new CopiedFiles(label)
   for (const number of packNumbers) files.addPack(pack(number))
   return files
 }
+
+const assembled = (copiedFiles: CopiedFiles, files: readonly ScannedFile[]): readonly FileEntry[] => [
+  ...assembleFiles({ files, copied: copiedFiles, damagedPages: new Map() }),
+]
 
 const stored = (length: number, packIndex: number, unit: number): Extent => ({
   length,
@@ -49,7 +53,7 @@ describe('CopiedFiles', () => {
     const files = copied(9, 7)
     files.add(report([run(1, 0, 10), { ...run(0, 100, 50), packNumber: 9 }]))
     files.add(report([run(0, 0, 100)]))
-    const entries = [...files.entries([file('a', 150), file('b', 10)], none)]
+    const entries = assembled(files, [file('a', 150), file('b', 10)])
 
     assert.deepEqual(
       entries.map(({ extents }) => extents),
@@ -64,7 +68,7 @@ describe('CopiedFiles', () => {
   test('keeps empty files and runs of zeros without storing them', () => {
     const files = copied()
     files.add(report([{ ...run(1, 0, 10), packNumber: 0 }]))
-    const entries = [...files.entries([file('empty', 0), file('zeros', 10)], none)]
+    const entries = assembled(files, [file('empty', 0), file('zeros', 10)])
 
     assert.deepEqual(
       entries.map(({ extents }) => extents),
@@ -76,7 +80,7 @@ describe('CopiedFiles', () => {
     const files = copied(7)
     files.add({ ...report([run(0, 200, 100)]), resized: [{ file: 0, sizeBytes: 350 }] })
     files.add({ ...report([run(0, 0, 100), run(0, 100, 50)]), resized: [{ file: 0, sizeBytes: 150 }] })
-    const [entry] = files.entries([file('a', 400)], none)
+    const [entry] = assembled(files, [file('a', 400)])
 
     assert.equal(entry?.sizeBytes, 150)
     assert.deepEqual(entry.extents, [stored(100, 0, 0), stored(50, 0, 100)])
@@ -85,7 +89,7 @@ describe('CopiedFiles', () => {
   test('leaves out a file that vanished, whatever was read of it before (R7)', () => {
     const files = copied(7)
     files.add({ ...report([run(0, 0, 100), run(1, 0, 5)]), vanished: [0] })
-    const entries = [...files.entries([file('gone', 200), file('b', 5)], none)]
+    const entries = assembled(files, [file('gone', 200), file('b', 5)])
 
     assert.ok(files.hasVanished(0))
     assert.deepEqual(
@@ -97,7 +101,7 @@ describe('CopiedFiles', () => {
   test('holds any number of runs', () => {
     const files = copied(7)
     files.add(report(Array.from({ length: 10_000 }, (_, index) => run(0, index * 8, 8))))
-    const [entry] = files.entries([file('a', 80_000)], none)
+    const [entry] = assembled(files, [file('a', 80_000)])
 
     assert.equal(entry?.extents.length, 10_000)
   })

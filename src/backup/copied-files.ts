@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
-import { fromBytePath } from '../platform/byte-path.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
-import type { Extent, FileEntry } from '../repository/manifest-entry.ts'
 import type { PackReference } from '../repository/manifest-head.ts'
 import type { BuiltPack, CopyResponse, StoredRun } from './copy-protocol.ts'
-import { type ScannedFile } from './scan.ts'
+import type { PlacedExtent } from './overlay-extents.ts'
 
 /** Columns of a stored run. A million files of a terabyte are held in flat memory, not as objects. */
 const columns = { file: 0, offset: 1, length: 2, packNumber: 3, unit: 4, unitOffset: 5 } as const
 const columnCount = 6
+
+type Copied = Pick<CopyResponse, 'runs' | 'kept' | 'resized' | 'vanished' | 'cut'>
 
 type StoredPack = Omit<PackReference, 'liveBytes' | 'rawBytes'>
 
@@ -22,6 +22,7 @@ export class CopiedFiles {
   readonly #resized = new Map<number, number>()
   readonly #vanished = new Set<number>()
   readonly #cut = new Set<number>()
+  readonly #kept = new Map<number, number>()
   readonly #label: BackupLabel
   #runs = new Float64Array(columnCount * 4096)
   #runCount = 0
@@ -30,8 +31,9 @@ export class CopiedFiles {
     this.#label = label
   }
 
-  add({ runs, resized, vanished, cut }: Pick<CopyResponse, 'runs' | 'resized' | 'vanished' | 'cut'>): void {
+  add({ runs, kept, resized, vanished, cut }: Copied): void {
     for (const run of runs) this.#addRun(run)
+    for (const { file, bytes } of kept) this.keep(file, bytes)
     for (const { file, sizeBytes } of resized) {
       this.#resized.set(file, Math.min(sizeBytes, this.#resized.get(file) ?? Infinity))
     }
@@ -53,63 +55,56 @@ export class CopiedFiles {
     return this.#cut
   }
 
-  /** The packs in the order of their numbers, to which the extents' indexes refer. */
+  /** The packs that were stored, in the order of their numbers, to which the extents' indexes refer. */
   packTable(): readonly StoredPack[] {
     return [...this.#packs.values()].toSorted((one, other) => one.number - other.number)
   }
 
-  /** Each file of the scan that did not vanish, in the order of the scan, with what was really read of it. */
-  *entries(
-    files: readonly ScannedFile[],
-    damaged: ReadonlyMap<number, readonly number[]>,
-  ): Generator<FileEntry> {
+  /** Where a file really ends. */
+  sizeOf(file: number, scannedBytes: number): number {
+    return this.#resized.get(file) ?? scannedBytes
+  }
+
+  /** Of a file that a parent has too: bytes that need not be stored because they are the parent's. */
+  keep(file: number, bytes: number): void {
+    if (bytes > 0) this.#kept.set(file, this.keptBytesOf(file) + bytes)
+  }
+
+  keptBytesOf(file: number): number {
+    return this.#kept.get(file) ?? 0
+  }
+
+  /** What was stored of each file, ascending. To be asked for file by file, in the order of the scan. */
+  storedExtents(): (file: number) => readonly PlacedExtent[] {
     const packIndexes = new Map(this.packTable().map(({ number }, index) => [number, index]))
     const order = this.#orderedRuns()
     let next = 0
-    for (const [index, file] of files.entries()) {
-      const first = next
-      while (next < order.length && this.#cell(order[next] ?? 0, columns.file) === index) next += 1
-      if (this.#vanished.has(index)) continue
-      const { root, path, mode, owner, modifiedAtMs } = file
-      const sizeBytes = this.#resized.get(index) ?? file.sizeBytes
-      yield {
-        kind: 'file',
-        root,
-        path: fromBytePath(path),
-        mode,
-        owner,
-        modifiedAtMs,
-        sizeBytes,
-        damagedBlocks: damaged.get(index) ?? [],
-        extents: [...this.#extents(order.subarray(first, next), { sizeBytes, packIndexes })],
+    return (file) => {
+      const extents: PlacedExtent[] = []
+      for (; next < order.length; next += 1) {
+        const run = order[next] ?? 0
+        const runFile = this.#cell(run, columns.file)
+        if (runFile > file) break
+        if (runFile === file) extents.push(this.#extentOf(run, packIndexes))
       }
+      return extents
     }
   }
 
-  /** Runs behind the end of a file that was truncated while it was read are dropped, the last one is cut. */
-  *#extents(
-    order: Uint32Array,
-    { sizeBytes, packIndexes }: { sizeBytes: number; packIndexes: ReadonlyMap<number, number> },
-  ): Generator<Extent> {
-    for (const run of order) {
-      const length = Math.min(this.#cell(run, columns.length), sizeBytes - this.#cell(run, columns.offset))
-      if (length <= 0) return
-      const packNumber = this.#cell(run, columns.packNumber)
-      const pack = packIndexes.get(packNumber)
-      assert.ok(
-        pack !== undefined || packNumber === 0,
-        'a run in a pack that was never stored must not become zeros',
-      )
-      const source =
-        pack === undefined
-          ? ({ kind: 'zeros' } as const)
-          : ({
-              kind: 'unit',
-              pack,
-              unit: this.#cell(run, columns.unit),
-              offset: this.#cell(run, columns.unitOffset),
-            } as const)
-      yield { length, source }
+  #extentOf(run: number, packIndexes: ReadonlyMap<number, number>): PlacedExtent {
+    const packNumber = this.#cell(run, columns.packNumber)
+    const pack = packIndexes.get(packNumber)
+    assert.ok(
+      pack !== undefined || packNumber === 0,
+      'a run in a pack that was never stored must not become zeros',
+    )
+    const [offset, length] = [this.#cell(run, columns.offset), this.#cell(run, columns.length)]
+    if (pack === undefined) return { offset, length, source: { kind: 'zeros' } }
+    const unit = this.#cell(run, columns.unit)
+    return {
+      offset,
+      length,
+      source: { kind: 'unit', pack, unit, offset: this.#cell(run, columns.unitOffset) },
     }
   }
 

@@ -1,4 +1,5 @@
 import type { BackupLabel } from '../domain/backup-label.ts'
+import { formatByteSize } from '../domain/byte-size.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { StartedBackup } from '../postgres/backup-session.ts'
@@ -8,8 +9,16 @@ import { readControlFile } from '../postgres/control-file.ts'
 import { readTablespaces, type ServerFacts, type Tablespace } from '../postgres/server-facts.ts'
 import { controlFileOf, refuseIdleDataDirectory } from './check-data-directory.ts'
 import { FileCopier } from './copy-files.ts'
+import type { AuditBounds } from './copy-protocol.ts'
+import {
+  measureIncremental,
+  planIncrementalTasks,
+  type Lineage,
+  type ReadingPlan,
+} from './plan-incremental.ts'
 import { isControlFile, planCopyTasks, type CopyTask } from './copy-task.ts'
 import { recheckPages } from './recheck-pages.ts'
+import { refuseUnnamedChanges } from './refuse-unnamed-changes.ts'
 import { refuseVanishedFiles, warnOfCutFiles } from './refuse-vanished-files.ts'
 import type { BackupRequest, BackupTools } from './run-backup.ts'
 import type { Scan } from './scan.ts'
@@ -20,6 +29,8 @@ export interface CopyClusterRequest {
   readonly facts: ServerFacts
   readonly label: BackupLabel
   readonly started: StartedBackup
+  /** Undefined: all is read and stored. */
+  readonly lineage: Lineage | undefined
 }
 
 /** The files of a cluster in packs of the repository; nothing lists them yet. Disposing it ends the workers. */
@@ -27,6 +38,7 @@ export interface CopiedCluster extends AsyncDisposable {
   readonly scan: Scan
   readonly copier: FileCopier
   readonly damagedPages: ReadonlyMap<number, readonly number[]>
+  readonly lineage: Lineage | undefined
 }
 
 /**
@@ -34,10 +46,11 @@ export interface CopiedCluster extends AsyncDisposable {
  * cluster cannot do without was gone, or anything could not be read.
  */
 export async function copyCluster(
-  { request, facts, label, started }: CopyClusterRequest,
+  copying: CopyClusterRequest,
   { repository, cluster }: BackupTools,
   context: RunContext,
 ): Promise<CopiedCluster> {
+  const { request, facts, label, started, lineage } = copying
   const { dataDirectory, version, catalogVersion } = facts
   await refuseIdleDataDirectory({ dataDirectory, started }, context)
   const scan = await scanDataDirectory(
@@ -51,9 +64,10 @@ export async function copyCluster(
   )
   await using opened = new AsyncDisposableStack()
   const { workers, compressionLevel, maxRate } = request
-  const options = { clusterId: cluster.id, label, workers, compressionLevel, maxRate }
+  const audit = auditBoundsOf(copying)
+  const options = { clusterId: cluster.id, label, workers, compressionLevel, maxRate, audit }
   const copier = opened.use(new FileCopier({ repository, scan, options }, context))
-  await copier.run(planCopyTasks(scan, facts.hasDataChecksums), progressOf(scan, context))
+  await copyFiles({ copier, scan, hasChecksums: facts.hasDataChecksums, lineage }, context)
   const damagedPages = await recheckPages(
     {
       scan,
@@ -63,12 +77,13 @@ export async function copyCluster(
     },
     context,
   )
+  await refuseUnnamedChanges({ copier, scan, lineage, bounds: audit, label }, context)
   await refuseVanishedFiles(scan, copier.copied, context)
   warnOfCutFiles(scan, copier.copied, context)
   await copier.run([await controlFileTask(scan, facts, context)].values(), () => undefined)
   await copier.finish()
   const owned = opened.move()
-  return { scan, copier, damagedPages, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  return { scan, copier, damagedPages, lineage, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
 /** For a backup, after its start: one made before it, but after somebody asked, would be missed, and the WAL has it not. */
@@ -80,11 +95,47 @@ export async function readTablespacesNow(
   return await readTablespaces(session)
 }
 
-function progressOf(scan: Scan, { report }: RunContext): (bytes: number) => void {
+interface Copying {
+  readonly copier: FileCopier
+  readonly scan: Scan
+  readonly hasChecksums: boolean
+  readonly lineage: Lineage | undefined
+}
+
+async function copyFiles(copying: Copying, context: RunContext): Promise<void> {
+  const { copier, scan, hasChecksums, lineage } = copying
+  if (lineage === undefined) {
+    await copier.run(planCopyTasks(scan, hasChecksums), progressOf(scan.totalBytes, context))
+    return
+  }
+  const plan = await measureIncremental({ scan, lineage }, context)
+  context.report({ kind: 'note', message: describePlan(plan, scan) })
+  const tasks = planIncrementalTasks({ scan, hasChecksums, lineage }, copier.copied, context)
+  await copier.run(tasks, progressOf(plan.readBytes, context))
+}
+
+function describePlan({ readBytes, ...files }: ReadingPlan, scan: Scan): string {
+  const { newFiles, comparedFiles, changedFiles, unchangedFiles } = files
+  return (
+    `reading ${formatByteSize(readBytes)} of ${formatByteSize(scan.totalBytes)}: ${unchangedFiles} files have not changed, ` +
+    `of ${changedFiles} the WAL names the blocks, ${comparedFiles} are compared, ${newFiles} are new`
+  )
+}
+
+function auditBoundsOf({ lineage, started, facts }: CopyClusterRequest): AuditBounds | undefined {
+  if (lineage?.isAudit !== true) return undefined
+  return {
+    fromLsn: lineage.head.backup.startLsn,
+    toLsn: started.startLsn,
+    hasSilentHints: !facts.hasDataChecksums,
+  }
+}
+
+function progressOf(total: number, { report }: RunContext): (bytes: number) => void {
   let done = 0
   return (bytes) => {
     done += bytes
-    report({ kind: 'progress', phase: 'copying', done, total: scan.totalBytes, unit: 'bytes' })
+    report({ kind: 'progress', phase: 'copying', done, total, unit: 'bytes' })
   }
 }
 

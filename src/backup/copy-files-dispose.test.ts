@@ -157,7 +157,14 @@ async function openCopier(
     owners: [],
     totalBytes: 0,
   }
-  const options = { clusterId: cluster.id, label, workers: 1, compressionLevel: 1, maxRate: undefined }
+  const options = {
+    clusterId: cluster.id,
+    label,
+    workers: 1,
+    compressionLevel: 1,
+    maxRate: undefined,
+    audit: undefined,
+  }
   const copier = new FileCopier({ repository, scan, options }, recordingContext())
   const keys = async (): Promise<readonly string[]> => {
     const found: string[] = []

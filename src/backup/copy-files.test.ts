@@ -25,6 +25,7 @@ describe('FileCopier', () => {
         workers: 2,
         compressionLevel: 1,
         maxRate: 81_920,
+        audit: undefined,
       }
       await using copier = new FileCopier({ repository, scan, options }, context)
       let copiedCount = 0

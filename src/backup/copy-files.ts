@@ -8,7 +8,15 @@ import { packKey } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
 import { packBufferBytes } from '../repository/pack-writer.ts'
 import { CopiedFiles } from './copied-files.ts'
-import type { BuiltPack, CopyRequest, CopyResponse, CopyWorkerSetup, SuspectPage } from './copy-protocol.ts'
+import type {
+  AuditBounds,
+  BuiltPack,
+  CopyRequest,
+  CopyResponse,
+  CopyWorkerSetup,
+  SuspectPage,
+  UnexpectedBlock,
+} from './copy-protocol.ts'
 import type { CopyTask } from './copy-task.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { Scan } from './scan.ts'
@@ -21,7 +29,12 @@ export interface CopyOptions {
   readonly compressionLevel: number
   /** Bytes read per second; undefined: no limit. */
   readonly maxRate: number | undefined
+  /** Undefined: this is no audit. */
+  readonly audit: AuditBounds | undefined
 }
+
+/** More are counted, not listed: the first ones tell enough. */
+const mostUnexpected = 10_000
 
 const workerScript = new URL(`./copy-worker${extname(import.meta.filename)}`, import.meta.url)
 
@@ -32,6 +45,9 @@ const workerScript = new URL(`./copy-worker${extname(import.meta.filename)}`, im
 export class FileCopier implements AsyncDisposable {
   readonly copied: CopiedFiles
   readonly suspects: SuspectPage[] = []
+  /** Of an audit: some of the blocks that are to be judged, and how many there are. */
+  readonly unexpected: UnexpectedBlock[] = []
+  unexpectedCount = 0
   storedBytes = 0
   readonly #repository: Repository
   readonly #options: CopyOptions
@@ -53,10 +69,13 @@ export class FileCopier implements AsyncDisposable {
   }
 
   /** Runs the tasks on all workers. `report` is told of every task's bytes. When one fails, all stop. */
-  async run(tasks: Iterator<CopyTask>, report: (bytes: number) => void): Promise<void> {
+  async run(
+    tasks: Iterator<CopyTask> | AsyncIterator<CopyTask>,
+    report: (bytes: number) => void,
+  ): Promise<void> {
     const signal = AbortSignal.any([this.#context.signal, this.#ending.signal])
     const runLane = async (lane: Lane): Promise<void> => {
-      for (let next = tasks.next(); next.done !== true; next = tasks.next()) {
+      for (let next = await tasks.next(); next.done !== true; next = await tasks.next()) {
         await this.#rate.take(next.value.bytes, signal)
         await this.#copy(lane, next.value, signal)
         report(next.value.bytes)
@@ -98,6 +117,8 @@ export class FileCopier implements AsyncDisposable {
   #take(lane: Lane, response: CopyResponse): void {
     this.copied.add(response)
     this.suspects.push(...response.suspects)
+    this.unexpectedCount += response.unexpectedCount
+    if (this.unexpected.length < mostUnexpected) this.unexpected.push(...response.unexpected)
     for (const pack of response.built) {
       lane.storing = this.#storeAfter(lane, pack)
       // The worker may be waiting for the buffer: nobody else would tell it that it never gets it.
@@ -148,6 +169,7 @@ function openLane({ repository, scan, options }: Copying, lastPack: CopyWorkerSe
     buffers,
     occupied,
     lastPack,
+    audit: options.audit,
   }
   const pool = new WorkerPool<CopyRequest, CopyResponse>({ script: workerScript, size: 1, workerData })
   return { pool, buffers, occupied, storing: Promise.resolve() }

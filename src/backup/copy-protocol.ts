@@ -29,6 +29,17 @@ export interface CopyWorkerSetup {
   readonly occupied: Int32Array<SharedArrayBuffer>
   /** The number of the last pack that any worker began. Shared by all. */
   readonly lastPack: Int32Array<SharedArrayBuffer>
+  /** How blocks are judged that differ from the parent's and are not named by the WAL. */
+  readonly audit: AuditBounds | undefined
+}
+
+export interface AuditBounds {
+  /** The WAL that was looked at begins here: the parent's start. */
+  readonly fromLsn: bigint
+  /** And ends here: a page with this LSN or a later one was changed since this backup began, and the WAL repairs it. */
+  readonly toLsn: bigint
+  /** Without checksums hint bits may change pages without WAL and without a new LSN: such pages are counted, some judged. */
+  readonly hasSilentHints: boolean
 }
 
 export type CopyRequest =
@@ -55,6 +66,17 @@ export interface SuspectPage {
   readonly hash: bigint
 }
 
+/** A block that differs from the parent's although the WAL does not say that it changed: an audit must judge it. */
+export interface UnexpectedBlock {
+  readonly file: number
+  /** In the file, not in the relation. */
+  readonly block: number
+  /** XXH64 of what was read. */
+  readonly hash: bigint
+  /** pd_lsn of what was read. */
+  readonly pageLsn: bigint
+}
+
 export interface BuiltPack {
   readonly packNumber: number
   /** Which of the two buffers holds it. */
@@ -63,9 +85,19 @@ export interface BuiltPack {
   readonly indexTag: Uint8Array
 }
 
+/** Bytes of a file that were read and found to be the parent's. */
+export interface KeptBytes {
+  readonly file: number
+  readonly bytes: number
+}
+
 export interface CopyResponse {
   readonly runs: readonly StoredRun[]
+  readonly kept: readonly KeptBytes[]
   readonly suspects: readonly SuspectPage[]
+  readonly unexpected: readonly UnexpectedBlock[]
+  /** How many blocks were unexpected, but for those of which the LSN says that they changed since the backup began. */
+  readonly unexpectedCount: number
   /** Files that ended elsewhere than the scan said, and where. */
   readonly resized: readonly { readonly file: number; readonly sizeBytes: number }[]
   /** Files that were gone when they were to be read. */

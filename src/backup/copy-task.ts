@@ -1,5 +1,6 @@
-import { joinBytePath } from '../platform/byte-path.ts'
-import { firstBlockOf, parseRelationPath, type RelationFile } from '../postgres/page-layout.ts'
+import { firstBlockOf } from '../postgres/page-layout.ts'
+import type { KnownBlocks } from './parent-hashes.ts'
+import { relationOf } from './plan-file.ts'
 import { type Scan, type ScannedFile } from './scan.ts'
 
 /** A run of one file's bytes, to be read by one worker. */
@@ -21,6 +22,10 @@ export interface Slice {
   readonly isFollowed: boolean
   /** Given instead of being read: the control file, which is read once and checked. */
   readonly content?: Uint8Array
+  /** What the parent has here: blocks with the same hash are not stored again. */
+  readonly known?: KnownBlocks
+  /** In an audit, for each block whether the WAL says that it changed: another one must not differ. */
+  readonly named?: Uint8Array
 }
 
 /** What a worker does before it asks for more. */
@@ -40,32 +45,57 @@ const mostSlices = 1024
  * task's size, so that a unit never straddles a block. Relations without content need no task.
  */
 export function* planCopyTasks(scan: Scan, hasChecksums: boolean): Generator<CopyTask> {
-  let slices: Slice[] = []
-  let bytes = 0
+  const gathered = new GatheredSlices()
   for (const slice of wholeFiles(scan, hasChecksums)) {
-    if (slice.length >= largeFileBytes) {
-      yield* cutLargeFile(slice)
-      continue
+    for (const part of cutSlice(slice)) {
+      const task = gathered.add(part)
+      if (task !== undefined) yield task
     }
-    slices.push(slice)
-    bytes += slice.length
-    if (bytes < taskBytes && slices.length < mostSlices) continue
-    yield { slices, bytes }
-    slices = []
-    bytes = 0
   }
-  if (slices.length > 0) yield { slices, bytes }
+  const rest = gathered.rest()
+  if (rest !== undefined) yield rest
+}
+
+/** Makes tasks of slices: large ones alone, small ones together. */
+export class GatheredSlices {
+  #slices: Slice[] = []
+  #bytes = 0
+
+  /** A task that is ready, if this slice is one or completes one. */
+  add(slice: Slice): CopyTask | undefined {
+    if (slice.length >= largeFileBytes) return { slices: [slice], bytes: slice.length }
+    this.#slices.push(slice)
+    this.#bytes += slice.length
+    return this.#bytes < taskBytes && this.#slices.length < mostSlices ? undefined : this.rest()
+  }
+
+  rest(): CopyTask | undefined {
+    if (this.#slices.length === 0) return undefined
+    const task = { slices: this.#slices, bytes: this.#bytes }
+    this.#slices = []
+    this.#bytes = 0
+    return task
+  }
 }
 
 function* wholeFiles({ files }: Scan, hasChecksums: boolean): Generator<Slice> {
   for (const [index, file] of files.entries()) {
-    const { root, path, isFollowed, sizeBytes } = file
-    const relation = relationOf(file)
-    const readsToEnd = relation === undefined
-    if ((sizeBytes === 0 && !readsToEnd) || isControlFile(file)) continue
-    const firstBlock = hasChecksums && relation !== undefined ? firstBlockOf(relation) : undefined
-    yield { file: index, root, path, isFollowed, readsToEnd, firstBlock, offset: 0, length: sizeBytes }
+    const slice = wholeFile({ index, file }, hasChecksums)
+    if (slice !== undefined) yield slice
   }
+}
+
+/** All of a file; undefined when there is nothing to be read of it, or not yet. */
+export function wholeFile(
+  { index, file }: { readonly index: number; readonly file: ScannedFile },
+  hasChecksums: boolean,
+): Slice | undefined {
+  const { root, path, isFollowed, sizeBytes } = file
+  const relation = relationOf(file)
+  const readsToEnd = relation === undefined
+  if ((sizeBytes === 0 && !readsToEnd) || isControlFile(file)) return undefined
+  const firstBlock = hasChecksums && relation !== undefined ? firstBlockOf(relation) : undefined
+  return { file: index, root, path, isFollowed, readsToEnd, firstBlock, offset: 0, length: sizeBytes }
 }
 
 /** pg_control is read last, once and by itself (R12). */
@@ -73,14 +103,15 @@ export function isControlFile(file: Pick<ScannedFile, 'root' | 'path'>): boolean
   return file.root === 0 && file.path === 'global/pg_control'
 }
 
-function* cutLargeFile(slice: Slice): Generator<CopyTask> {
-  for (let offset = 0; offset < slice.length; offset += taskBytes) {
-    const length = Math.min(taskBytes, slice.length - offset)
-    const readsToEnd = slice.readsToEnd && offset + length === slice.length
-    yield { slices: [{ ...slice, offset, length, readsToEnd }], bytes: length }
+/** A slice that one task can take, or several of them. */
+export function* cutSlice(slice: Slice): Generator<Slice> {
+  if (slice.length < largeFileBytes) {
+    yield slice
+    return
   }
-}
-
-function relationOf({ root, path }: ScannedFile): RelationFile | undefined {
-  return parseRelationPath(root === 0 ? path : joinBytePath(`pg_tblspc/${root}`, path))
+  const end = slice.offset + slice.length
+  for (let offset = slice.offset; offset < end; offset += taskBytes) {
+    const length = Math.min(taskBytes, end - offset)
+    yield { ...slice, offset, length, readsToEnd: slice.readsToEnd && offset + length === end }
+  }
 }

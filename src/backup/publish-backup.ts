@@ -13,7 +13,7 @@ import { ManifestWriter } from '../repository/manifest-writer.ts'
 import { refuseMissingTablespaces } from './refuse-missing-tablespaces.ts'
 import type { CopiedCluster } from './copy-cluster.ts'
 import { describeArchiver } from './prove-archiving.ts'
-import { manifestEntriesOf } from './manifest-entries-of.ts'
+import { manifestContentOf } from './manifest-entries-of.ts'
 import type { BackupRequest, BackupTools } from './run-backup.ts'
 import { watchServer } from './watch-server.ts'
 
@@ -99,7 +99,8 @@ async function writeManifest(
   const name = { clusterId: cluster.id, label, revision: firstRevision }
   const manifest = new ManifestWriter(repository, name, context)
   const totals = { fileCount: 0, restoredBytes: 0 }
-  for (const entry of manifestEntriesOf(copied)) {
+  const content = await manifestContentOf(copied, context)
+  for await (const entry of content.entries) {
     await manifest.add(entry)
     if (entry.kind !== 'file') continue
     totals.fileCount += 1
@@ -116,7 +117,7 @@ async function writeManifest(
     tablespaceMap: stopped.tablespaceMap,
     tablespaces: copied.scan.tablespaces,
     owners: copied.scan.owners,
-    packs: copied.copier.copied.packTable(),
+    packs: content.packs,
   })
   return { ...backup, storedBytes: backup.storedBytes + storedBytes, manifestDigest: digest }
 }
@@ -126,7 +127,9 @@ type Described = Omit<BackupEntry, 'fileCount' | 'restoredBytes' | 'manifestDige
 function describe({ label, facts, started, stopped, copied }: Publishing): Described {
   return {
     label,
-    type: 'full',
+    type: copied.lineage === undefined ? 'full' : 'incr',
+    ...(copied.lineage === undefined ? {} : { parent: copied.lineage.head.backup.label }),
+    ...(copied.lineage?.isAudit === true ? { isAudited: true as const } : {}),
     revision: firstRevision,
     major: facts.version.major,
     timeline: started.timeline,

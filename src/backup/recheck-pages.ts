@@ -5,6 +5,7 @@ import type { Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { firstBlockOf, parseRelationPath, type RelationFile } from '../postgres/page-layout.ts'
 import type { SuspectPage } from './copy-protocol.ts'
+import { readPageLsn } from './page-lsn.ts'
 import { type Scan, type ScannedFile } from './scan.ts'
 
 /** Long enough for a write that was under way to be over. */
@@ -103,11 +104,9 @@ function judge(
   return hash === page.hash ? { kind: 'damaged' } : { kind: 'changed', hash }
 }
 
-/** pd_lsn is the first field of a page: two 32-bit halves, the high one first (storage/bufpage.h). */
 function isWrittenSince(page: Uint8Array, { fork }: RelationFile, startLsn: Lsn): boolean {
   if (fork === 'vm' || fork === 'fsm') return true
-  const header = new DataView(page.buffer, page.byteOffset, 8)
-  const lsn = (BigInt(header.getUint32(0, true)) << 32n) | BigInt(header.getUint32(4, true))
+  const lsn = readPageLsn(page)
   // Below the first segment there is no WAL: index builds stamp pages so that are logged when the build is done.
   return lsn >= startLsn || lsn < smallestSegmentBytes
 }

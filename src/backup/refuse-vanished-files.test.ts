@@ -69,7 +69,7 @@ async function check({ left, vanished, eachSleep }: Vanishing): Promise<{ waited
     rootPaths: new Map([[0, toBytePath(Buffer.from(scratch.path))]]),
   }
   const copied = new CopiedFiles(parseBackupLabel('20260220-153000F'))
-  copied.add({ runs: [], resized: [], vanished: [...vanished], cut: [] })
+  copied.add({ runs: [], kept: [], resized: [], vanished: [...vanished], cut: [] })
   let waitedMs = 0
   const clock = {
     now: () => 0,

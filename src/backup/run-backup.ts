@@ -16,6 +16,8 @@ import { acquireLease, type Lease } from '../repository/lease.ts'
 import { packPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
 import { copyCluster, type CopiedCluster } from './copy-cluster.ts'
+import { findParent } from './find-parent.ts'
+import { proveLineage, type ChosenParent } from './prove-lineage.ts'
 import { discardPacks } from './discard-packs.ts'
 import { awaitTestSegment, writeTestSegment } from './prove-archiving.ts'
 import { prepareServer } from './prepare-server.ts'
@@ -32,6 +34,14 @@ export interface BackupRequest {
   readonly workers: number | undefined
   readonly compressionLevel: number
   readonly maxRate: number | undefined
+  /** Undefined: incremental when there is a backup to go on from, else full. */
+  readonly type: 'full' | 'incr' | undefined
+  /** True: read everything and compare it with what the WAL says. Else that is done now and then, see `auditEvery`. */
+  readonly isAudit: boolean
+  /** An incremental is audited when it is the first after a full backup, and when so many have been taken since the last. */
+  readonly auditEvery: number
+  /** Backups that are known to be damaged: nothing is built on them. */
+  readonly damaged: ReadonlySet<BackupLabel>
   /** How long to wait for the WAL of the backup to be in the repository. */
   readonly archiveTimeoutMs: number
 }
@@ -42,7 +52,8 @@ export interface BackupTools {
 }
 
 /**
- * Takes a full backup. It is listed only when every file, every WAL segment from its start to its stop and its manifest
+ * Takes a backup: a full one, or one that goes on from another and reads only what the WAL says has changed since. Either
+ * restores by itself. It is listed only when every file, every WAL segment from its start to its stop and its manifest
  * are in the repository. When it fails, or is killed, nothing is listed; the packs of an orderly failure are removed, those
  * of a killed one are garbage that stands in nobody's way.
  *
@@ -70,11 +81,14 @@ export async function runBackup(
   // Repositories may have come since: what was archived ahead before may not be in them.
   await forgetAcknowledgements(join(facts.dataDirectory, 'pg_wal'), held)
   const { backups } = await readCatalogue(repository, cluster.id, held)
-  const label = await chooseLabel({ repository, cluster, listed: backups }, held)
+  const parent = await findParent({ request, facts, listed: backups }, tools, held)
+  const kind = parent === undefined ? 'full' : 'incr'
+  const label = await chooseLabel({ repository, cluster, listed: backups, kind }, held)
   await proveArchiving({ request, facts, label }, tools, held)
-  held.report({ kind: 'note', message: `backup ${label} of cluster "${cluster.name}" starts` })
+  const sort = parent === undefined ? 'full' : parent.isAudit ? 'audited incremental' : 'incremental'
+  held.report({ kind: 'note', message: `${sort} backup ${label} of cluster "${cluster.name}" starts` })
   try {
-    return await takeBackup({ request, tools, lease, facts, label }, held)
+    return await takeBackup({ request, tools, lease, facts, label, parent }, held)
   } catch (error) {
     await discardPacks({ repository, clusterId: cluster.id, label, lease }, context)
     throw error
@@ -87,6 +101,7 @@ interface Taking {
   readonly lease: Lease
   readonly facts: ServerFacts
   readonly label: BackupLabel
+  readonly parent: ChosenParent | undefined
 }
 
 async function takeBackup(taking: Taking, context: RunContext): Promise<BackupEntry> {
@@ -110,9 +125,11 @@ async function copyWithin(
   taking: Taking,
   context: RunContext,
 ): Promise<CopiedCluster> {
-  const { request, facts, label, tools } = taking
+  const { request, facts, label, tools, parent } = taking
+  const { started } = session
   try {
-    return await copyCluster({ request, facts, label, started: session.started }, tools, context)
+    const lineage = parent && (await proveLineage({ parent, facts, started }, tools, context))
+    return await copyCluster({ request, facts, label, started, lineage }, tools, context)
   } catch (error) {
     // The loss of the session shows as a cancellation deep down; what the operator needs is the reason.
     if (session.lost.aborted) throw session.lost.reason
@@ -131,18 +148,19 @@ async function proveArchiving(
   await awaitTestSegment({ lsn, facts, session, timeoutMs: request.archiveTimeoutMs }, [place], context)
 }
 
+interface LabelChoice {
+  readonly listed: readonly BackupEntry[]
+  readonly kind: BackupEntry['type']
+}
+
 /** Unique and rising even if the clock went back, also against packs of a backup that was killed (R19). */
 async function chooseLabel(
-  {
-    repository,
-    cluster,
-    listed,
-  }: { repository: Repository; cluster: ClusterRecord; listed: readonly BackupEntry[] },
+  { repository, cluster, listed, kind }: BackupTools & LabelChoice,
   context: RunContext,
 ): Promise<BackupLabel> {
   const taken = new Set(listed.map(({ label }) => label))
   for (let attempt = 0; attempt < 100; attempt += 1) {
-    const label = nextLabel(context.clock.now(), 'full', taken)
+    const label = nextLabel(context.clock.now(), kind, taken)
     if (!(await hasPacks(repository, { clusterId: cluster.id, label }, context))) return label
     taken.add(label)
   }

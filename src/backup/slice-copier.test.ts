@@ -8,6 +8,7 @@ import { isOperationError } from '../domain/operation-error.ts'
 import { fromBytePath, toBytePath } from '../platform/byte-path.ts'
 import { packBufferBytes } from '../repository/pack-writer.ts'
 import { testContext, testRepository } from '../../test/support/repository.ts'
+import { assembleFiles } from './assemble-files.ts'
 import { CopiedFiles } from './copied-files.ts'
 import { planCopyTasks } from './copy-task.ts'
 import type { ScannedFile } from './scan.ts'
@@ -65,6 +66,7 @@ async function copy(files: Sizes): Promise<{ sizes: ReadonlyMap<string, number>;
     buffers: [new SharedArrayBuffer(packBufferBytes), new SharedArrayBuffer(packBufferBytes)],
     occupied: new Int32Array(new SharedArrayBuffer(8)),
     lastPack: new Int32Array(new SharedArrayBuffer(4)),
+    audit: undefined,
   })
   const copied = new CopiedFiles(label)
   const scan = {
@@ -80,7 +82,7 @@ async function copy(files: Sizes): Promise<{ sizes: ReadonlyMap<string, number>;
   const finished = copier.answer({ kind: 'finish' })
   copied.add(finished)
   for (const pack of finished.built) copied.addPack(pack)
-  const entries = [...copied.entries(scanned, new Map())]
+  const entries = [...assembleFiles({ files: scanned, copied, damagedPages: new Map() })]
   return {
     sizes: new Map(entries.map(({ path, sizeBytes }) => [Buffer.from(path).toString(), sizeBytes])),
     cut: [...copied.cut].map((index) => fromBytePath(scanned[index]?.path ?? assert.fail()).toString()),

@@ -1,27 +1,25 @@
 import assert from 'node:assert/strict'
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { fstatSync } from 'node:fs'
 import { fromBytePath, showBytePath, toBytePath } from '../platform/byte-path.ts'
-import { describeSystemError, isSystemError } from '../platform/durable-file.ts'
 import { createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { packKey } from '../repository/object-keys.ts'
 import { hashCountOf, hashedBlockSize, type Piece } from '../repository/pack-index.ts'
 import { largestUnitBytes, packBufferBytes, PackWriter } from '../repository/pack-writer.ts'
+import { blockRows, type BlockRow } from './block-rows.ts'
 import type {
   BuiltPack,
   CopyRequest,
   CopyResponse,
   CopyWorkerSetup,
+  KeptBytes,
   StoredRun,
   SuspectPage,
+  UnexpectedBlock,
 } from './copy-protocol.ts'
-import type { Slice } from './copy-task.ts'
-
-interface OpenedFile {
-  readonly fd: number
-  /** For messages. */
-  readonly place: Buffer
-}
+import type { CopyTask, Slice } from './copy-task.ts'
+import { readPageLsn } from './page-lsn.ts'
+import { readFully, SliceFiles, type OpenedFile } from './slice-file.ts'
 
 interface PendingRun {
   readonly file: number
@@ -29,9 +27,29 @@ interface PendingRun {
   readonly unitOffset: number
 }
 
+/** Of a file. */
+interface ByteRun {
+  readonly offset: number
+  readonly length: number
+}
+
+interface HashedRun extends ByteRun {
+  readonly hashes: BigUint64Array
+}
+
+/** Blocks of a run that was read to `start` in the input and begins at `offset` in the file. */
+interface ReadRow extends BlockRow {
+  readonly start: number
+  readonly offset: number
+  readonly hashes: BigUint64Array
+}
+
 interface Answer {
   readonly runs: StoredRun[]
+  readonly kept: KeptBytes[]
   readonly suspects: SuspectPage[]
+  readonly unexpected: UnexpectedBlock[]
+  unexpectedCount: number
   readonly resized: { file: number; sizeBytes: number }[]
   readonly vanished: number[]
   readonly built: BuiltPack[]
@@ -41,6 +59,9 @@ interface Answer {
 
 /** Bounds what a unit adds to the index of its pack: 256 paths have at most 1 MiB. */
 const mostPieces = 256
+/** Unexpected blocks that one task tells of. Where hint bits change pages silently there may be very many: some are judged. */
+const mostUnexpectedPerTask = 64
+const sampledPerTask = 1
 /** A file that has grown by less was replaced, or is a log like another: it is always read to its end. */
 const smallGrowthBytes = 64 * 1024
 /** What files may have grown in one task, by little and by much: what is written all the time must not be read for ever. */
@@ -70,7 +91,10 @@ export class SliceCopier {
   answer(request: CopyRequest): CopyResponse {
     const answer: Answer = {
       runs: [],
+      kept: [],
       suspects: [],
+      unexpected: [],
+      unexpectedCount: 0,
       resized: [],
       vanished: [],
       built: [],
@@ -79,8 +103,7 @@ export class SliceCopier {
     }
     switch (request.kind) {
       case 'copy':
-        for (const slice of request.task.slices) this.#copySlice(slice, answer)
-        this.#closeUnit(answer)
+        this.#copy(request.task, answer)
         break
       case 'finish':
         if (this.#pack !== undefined) this.#closePack(answer)
@@ -89,26 +112,23 @@ export class SliceCopier {
     return response
   }
 
-  #copySlice(slice: Slice, answer: Answer): void {
-    if (slice.content !== undefined) {
-      this.#takeContent(slice, slice.content, answer)
-      return
+  #copy({ slices }: CopyTask, answer: Answer): void {
+    using files = new SliceFiles(this.#setup.rootPaths)
+    for (const slice of slices) {
+      if (slice.content === undefined) this.#copySlice(slice, files, answer)
+      else this.#takeContent(slice, slice.content, answer)
     }
-    const place = Buffer.concat([
-      fromBytePath(this.#setup.rootPaths.get(slice.root) ?? ''),
-      fromBytePath(`/${slice.path}`),
-    ])
-    const fd = openForReading(place, slice.isFollowed)
-    if (fd === undefined) {
+    this.#closeUnit(answer)
+  }
+
+  #copySlice(slice: Slice, files: SliceFiles, answer: Answer): void {
+    const file = files.open(slice)
+    if (file === undefined) {
       answer.vanished.push(slice.file)
       return
     }
-    try {
-      const stretched = slice.readsToEnd ? stretchToEnd(fd, slice, { place, answer }) : slice
-      this.#readSlice({ fd, place }, stretched, answer)
-    } finally {
-      closeSync(fd)
-    }
+    const stretched = slice.readsToEnd ? stretchToEnd(file.fd, slice, { place: file.place, answer }) : slice
+    this.#readSlice(file, stretched, answer)
   }
 
   #readSlice(file: OpenedFile, slice: Slice, answer: Answer): void {
@@ -117,7 +137,7 @@ export class SliceCopier {
       if (wanted > largestUnitBytes - this.#filled) this.#closeUnit(answer)
       const target = this.#kernel.input.subarray(this.#filled, this.#filled + wanted)
       const length = readFully(file, target, slice.offset + done)
-      if (length > 0) this.#takeRun({ ...slice, offset: slice.offset + done, length }, answer)
+      if (length > 0) this.#takeRead(slice, { offset: slice.offset + done, length }, answer)
       if (length < wanted) {
         // The file was truncated meanwhile: its true length is stored (R8), the WAL tells the rest.
         answer.resized.push({ file: slice.file, sizeBytes: slice.offset + done + length })
@@ -130,31 +150,72 @@ export class SliceCopier {
   #takeContent(slice: Slice, content: Uint8Array, answer: Answer): void {
     if (content.length > largestUnitBytes - this.#filled) this.#closeUnit(answer)
     this.#kernel.input.set(content, this.#filled)
-    this.#takeRun({ ...slice, offset: 0, length: content.length }, answer)
+    this.#takeRead(slice, { offset: 0, length: content.length }, answer)
   }
 
-  /** Takes what was just read behind the filled part of the input. */
-  #takeRun(slice: Slice, answer: Answer): void {
-    const { file, offset, length } = slice
+  /** Takes what was just read behind the filled part of the input: what the parent does not have is kept there. */
+  #takeRead(slice: Slice, { offset, length }: ByteRun, answer: Answer): void {
+    const start = this.#filled
+    const hashes = new BigUint64Array(hashCountOf(length))
+    this.#kernel.hashBlocks({ offset: start, length }, hashes)
+    if (slice.firstBlock !== undefined) this.#checkPages(slice, { offset, length }, { hashes, answer })
+    if (slice.known === undefined) {
+      this.#takeRun(slice, { offset, length, hashes }, answer)
+      return
+    }
+    const firstKnown = (offset - slice.offset) / hashedBlockSize
+    for (const row of blockRows({ hashes, length, known: slice.known, firstKnown })) {
+      const from = row.first * hashedBlockSize
+      const rowLength = Math.min(row.end * hashedBlockSize, length) - from
+      if (row.isKept) {
+        answer.kept.push({ file: slice.file, bytes: rowLength })
+        continue
+      }
+      this.#lookForUnexpected(slice, { ...row, start, offset, hashes }, answer)
+      this.#kernel.input.copyWithin(this.#filled, start + from, start + from + rowLength)
+      const rowHashes = hashes.slice(row.first, row.end)
+      this.#takeRun(slice, { offset: offset + from, length: rowLength, hashes: rowHashes }, answer)
+    }
+  }
+
+  /** Adds the bytes behind the filled part of the input to the unit. Zeros are not stored. */
+  #takeRun(slice: Slice, { offset, length, hashes }: HashedRun, answer: Answer): void {
+    const { file, root, path } = slice
     const bytes = this.#kernel.input.subarray(this.#filled, this.#filled + length)
     if (zeros.subarray(0, length).equals(bytes)) {
       answer.runs.push({ file, offset, length, packNumber: 0, unit: 0, unitOffset: 0 })
       return
     }
-    const blockHashes = new BigUint64Array(hashCountOf(length))
-    this.#kernel.hashBlocks({ offset: this.#filled, length }, blockHashes)
-    if (slice.firstBlock !== undefined) this.#checkPages(slice, blockHashes, answer)
-    const piece = { root: slice.root, path: fromBytePath(slice.path), offset, length, blockHashes }
+    const piece = { root, path: fromBytePath(path), offset, length, blockHashes: hashes }
     this.#pending.push({ file, piece, unitOffset: this.#filled })
     this.#filled += length
     if (this.#pending.length >= mostPieces) this.#closeUnit(answer)
   }
 
-  #checkPages({ file, offset, length, firstBlock = 0 }: Slice, hashes: BigUint64Array, answer: Answer): void {
+  #checkPages(
+    { file, firstBlock = 0 }: Slice,
+    { offset, length }: ByteRun,
+    { hashes, answer }: { readonly hashes: BigUint64Array; readonly answer: Answer },
+  ): void {
     const firstInFile = offset / hashedBlockSize
     const bad = this.#kernel.checkPages({ offset: this.#filled, length }, firstBlock + firstInFile)
     for (const index of bad)
       answer.suspects.push({ file, block: firstInFile + index, hash: hashes[index] ?? 0n })
+  }
+
+  #lookForUnexpected({ file, offset: sliceOffset, named }: Slice, row: ReadRow, answer: Answer): void {
+    const { audit } = this.#setup
+    if (named === undefined || audit === undefined) return
+    for (let index = row.first; index < row.end; index += 1) {
+      const block = row.offset / hashedBlockSize + index
+      if (named[block - sliceOffset / hashedBlockSize] !== 0) continue
+      const pageLsn = readPageLsn(this.#kernel.input, row.start + index * hashedBlockSize)
+      if (pageLsn >= audit.toLsn) continue
+      answer.unexpectedCount += 1
+      const mayBeHint = audit.hasSilentHints && pageLsn < audit.fromLsn
+      if (answer.unexpected.length >= (mayBeHint ? sampledPerTask : mostUnexpectedPerTask)) continue
+      answer.unexpected.push({ file, block, hash: row.hashes[index] ?? 0n, pageLsn })
+    }
   }
 
   #closeUnit(answer: Answer): void {
@@ -226,49 +287,4 @@ function grownFiles(place: Buffer): OperationError {
     `backing up ${path}: it and many files beside it have grown since the data directory was scanned`,
     { hint: 'Run the backup again.' },
   )
-}
-
-/** The file descriptor, or undefined when the file is gone. A FIFO or link put there meanwhile is not followed (R16). */
-function openForReading(place: Buffer, isFollowed: boolean): number | undefined {
-  const noFollow = isFollowed ? 0 : constants.O_NOFOLLOW
-  try {
-    return openSync(place, constants.O_RDONLY | constants.O_NONBLOCK | noFollow)
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
-    throw new OperationError(
-      'file-unreadable',
-      `backing up ${showBytePath(toBytePath(place))}: it cannot be opened`,
-      {
-        cause,
-        hint: 'The backup must be able to read everything in the data directory; run it as the user that owns it.',
-      },
-    )
-  }
-}
-
-/** Reads until the target is full or the file ends; gives how much there was. */
-function readFully({ fd, place }: OpenedFile, target: Uint8Array, position: number): number {
-  let done = 0
-  while (done < target.length) {
-    const count = readAt({ fd, place }, target.subarray(done), position + done)
-    if (count === 0) break
-    done += count
-  }
-  return done
-}
-
-function readAt({ fd, place }: OpenedFile, target: Uint8Array, position: number): number {
-  try {
-    return readSync(fd, target, 0, target.length, position)
-  } catch (cause) {
-    if (!isSystemError(cause)) throw cause
-    throw new OperationError(
-      'file-unreadable',
-      `backing up ${showBytePath(toBytePath(place))}: reading ${target.length} bytes at offset ${position}: ${describeSystemError(cause)}`,
-      {
-        cause,
-        hint: 'Look for errors of the disk in the log of the system; a backup never takes zeros for what it cannot read.',
-      },
-    )
-  }
 }

@@ -188,6 +188,11 @@ const backup = z
       .describe(
         'Whether a backup asks for an immediate checkpoint (true) or waits for a spread one (false).',
       ),
+    'audit-every': wholeNumber(1, 100_000)
+      .default(30)
+      .describe(
+        'Of so many incremental backups one reads everything and compares it with what the WAL says has changed. The first one after a full backup always does.',
+      ),
   })
   .transform(camelKeys)
 

@@ -61,6 +61,7 @@ const often = `
 #   max-rate: 100MB # default: as fast as it goes
 #   archive-timeout: 10m
 #   fast-checkpoint: true
+#   audit-every: 30
 # archive:
 #   prefetch: 16
 # restore:

@@ -40,6 +40,7 @@ export const operationErrors = {
   // 4: damage found
   damaged: { exitCode: 4, retryable: false },
   'pages-damaged': { exitCode: 4, retryable: false },
+  'audit-failed': { exitCode: 4, retryable: false },
   // 5: refused
   'cluster-mismatch': { exitCode: 5, retryable: false },
   'config-differs': { exitCode: 5, retryable: false },

@@ -16,6 +16,7 @@ interface BackupOptions {
   readonly type?: 'full' | 'incr'
   readonly maxRate?: number
   readonly workers?: number
+  readonly audit?: true
   readonly dryRun?: true
 }
 
@@ -25,8 +26,12 @@ export function registerBackup(program: Command, environment: CommandEnvironment
     .command('backup')
     .description('take a backup')
     .addOption(
-      new Option('--type <type>', 'what to take; this version takes full ones').choices(['full', 'incr']),
+      new Option(
+        '--type <type>',
+        'what to take; without it an incremental one, when there is a backup to go on from',
+      ).choices(['full', 'incr']),
     )
+    .option('--audit', 'read everything, and compare it with what the WAL says has changed')
     .option('--max-rate <size>', 'read at most this much in a second, such as 50MB', readSize)
     .option('--workers <count>', 'how many workers compress and encrypt', readCount)
     .option('--dry-run', 'check everything and print the plan; take nothing')
@@ -34,13 +39,22 @@ export function registerBackup(program: Command, environment: CommandEnvironment
 }
 
 async function run(options: BackupOptions, environment: CommandEnvironment): Promise<void> {
-  if (options.type === 'incr') throw incrementalsAreNotThere()
+  if (options.audit === true && options.type === 'full') throw nothingToAudit()
   const { configuration } = await loadAsOwner(environment)
   const { takeBackup, planBackup } = await import('../../app/take-backup.ts')
   const { cluster: clusterName, repo: repoName } = environment.options
-  const { workers, maxRate, dryRun } = options
+  const { workers, maxRate, dryRun, type } = options
   const { variables } = environment.surroundings
-  const request: TakeBackupRequest = { configuration, clusterName, repoName, variables, workers, maxRate }
+  const request: TakeBackupRequest = {
+    configuration,
+    clusterName,
+    repoName,
+    variables,
+    workers,
+    maxRate,
+    type,
+    isAudit: options.audit === true,
+  }
   if (dryRun === true) {
     const plan = await planBackup(request, environment.context)
     environment.answer({ document: planDocument(plan), text: () => planText(plan) })
@@ -57,25 +71,32 @@ async function run(options: BackupOptions, environment: CommandEnvironment): Pro
     backup: listBackup(taken.backup),
     durationMs: Math.round(durationMs),
     damagedFiles: taken.damagedFiles.map(listDamagedFile),
+    auditFailure: taken.auditFailure?.message ?? null,
   }
   environment.answer({ document, text: (style) => takenText(taken, style) })
+  if (taken.auditFailure !== undefined) environment.exitWith(operationErrors['audit-failed'].exitCode)
   if (taken.backup.damagedPageCount > 0) environment.exitWith(operationErrors['pages-damaged'].exitCode)
 }
 
-function incrementalsAreNotThere(): OperationError {
-  return new OperationError('usage', 'choosing the type of a backup: expected "full", found "incr"', {
-    hint: 'This version takes full backups only; leave "--type" out.',
-  })
+function nothingToAudit(): OperationError {
+  return new OperationError(
+    'usage',
+    'choosing the type of a backup: found "--audit" with "--type full", which reads everything anyway',
+    { hint: 'An audit compares an incremental backup with what the WAL says: leave "--type" out.' },
+  )
 }
 
-function planDocument(plan: BackupPlan): BackupPlanDocument {
-  return { version: 1, type: 'full', ...plan }
+function planDocument({ parent, ...plan }: BackupPlan): BackupPlanDocument {
+  return { version: 1, type: parent === undefined ? 'full' : 'incr', parent: parent ?? null, ...plan }
 }
 
 function planText(plan: BackupPlan): string {
   const tablespaces = plan.tablespaceCount === 0 ? '' : ` and ${plan.tablespaceCount} tablespaces`
+  const sort =
+    plan.parent === undefined ? 'a full' : plan.isAudit ? 'an audited incremental' : 'an incremental'
   const lines = [
-    `would take a full backup of cluster "${plan.cluster}" (PostgreSQL ${plan.serverVersion})`,
+    `would take ${sort} backup of cluster "${plan.cluster}" (PostgreSQL ${plan.serverVersion})`,
+    ...(plan.parent === undefined ? [] : [`after:  backup ${plan.parent}`]),
     `from:   ${printable(plan.dataDirectory)}${tablespaces}: ${formatByteSize(plan.totalBytes)} in ${plan.fileCount} files`,
     `to:     repo "${plan.repo}", ${plan.location}, ${formatByteSize(plan.freeBytes)} free`,
   ]
@@ -86,12 +107,16 @@ function takenText({ backup, durationMs, repo, location, damagedFiles }: TakenBa
   const ratio = backup.storedBytes > 0 ? (backup.restoredBytes / backup.storedBytes).toFixed(1) : '-'
   const rate = formatByteSize(Math.round((backup.restoredBytes / Math.max(durationMs, 1)) * 1000))
   const isClean = backup.damagedPageCount === 0
+  const audited = backup.isAudited === true ? ', and was audited' : ''
   const lines = [
     isClean
       ? style('green', `backup ${backup.label} is complete`)
       : style('red', `backup ${backup.label} is complete with page errors`),
     `cluster size: ${formatByteSize(backup.restoredBytes)} in ${backup.fileCount} files`,
-    `stored:       ${formatByteSize(backup.storedBytes)} (${ratio} to 1) in repo "${repo}", ${location}`,
+    backup.parent === undefined
+      ? `stored:       ${formatByteSize(backup.storedBytes)} (${ratio} to 1) in repo "${repo}", ${location}`
+      : `stored:       ${formatByteSize(backup.storedBytes)} in repo "${repo}", ${location}`,
+    ...(backup.parent === undefined ? [] : [`goes on from: backup ${backup.parent}${audited}`]),
     `took:         ${formatDuration(durationMs)} (${rate}/s)`,
     `WAL:          ${formatLsn(backup.startLsn)} to ${formatLsn(backup.stopLsn)} on timeline ${backup.timeline}, archived`,
     ...(isClean ? [] : damageLines(backup.damagedPageCount, damagedFiles)),
