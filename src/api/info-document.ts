@@ -19,14 +19,23 @@ export interface RepoListing {
   readonly walSegmentSizeBytes: number
   readonly freshness: FreshnessListing
   /** Oldest first. `isRestorable`: false when WAL that it needs is missing. */
-  readonly backups: readonly (BackupListing & {
-    readonly isRestorable: boolean
-    /** True: verify has found something damaged without which it cannot be restored. */
-    readonly isDamaged: boolean
-  })[]
+  readonly backups: readonly (BackupListing &
+    SizesListing & {
+      readonly isRestorable: boolean
+      /** True: verify has found something damaged without which it cannot be restored. */
+      readonly isDamaged: boolean
+    })[]
   readonly integrity: IntegrityListing
   readonly windows: readonly WindowListing[]
   readonly wal: WalListing
+}
+
+/** What a backup takes in a repository that it shares with others; null when the manifest of some backup cannot be read. */
+export interface SizesListing {
+  /** Of all packs that a restore of it reads, whichever backup wrote them. */
+  readonly referencedBytes: number | null
+  /** Of the packs that no other backup refers to: what deleting it would free, beside WAL. */
+  readonly freedBytes: number | null
 }
 
 /** Whether the catalogue may be an older copy of itself, held against what this host has seen. */
@@ -82,7 +91,7 @@ export interface BackupDetailsDocument extends JsonDocument {
   readonly cluster: string
   readonly repo: string
   readonly location: string
-  readonly backup: BackupListing
+  readonly backup: BackupListing & SizesListing
   readonly systemIdentifier: string
   readonly serverVersion: string
   readonly hasDataChecksums: boolean

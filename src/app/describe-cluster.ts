@@ -2,6 +2,7 @@ import type { ArchivePlace } from '../archive/archive-place.ts'
 import { readArchiveInventory, type ArchiveInventory } from '../archive/archive-inventory.ts'
 import type { Configuration } from '../config/configuration-schema.ts'
 import { reposOfCluster, selectCluster } from '../config/select-configured.ts'
+import type { BackupLabel } from '../domain/backup-label.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
@@ -13,6 +14,7 @@ import { judgeCatalogue, reportDoubts, type JudgedCatalogue } from './guarded-ca
 import { withoutExpiredGaps } from './expired-gaps.ts'
 import { readVerifyState } from '../verify/verify-state-store.ts'
 import { damagedLabels, type VerifyState } from '../verify/verify-state.ts'
+import { measureBackups, type BackupSizes } from './backup-sizes.ts'
 import { findReaches } from './backup-reach.ts'
 import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
 import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
@@ -29,6 +31,8 @@ export interface DescribedRepo extends RecoveryReach {
   readonly inventory: ArchiveInventory
   /** Whether the catalogue may be an older copy of itself. */
   readonly age: Omit<JudgedCatalogue, 'catalogue'>
+  /** What each backup takes; undefined when a manifest cannot be read. */
+  readonly sizes: ReadonlyMap<BackupLabel, BackupSizes> | undefined
   /** What verify remembers; undefined when nothing was ever verified. */
   readonly integrity: VerifyState | undefined
 }
@@ -72,6 +76,8 @@ export interface DescribedBackup {
   readonly location: string
   readonly backup: ListedBackup
   readonly head: ManifestHead
+  /** Undefined when the manifest of some backup cannot be read. */
+  readonly sizes: BackupSizes | undefined
   readonly damagedFiles: readonly DamagedFile[]
 }
 
@@ -95,6 +101,7 @@ export async function describeBackup(
       location: repository.store.location,
       backup,
       head,
+      sizes: (await measureBackups(judged.catalogue.backups, place, context))?.get(backup.label),
       damagedFiles,
     }
   }
@@ -130,6 +137,7 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
     backups,
     inventory: { ...inventory, timelines: withoutExpiredGaps(inventory.timelines, backups) },
     age,
+    sizes: await measureBackups(backups, place, context),
     integrity,
     ...(await reachOfWhole({ backups, inventory }, { place, integrity }, context)),
   }

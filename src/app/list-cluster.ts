@@ -4,6 +4,7 @@ import type {
   InfoDocument,
   RepoListing,
   SegmentRange,
+  SizesListing,
   WindowListing,
 } from '../api/info-document.ts'
 import { formatLsn } from '../domain/lsn.ts'
@@ -11,6 +12,7 @@ import { formatInstant, instantFromMs } from '../domain/target-time.ts'
 import type { SegmentRun } from '../domain/wal-gaps.ts'
 import type { DescribedBackup, DescribedCluster, DescribedRepo } from './describe-cluster.ts'
 import { damagedLabels } from '../verify/verify-state.ts'
+import type { BackupSizes } from './backup-sizes.ts'
 import { listBackup, listDamagedFile } from './list-backup.ts'
 import { listIntegrity } from './list-damage.ts'
 import type { RecoveryWindow } from './recovery-window.ts'
@@ -31,6 +33,7 @@ export function listCluster({ name, repos, failures }: DescribedCluster): InfoDo
 export function listBackupDetails({
   head,
   backup,
+  sizes,
   damagedFiles,
   ...place
 }: DescribedBackup): BackupDetailsDocument {
@@ -38,7 +41,7 @@ export function listBackupDetails({
   return {
     version: 1,
     ...place,
-    backup: listBackup(backup),
+    backup: { ...listBackup(backup), ...listSizes(sizes) },
     systemIdentifier,
     serverVersion,
     hasDataChecksums,
@@ -46,6 +49,10 @@ export function listBackupDetails({
     packCount: packs.length,
     damagedFiles: damagedFiles.map(listDamagedFile),
   }
+}
+
+function listSizes(sizes: BackupSizes | undefined): SizesListing {
+  return { referencedBytes: sizes?.referencedBytes ?? null, freedBytes: sizes?.freedBytes ?? null }
 }
 
 function listRepo({
@@ -56,6 +63,7 @@ function listRepo({
   backups,
   inventory,
   age,
+  sizes,
   integrity,
   ...reach
 }: DescribedRepo): RepoListing {
@@ -70,6 +78,7 @@ function listRepo({
     freshness: listFreshness(age),
     backups: backups.map((backup) => ({
       ...listBackup(backup),
+      ...listSizes(sizes?.get(backup.label)),
       isRestorable: !reach.unrestorable.has(backup.label),
       isDamaged: damaged.has(backup.label),
     })),

@@ -12,6 +12,12 @@ export interface Assembling {
   readonly damagedPages: ReadonlyMap<number, readonly number[]>
 }
 
+/** A file of the manifest and which one of the scan it is. */
+export interface IndexedEntry {
+  readonly index: number
+  readonly entry: FileEntry
+}
+
 /** The files of a full backup: those of the scan that did not vanish, in its order, with what was really read of them. */
 export function* assembleFiles({ files, copied, damagedPages }: Assembling): Generator<FileEntry> {
   const storedOf = copied.storedExtents()
@@ -31,12 +37,12 @@ export function* assembleFiles({ files, copied, damagedPages }: Assembling): Gen
 export async function* assembleOverParent(
   { files, copied, damagedPages }: Assembling,
   parent: { readonly entries: AsyncIterable<ManifestEntry>; readonly packCount: number },
-): AsyncGenerator<FileEntry> {
+): AsyncGenerator<IndexedEntry> {
   const storedOf = copied.storedExtents()
   for await (const matched of matchParent(files, parent.entries)) {
     const stored = storedOf(matched.index).map((extent) => behind(extent, parent.packCount))
     const entry = assemble({ ...matched, stored }, { copied, damagedPages })
-    if (entry !== undefined) yield entry
+    if (entry !== undefined) yield { index: matched.index, entry }
   }
 }
 

@@ -7,6 +7,8 @@ import type { PlacedExtent } from './overlay-extents.ts'
 /** Columns of a stored run. A million files of a terabyte are held in flat memory, not as objects. */
 const columns = { file: 0, offset: 1, length: 2, packNumber: 3, unit: 4, unitOffset: 5 } as const
 const columnCount = 6
+/** The pack number of a run of zeros, which is not stored. */
+const noPack = 0
 
 type Copied = Pick<CopyResponse, 'runs' | 'kept' | 'resized' | 'vanished' | 'cut'>
 
@@ -45,6 +47,14 @@ export class CopiedFiles {
     this.#packs.set(packNumber, { label: this.#label, number: packNumber, sizeBytes, indexTag })
   }
 
+  /** Raw bytes of all runs that are in packs. */
+  get storedRawBytes(): number {
+    let sum = 0
+    for (let run = 0; run < this.#runCount; run += 1)
+      if (this.#cell(run, columns.packNumber) !== noPack) sum += this.#cell(run, columns.length)
+    return sum
+  }
+
   /** True for a file that was gone when it, or a part of it, was to be read: it is not in the backup. */
   hasVanished(file: number): boolean {
     return this.#vanished.has(file)
@@ -57,7 +67,19 @@ export class CopiedFiles {
 
   /** The packs that were stored, in the order of their numbers, to which the extents' indexes refer. */
   packTable(): readonly StoredPack[] {
-    return [...this.#packs.values()].toSorted((one, other) => one.number - other.number)
+    return this.#packNumbers().map((number) => {
+      const pack = this.#packs.get(number)
+      assert.ok(pack !== undefined, `pack ${number} holds runs of files and was never stored`)
+      return pack
+    })
+  }
+
+  /** Of the packs that were stored, and of those that are still being built. */
+  #packNumbers(): readonly number[] {
+    const numbers = new Set(this.#packs.keys())
+    for (let run = 0; run < this.#runCount; run += 1) numbers.add(this.#cell(run, columns.packNumber))
+    numbers.delete(noPack)
+    return [...numbers].toSorted((one, other) => one - other)
   }
 
   /** Where a file really ends. */
@@ -76,7 +98,7 @@ export class CopiedFiles {
 
   /** What was stored of each file, ascending. To be asked for file by file, in the order of the scan. */
   storedExtents(): (file: number) => readonly PlacedExtent[] {
-    const packIndexes = new Map(this.packTable().map(({ number }, index) => [number, index]))
+    const packIndexes = new Map(this.#packNumbers().map((number, index) => [number, index]))
     const order = this.#orderedRuns()
     let next = 0
     return (file) => {
@@ -92,12 +114,7 @@ export class CopiedFiles {
   }
 
   #extentOf(run: number, packIndexes: ReadonlyMap<number, number>): PlacedExtent {
-    const packNumber = this.#cell(run, columns.packNumber)
-    const pack = packIndexes.get(packNumber)
-    assert.ok(
-      pack !== undefined || packNumber === 0,
-      'a run in a pack that was never stored must not become zeros',
-    )
+    const pack = packIndexes.get(this.#cell(run, columns.packNumber))
     const [offset, length] = [this.#cell(run, columns.offset), this.#cell(run, columns.length)]
     if (pack === undefined) return { offset, length, source: { kind: 'zeros' } }
     const unit = this.#cell(run, columns.unit)

@@ -5,6 +5,9 @@ import type { RunContext } from '../domain/run-context.ts'
 import type { StartedBackup } from '../postgres/backup-session.ts'
 import { connect } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
+import type { IndexedEntry } from './assemble-files.ts'
+import { filesOverParent } from './manifest-entries-of.ts'
+import { planCompaction } from './plan-compaction.ts'
 import { readControlFile } from '../postgres/control-file.ts'
 import { readTablespaces, type ServerFacts, type Tablespace } from '../postgres/server-facts.ts'
 import { controlFileOf, refuseIdleDataDirectory } from './check-data-directory.ts'
@@ -80,6 +83,7 @@ export async function copyCluster(
   await refuseUnnamedChanges({ copier, scan, lineage, bounds: audit, label }, context)
   await refuseVanishedFiles(scan, copier.copied, context)
   warnOfCutFiles(scan, copier.copied, context)
+  await compact({ scan, copier, damagedPages, lineage }, context)
   await copier.run([await controlFileTask(scan, facts, context)].values(), () => undefined)
   await copier.finish()
   const owned = opened.move()
@@ -120,6 +124,18 @@ function describePlan({ readBytes, ...files }: ReadingPlan, scan: Scan): string 
     `reading ${formatByteSize(readBytes)} of ${formatByteSize(scan.totalBytes)}: ${unchangedFiles} files have not changed, ` +
     `of ${changedFiles} the WAL names the blocks, ${comparedFiles} are compared, ${newFiles} are new`
   )
+}
+
+/** Live data of the parent that moves is read from the repository: how much is decided by what was copied before. */
+async function compact(
+  copied: Omit<CopiedCluster, typeof Symbol.asyncDispose>,
+  context: RunContext,
+): Promise<void> {
+  const { copier, lineage } = copied
+  if (lineage === undefined) return
+  const files = (): AsyncIterable<IndexedEntry> => filesOverParent(copied, context)
+  const tasks = planCompaction({ lineage, files, storedBytes: copier.copied.storedRawBytes }, context)
+  await copier.run(tasks, () => undefined)
 }
 
 function auditBoundsOf({ lineage, started, facts }: CopyClusterRequest): AuditBounds | undefined {

@@ -4,7 +4,7 @@ import { fromBytePath } from '../platform/byte-path.ts'
 import type { FileEntry, ManifestEntry } from '../repository/manifest-entry.ts'
 import { readManifestEntries } from '../repository/manifest-reader.ts'
 import { compareEntries, type WrittenPack } from '../repository/manifest-writer.ts'
-import { assembleFiles, assembleOverParent } from './assemble-files.ts'
+import { assembleFiles, assembleOverParent, type IndexedEntry } from './assemble-files.ts'
 import type { CopiedCluster } from './copy-cluster.ts'
 import { type ScannedDirectory, type ScannedLink } from './scan.ts'
 
@@ -23,8 +23,8 @@ export async function manifestContentOf(copied: Copied, context: RunContext): Pr
   if (copied.lineage === undefined) return { packs: own, entries: withOthers(copied, fullFiles(copied)) }
   const all = [...copied.lineage.head.packs, ...own]
   const isLive = new Uint8Array(all.length)
-  for await (const { extents } of filesOverParent(copied, context))
-    for (const { source } of extents) if (source.kind === 'unit') isLive[source.pack] = 1
+  for await (const { entry } of filesOverParent(copied, context))
+    for (const { source } of entry.extents) if (source.kind === 'unit') isLive[source.pack] = 1
   const newIndexes = new Uint32Array(all.length)
   let count = 0
   for (const index of all.keys()) {
@@ -39,8 +39,11 @@ async function* fullFiles({ scan, copier, damagedPages }: Copied): AsyncGenerato
   yield* assembleFiles({ files: scan.files, copied: copier.copied, damagedPages })
 }
 
-function filesOverParent(copied: Copied, context: RunContext): AsyncGenerator<FileEntry> {
-  const { scan, copier, damagedPages, lineage } = copied
+/** The files of an incremental backup, with the packs of the parent under the indexes that they have there. */
+export function filesOverParent(
+  { scan, copier, damagedPages, lineage }: Copied,
+  context: RunContext,
+): AsyncGenerator<IndexedEntry> {
   assert.ok(lineage !== undefined)
   const { repository, clusterId, head } = lineage
   const parent = {
@@ -51,15 +54,15 @@ function filesOverParent(copied: Copied, context: RunContext): AsyncGenerator<Fi
 }
 
 async function* renumbered(
-  files: AsyncIterable<FileEntry>,
+  files: AsyncIterable<IndexedEntry>,
   newIndexes: Uint32Array,
 ): AsyncGenerator<FileEntry> {
-  for await (const file of files) {
-    const extents = file.extents.map(({ length, source }) => ({
+  for await (const { entry } of files) {
+    const extents = entry.extents.map(({ length, source }) => ({
       length,
       source: source.kind === 'zeros' ? source : { ...source, pack: newIndexes[source.pack] ?? 0 },
     }))
-    yield { ...file, extents }
+    yield { ...entry, extents }
   }
 }
 

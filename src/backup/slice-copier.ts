@@ -150,7 +150,7 @@ export class SliceCopier {
   #takeContent(slice: Slice, content: Uint8Array, answer: Answer): void {
     if (content.length > largestUnitBytes - this.#filled) this.#closeUnit(answer)
     this.#kernel.input.set(content, this.#filled)
-    this.#takeRead(slice, { offset: 0, length: content.length }, answer)
+    this.#takeRead(slice, { offset: slice.offset, length: content.length }, answer)
   }
 
   /** Takes what was just read behind the filled part of the input: what the parent does not have is kept there. */

@@ -164,11 +164,14 @@ const backupColumns = [
   { title: 'start LSN' },
   { title: 'stop LSN' },
   { title: 'size', align: 'right' },
-  { title: 'stored', align: 'right' },
+  { title: 'added', align: 'right' },
+  { title: 'refers to', align: 'right' },
+  { title: 'frees', align: 'right' },
   { title: 'state' },
 ] as const
 
 function backupRow(backup: ListedBackup, repo: DescribedRepo, now: number): readonly string[] {
+  const sizes = repo.sizes?.get(backup.label)
   const { label, type, timeline, startLsn, stopLsn, restoredBytes, storedBytes } = backup
   return [
     label,
@@ -180,9 +183,13 @@ function backupRow(backup: ListedBackup, repo: DescribedRepo, now: number): read
     formatLsn(stopLsn),
     formatByteSize(restoredBytes),
     formatByteSize(storedBytes),
+    sizeText(sizes?.referencedBytes),
+    sizeText(sizes?.freedBytes),
     stateText(backup, repo),
   ]
 }
+
+const sizeText = (bytes: number | undefined): string => (bytes === undefined ? '?' : formatByteSize(bytes))
 
 function stateText(backup: ListedBackup, { unrestorable, integrity }: DescribedRepo): string {
   const { label, damagedPageCount } = backup
@@ -217,9 +224,14 @@ function rangeText({ first, last, count, startLsn, endLsn }: SegmentRun): string
   return `${names} (${count} ${count === 1n ? 'segment' : 'segments'}, LSN ${formatLsn(startLsn)} to ${formatLsn(endLsn)})`
 }
 
-function backupText({ backup, cluster, repo, location, head, damagedFiles }: DescribedBackup): string {
+function backupText(described: DescribedBackup): string {
+  const { backup, cluster, repo, location, head, sizes, damagedFiles } = described
+  const goesOn = backup.parent === undefined ? '' : `, goes on from ${backup.parent}`
   const rows: readonly (readonly [string, string])[] = [
-    ['backup', `${backup.label} (${backup.type}) of cluster ${cluster}`],
+    [
+      'backup',
+      `${backup.label} (${backup.type}${backup.isAudited === true ? ', audited' : ''}) of cluster ${cluster}${goesOn}`,
+    ],
     ['repo', `${repo}, ${printable(location)}`],
     ['server', `PostgreSQL ${head.serverVersion}, system ${head.systemIdentifier}`],
     ['checksums', head.hasDataChecksums ? 'on' : 'off: damaged pages are not noticed'],
@@ -230,7 +242,9 @@ function backupText({ backup, cluster, repo, location, head, damagedFiles }: Des
       `LSN ${formatLsn(backup.startLsn)} to ${formatLsn(backup.stopLsn)} on timeline ${backup.timeline}`,
     ],
     ['size', `${formatByteSize(backup.restoredBytes)} in ${backup.fileCount} files`],
-    ['stored', `${formatByteSize(backup.storedBytes)} in ${head.packs.length} packs`],
+    ['added', formatByteSize(backup.storedBytes)],
+    ['refers to', `${sizeText(sizes?.referencedBytes)} in ${head.packs.length} packs`],
+    ['frees', `${sizeText(sizes?.freedBytes)} when it is deleted, beside WAL`],
     ...head.tablespaces.map(
       ({ oid, name, location: place }) =>
         ['tablespace', printable(`${name} (${oid}): ${place ?? 'in the data directory'}`)] as const,
