@@ -15,7 +15,7 @@ import { readManifestHead } from '../repository/manifest-reader.ts'
 import { ManifestWriter } from '../repository/manifest-writer.ts'
 import type { ManifestHead } from '../repository/manifest-head.ts'
 import { packFolder, packKey } from '../repository/object-keys.ts'
-import { ChangedBlocks } from '../wal/changed-blocks.ts'
+import { ChangedBlocks, type ChangedFork, type ForkId } from '../wal/changed-blocks.ts'
 import { FileCopier } from './copy-files.ts'
 import { planCopyTasks } from './copy-task.ts'
 import { filesOverParent, manifestContentOf } from './manifest-entries-of.ts'
@@ -85,46 +85,46 @@ class Site {
   /** Some of everything, as a server would; gives what its WAL would name. */
   change(): ChangedBlocks {
     const changes = new ChangedBlocks()
-    for (const id of relations) {
-      const fork = changes.forkOf(id)
-      const path = `base/5/${id.relation}`
-      const file = this.files.get(path) ?? Buffer.alloc(0)
-      const kind = this.#random(10)
-      if (kind === 0) {
-        const length = this.#random(file.length / block + 1)
-        fork.limitTo(length)
-        this.files.set(
-          path,
-          Buffer.concat([file.subarray(0, length * block), this.#pages(this.#random(200))]),
-        )
-      } else if (kind === 1) {
-        fork.limitTo(0)
-        this.files.delete(path)
-        rmSync(join(this.#folder, path), { force: true })
-      } else {
-        const changed = Buffer.from(file)
-        const share = kind === 2 ? 2 : 5
-        for (let index = 0; index < changed.length / block; index += 1) {
-          if (this.#random(share) > 0) continue
-          this.#pages(1).copy(changed, index * block)
-          fork.add(index)
-        }
-        this.files.set(
-          path,
-          kind < 6 ? Buffer.concat([changed, Buffer.alloc(block), this.#pages(3)]) : changed,
-        )
-      }
-    }
-    this.files.set(
-      'pg_xact/0000',
-      Buffer.concat([this.files.get('pg_xact/0000') ?? Buffer.alloc(0), this.#pages(1)]),
-    )
+    for (const id of relations) this.#changeRelation(id, changes)
+    const transactions = this.files.get('pg_xact/0000') ?? assert.fail()
+    this.files.set('pg_xact/0000', Buffer.concat([transactions, this.#pages(1)]))
     const map = Buffer.from(this.files.get('base/5/16384_vm') ?? assert.fail())
     map[this.#random(map.length)] = this.#random(256)
     this.files.set('base/5/16384_vm', map)
     this.files.set('postgresql.auto.conf', Buffer.from(`# ${this.#random(10)}`))
     this.#write()
     return changes
+  }
+
+  /** Truncates and extends it, drops it, or changes some of its blocks and adds others. */
+  #changeRelation(id: ForkId, changes: ChangedBlocks): void {
+    const fork = changes.forkOf(id)
+    const path = `base/5/${id.relation}`
+    const file = this.files.get(path) ?? Buffer.alloc(0)
+    const kind = this.#random(10)
+    if (kind === 0) {
+      const length = this.#random(file.length / block + 1)
+      fork.limitTo(length)
+      const added = this.#pages(this.#random(200))
+      this.files.set(path, Buffer.concat([file.subarray(0, length * block), added]))
+    } else if (kind === 1) {
+      fork.limitTo(0)
+      this.files.delete(path)
+      rmSync(join(this.#folder, path), { force: true })
+    } else {
+      const changed = this.#changeBlocks(file, kind === 2 ? 2 : 5, fork)
+      this.files.set(path, kind < 6 ? Buffer.concat([changed, Buffer.alloc(block), this.#pages(3)]) : changed)
+    }
+  }
+
+  #changeBlocks(file: Buffer, share: number, fork: ChangedFork): Buffer {
+    const changed = Buffer.from(file)
+    for (let index = 0; index < changed.length / block; index += 1) {
+      if (this.#random(share) > 0) continue
+      this.#pages(1).copy(changed, index * block)
+      fork.add(index)
+    }
+    return changed
   }
 
   scan(): Scan {
