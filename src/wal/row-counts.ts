@@ -1,0 +1,79 @@
+import { Uint32Column } from './columns.ts'
+import { PairTable } from './pair-table.ts'
+
+/** The files of a relation: RelFileLocator in storage/relfilelocator.h. */
+export interface RelationId {
+  readonly tablespace: number
+  readonly database: number
+  readonly relation: number
+}
+
+/** How many rows one transaction, or subtransaction, changed in one relation. */
+export interface RowCount extends RelationId {
+  readonly xid: number
+  readonly inserted: number
+  readonly updated: number
+  readonly deleted: number
+}
+
+/** Rows that were inserted, updated and deleted, by relation and transaction. Rolled back ones count too. */
+export class RowCounts {
+  /** Index of the relation, xid. */
+  readonly #table = new PairTable()
+  readonly #relations: RelationId[] = []
+  readonly #inserted = new Uint32Column()
+  readonly #updated = new Uint32Column()
+  readonly #deleted = new Uint32Column()
+
+  get count(): number {
+    return this.#table.count
+  }
+
+  /** Gives the relation a number of its own, for `add`. Ask once for each: it is not looked up. */
+  addRelation({ tablespace, database, relation }: RelationId): number {
+    return this.#relations.push({ tablespace, database, relation }) - 1
+  }
+
+  /** The index of the row for this relation and transaction. */
+  indexOf(relationIndex: number, xid: number): number {
+    const before = this.count
+    const index = this.#table.indexOf(relationIndex, xid)
+    if (index === before) {
+      this.#inserted.push(0)
+      this.#updated.push(0)
+      this.#deleted.push(0)
+    }
+    return index
+  }
+
+  addInserted(index: number, rows: number): void {
+    this.#inserted.set(index, this.#inserted.at(index) + rows)
+  }
+
+  addUpdated(index: number): void {
+    this.#updated.set(index, this.#updated.at(index) + 1)
+  }
+
+  addDeleted(index: number): void {
+    this.#deleted.set(index, this.#deleted.at(index) + 1)
+  }
+
+  at(index: number): RowCount {
+    const relation = this.#relations[this.#table.firsts[index] ?? 0] ?? {
+      tablespace: 0,
+      database: 0,
+      relation: 0,
+    }
+    return {
+      ...relation,
+      xid: this.#table.seconds[index] ?? 0,
+      inserted: this.#inserted.at(index),
+      updated: this.#updated.at(index),
+      deleted: this.#deleted.at(index),
+    }
+  }
+
+  *[Symbol.iterator](): Generator<RowCount, void, undefined> {
+    for (let index = 0; index < this.count; index += 1) yield this.at(index)
+  }
+}

@@ -1,0 +1,58 @@
+import { toLsn } from '../domain/lsn.ts'
+import { Uint32Column, Uint64Column } from './columns.ts'
+import type { TransactionEnd } from './transaction-records.ts'
+
+/** A transaction's end, and its subtransactions that ended with it the same way. */
+export type TransactionFact = TransactionEnd & { readonly subxids: Uint32Array }
+
+/** What one word says about the end. */
+const bits = { abort: 1, prepared: 2 } as const
+
+/** The commits and aborts of some WAL, in its order. */
+export class TransactionEnds {
+  readonly #kinds = new Uint32Column()
+  readonly #xids = new Uint32Column()
+  readonly #times = new Uint64Column()
+  readonly #lsns = new Uint64Column()
+  readonly #endLsns = new Uint64Column()
+  /** Of transaction n, where its subtransactions begin in the list of all. */
+  readonly #subxidStarts = new Uint32Column()
+  readonly #subxids = new Uint32Column()
+
+  get count(): number {
+    return this.#xids.count
+  }
+
+  add(end: TransactionEnd): void {
+    const isAbort = end.kind === 'abort'
+    this.#kinds.push((isAbort ? bits.abort : 0) | (end.isPrepared ? bits.prepared : 0))
+    this.#xids.push(end.xid)
+    this.#times.pushWhole(end.time)
+    this.#lsns.pushWhole(end.lsn)
+    this.#endLsns.pushWhole(end.endLsn)
+    this.#subxidStarts.push(this.#subxids.count)
+  }
+
+  /** Of the transaction that was added last. */
+  addSubxid(xid: number): void {
+    this.#subxids.push(xid)
+  }
+
+  at(index: number): TransactionFact {
+    const kind = this.#kinds.at(index)
+    const next = index + 1 < this.count ? this.#subxidStarts.at(index + 1) : this.#subxids.count
+    return {
+      kind: (kind & bits.abort) === 0 ? 'commit' : 'abort',
+      isPrepared: (kind & bits.prepared) !== 0,
+      xid: this.#xids.at(index),
+      time: BigInt.asIntN(64, this.#times.at(index)),
+      lsn: toLsn(this.#lsns.at(index)),
+      endLsn: toLsn(this.#endLsns.at(index)),
+      subxids: this.#subxids.values.slice(this.#subxidStarts.at(index), next),
+    }
+  }
+
+  *[Symbol.iterator](): Generator<TransactionFact, void, undefined> {
+    for (let index = 0; index < this.count; index += 1) yield this.at(index)
+  }
+}
