@@ -1,16 +1,17 @@
-// Builds the WebAssembly kernels: src/codec/NAME.wat into src/codec/NAME-wasm.ts, which holds the module in base64.
+// Builds the WebAssembly kernels: src/FOLDER/NAME.wat into NAME-wasm.ts beside it, which holds the module in base64.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import loadWabt from 'wabt'
 
-const folder = join(import.meta.dirname, '..', 'src', 'codec')
-const kernels = ['page-kernel']
+const sources = join(import.meta.dirname, '..', 'src')
+const kernels = ['codec/page-kernel', 'wal/record-kernel']
 
-/** The source text of the module `NAME-wasm.ts` of a kernel. */
-export async function buildKernel(name: string): Promise<string> {
+/** The source text of the module `NAME-wasm.ts` of a kernel, which is named with its folder. */
+export async function buildKernel(kernel: string): Promise<string> {
   const wabt = await loadWabt()
+  const name = basename(kernel)
   // As a string: of a Buffer, wabt takes the whole pool that it lies in.
-  const source = readFileSync(join(folder, `${name}.wat`), 'utf8')
+  const source = readFileSync(join(sources, `${kernel}.wat`), 'utf8')
   const parsed = wabt.parseWat(`${name}.wat`, source, { simd: true })
   parsed.validate()
   const { buffer } = parsed.toBinary({})
@@ -25,5 +26,7 @@ export async function buildKernel(name: string): Promise<string> {
 }
 
 if (import.meta.main) {
-  for (const name of kernels) writeFileSync(join(folder, `${name}-wasm.ts`), await buildKernel(name))
+  for (const kernel of kernels) {
+    writeFileSync(join(sources, `${kernel}-wasm.ts`), await buildKernel(kernel))
+  }
 }

@@ -10,7 +10,7 @@ describe('the page kernel', () => {
   test('is the module that its text builds', async () => {
     const committed = readFileSync(join(import.meta.dirname, 'page-kernel-wasm.ts'), 'utf8')
 
-    assert.equal(await buildKernel('page-kernel'), committed)
+    assert.equal(await buildKernel('codec/page-kernel'), committed)
   })
 
   test('hashes as the XXH64 test vectors of its authors say', () => {

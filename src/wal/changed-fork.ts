@@ -6,8 +6,8 @@ const mapShift = 11
 const wordsPerMap = bitsPerMap / 32
 /** Up to here a plain list is smaller. */
 const mostListed = 8
-/** MaxBlockNumber in storage/block.h is one less than InvalidBlockNumber. */
-const blockNumberEnd = 0xffff_ffff
+/** Block numbers have 32 bits: storage/block.h. */
+const blockNumberEnd = 0x1_0000_0000
 
 /**
  * The changed blocks of one fork of a relation. Takes about 100 bytes for one block, and 300 bytes for every 16 MiB of a
@@ -36,7 +36,6 @@ export class ChangedFork {
   }
 
   add(block: number): void {
-    assert(block >= 0 && block < blockNumberEnd, `there is no block ${block}`)
     if (this.#listed !== undefined) {
       if (this.#listed.includes(block)) return
       if (this.#listed.length < mostListed) {
@@ -131,7 +130,7 @@ export class ChangedFork {
     const places = this.#places
     if (places === undefined || first >= end) return []
     const from = first >>> mapShift
-    const last = Math.min(end - 1, blockNumberEnd) >>> mapShift
+    const last = Math.min(end - 1, blockNumberEnd - 1) >>> mapShift
     if (last - from >= places.size) {
       return [...places.keys()].filter((map) => map >= from && map <= last).toSorted((a, b) => a - b)
     }

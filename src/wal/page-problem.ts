@@ -34,15 +34,22 @@ export function pageProblem(header: PageHeader, expected: ExpectedPage): WalProb
   return timeline < expected.timeline ? invalid('timeline', timeline) : undefined
 }
 
-/** Why a segment whose first page is right cannot be read: its own header says otherwise. */
-export function segmentProblem(segment: DataView, startLsn: Lsn): WalProblem | undefined {
+/**
+ * Why a segment whose first page is right cannot be read: its own header says otherwise. `segment` begins with the first
+ * page; `sizeBytes` is the length of the whole.
+ */
+export function segmentProblem(
+  segment: DataView,
+  startLsn: Lsn,
+  sizeBytes = segment.byteLength,
+): WalProblem | undefined {
   const { segmentSize, pageSize } = readSegmentHeader(segment)
   if (!isWalSegmentSize(segmentSize) || startLsn % BigInt(segmentSize) !== 0n) {
     return invalid('segment size', segmentSize)
   }
   if (pageSize !== walPageSize) return invalid('page size', pageSize)
-  if (segment.byteLength === segmentSize) return undefined
-  return { reason: 'segment-truncated', detail: `${segment.byteLength} of ${segmentSize} bytes were given` }
+  if (sizeBytes === segmentSize) return undefined
+  return { reason: 'segment-truncated', detail: `${sizeBytes} of ${segmentSize} bytes were given` }
 }
 
 function areFlagsPossible(flags: number, isFirstOfSegment: boolean): boolean {

@@ -57,7 +57,7 @@ export class PairTable {
 
   #grow(): void {
     const count = this.count
-    this.#slots = new Uint32Array(2 * this.#slots.length)
+    this.#slots = new Uint32Array(4 * this.#slots.length)
     for (let index = 0; index < count; index += 1) {
       this.#slots[this.#slotOf(this.#a.at(index), this.#b.at(index))] = index + 1
     }

@@ -19,7 +19,7 @@ const kinds = [
   'database-dropped',
 ] as const
 
-type RelationEventKind = (typeof kinds)[number]
+export type RelationEventKind = (typeof kinds)[number]
 
 export interface RelationEvent {
   readonly kind: RelationEventKind

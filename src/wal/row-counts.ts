@@ -21,6 +21,7 @@ export class RowCounts {
   /** Index of the relation, xid. */
   readonly #table = new PairTable()
   readonly #relations: RelationId[] = []
+  readonly #relationIndexes = new Map<string, number>()
   readonly #inserted = new Uint32Column()
   readonly #updated = new Uint32Column()
   readonly #deleted = new Uint32Column()
@@ -29,9 +30,14 @@ export class RowCounts {
     return this.#table.count
   }
 
-  /** Gives the relation a number of its own, for `add`. Ask once for each: it is not looked up. */
-  addRelation({ tablespace, database, relation }: RelationId): number {
-    return this.#relations.push({ tablespace, database, relation }) - 1
+  /** The number of the relation here, for `indexOf`. Worth keeping: it is looked up by text. */
+  relationIndexOf({ tablespace, database, relation }: RelationId): number {
+    const key = `${tablespace}/${database}/${relation}`
+    const known = this.#relationIndexes.get(key)
+    if (known !== undefined) return known
+    const index = this.#relations.push({ tablespace, database, relation }) - 1
+    this.#relationIndexes.set(key, index)
+    return index
   }
 
   /** The index of the row for this relation and transaction. */

@@ -5,6 +5,21 @@ import type { TransactionEnd } from './transaction-records.ts'
 /** A transaction's end, and its subtransactions that ended with it the same way. */
 export type TransactionFact = TransactionEnd & { readonly subxids: Uint32Array }
 
+/** A transaction's end as it is added: 64-bit numbers in halves, so that no bigint is made. */
+export interface AddedEnd {
+  readonly isAbort: boolean
+  readonly isPrepared: boolean
+  readonly xid: number
+  readonly timeHigh: number
+  readonly timeLow: number
+  readonly place: {
+    readonly lsnHigh: number
+    readonly lsnLow: number
+    readonly endHigh: number
+    readonly endLow: number
+  }
+}
+
 /** What one word says about the end. */
 const bits = { abort: 1, prepared: 2 } as const
 
@@ -23,13 +38,12 @@ export class TransactionEnds {
     return this.#xids.count
   }
 
-  add(end: TransactionEnd): void {
-    const isAbort = end.kind === 'abort'
-    this.#kinds.push((isAbort ? bits.abort : 0) | (end.isPrepared ? bits.prepared : 0))
-    this.#xids.push(end.xid)
-    this.#times.pushWhole(end.time)
-    this.#lsns.pushWhole(end.lsn)
-    this.#endLsns.pushWhole(end.endLsn)
+  add({ isAbort, isPrepared, xid, timeHigh, timeLow, place }: AddedEnd): void {
+    this.#kinds.push((isAbort ? bits.abort : 0) | (isPrepared ? bits.prepared : 0))
+    this.#xids.push(xid)
+    this.#times.push(timeHigh, timeLow)
+    this.#lsns.push(place.lsnHigh, place.lsnLow)
+    this.#endLsns.push(place.endHigh, place.endLow)
     this.#subxidStarts.push(this.#subxids.count)
   }
 

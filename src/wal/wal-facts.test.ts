@@ -24,9 +24,19 @@ describe('WalFacts', () => {
       lsn: toLsn(0xffff_ffff_0000_0000n + BigInt(index)),
       endLsn: toLsn(0xffff_ffff_0000_0008n + BigInt(index)),
     }))
-    for (const [index, end] of ends.entries()) {
-      transactions.add(end)
-      for (let xid = 0; xid < index % 4; xid += 1) transactions.addSubxid(index * 10 + xid)
+    for (const [index, { kind, time, isPrepared, xid }] of ends.entries()) {
+      const place = { lsnHigh: 0xffff_ffff, lsnLow: index, endHigh: 0xffff_ffff, endLow: 8 + index }
+      const isAbort = kind === 'abort'
+      const timeHigh = Number(BigInt.asUintN(64, time) >> 32n)
+      transactions.add({
+        isAbort,
+        isPrepared,
+        xid,
+        place,
+        timeHigh,
+        timeLow: Number(BigInt.asUintN(32, time)),
+      })
+      for (let sub = 0; sub < index % 4; sub += 1) transactions.addSubxid(index * 10 + sub)
     }
 
     for (const [index, { subxids, ...end }] of [...transactions].entries()) {
@@ -61,8 +71,8 @@ describe('WalFacts', () => {
   test('adds up rows by relation and transaction', () => {
     const { rows } = new WalFacts()
     const place = { tablespace: 1663, database: 5 }
-    const one = rows.addRelation({ ...place, relation: 100 })
-    const other = rows.addRelation({ ...place, relation: 200 })
+    const one = rows.relationIndexOf({ ...place, relation: 100 })
+    const other = rows.relationIndexOf({ ...place, relation: 200 })
     rows.addInserted(rows.indexOf(one, 7), 3)
     rows.addInserted(rows.indexOf(one, 7), 4)
     rows.addUpdated(rows.indexOf(other, 7))

@@ -29,4 +29,11 @@ export class WalFacts {
   readonly control: PlacedControlRecord[] = []
   /** The first record that may have changed more than is told here. With one, `changes` proves nothing. */
   unknown: UnknownRecord | undefined
+
+  /** Keeps the first one. */
+  noteUnknown(record: Omit<UnknownRecord, 'why'>, why: string): void {
+    if (this.unknown !== undefined) return
+    const { lsn, rmid, info } = record
+    this.unknown = { lsn, rmid, info, why }
+  }
 }
