@@ -60,3 +60,14 @@ export function smallTables(first: number): string {
     end loop;
   end $$`
 }
+
+/** Changes a row in about every hundredth block of the big tables, each time in others. New versions go where there is room. */
+export const changeHundredth: readonly string[] = [
+  ['accounts', 'abalance'],
+  ['orders', 'customer'],
+  ['documents', 'id'],
+  ['attachments', 'id'],
+].map(
+  ([table = '', column = '']) =>
+    `update ${table} set ${column} = ${column} where (ctid::text::point)[1] = 1 and random() < 0.01`,
+)

@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { writeSettings } from '../../test/support/initialize-cluster.ts'
 import { openServer, type TestServer } from '../../test/support/postgres-server.ts'
 import type { BenchFolder } from './bench-folder.ts'
+import type { ServerUser } from '../../test/support/server-user.ts'
 import { benchMajor } from './big-cluster.ts'
+import { changeHundredth } from './big-cluster-tables.ts'
 import type { Contestant } from './contestant.ts'
 import { emptyFolder } from './empty-folder.ts'
 import { measureProcess, type Command, type Usage } from './measured-process.ts'
@@ -53,13 +55,46 @@ export async function runBigRound(
   await emptyFolder(targetDirectory, user)
   const verification = contestant.verify()
   const verify = verification === undefined ? [] : [await measure(verification, repository)]
+  await server.reload({ archive_command: contestant.archiveCommand() })
+  const increments = await runIncrementals(contestant, server, { measure, user, isCold })
+  await server.reload({ archive_command: '' })
   await emptyFolder(contestant.folder, user)
 
   return [
     { work: isCold ? 'full, cold' : 'full', tool, usage: full, repositoryBytes },
     { work: isCold ? 'restore, cold' : 'restore', tool, usage: restore },
+    ...increments,
     ...verify.map((usage): Sample => ({ work: isCold ? 'verify, cold' : 'verify', tool, usage })),
   ]
+}
+
+interface Incrementals {
+  readonly measure: (command: Command, source: string) => Promise<Usage>
+  readonly user: ServerUser
+  readonly isCold: boolean
+}
+
+/**
+ * After the first incremental, which is not counted, because Holdfast audits it by reading everything: one after a hundredth
+ * of the blocks of the big tables has changed, and one after that.
+ */
+async function runIncrementals(
+  contestant: Contestant,
+  server: TestServer,
+  { measure, user, isCold }: Incrementals,
+): Promise<Sample[]> {
+  const repository = join(contestant.folder, 'repository')
+  const source = join(server.dataDirectory, 'base')
+  await measureProcess(contestant.incremental(), { user })
+  for (const statement of changeHundredth) await server.query(statement)
+  const samples: Sample[] = []
+  for (const work of ['incr, 1 %', 'incr, nothing'] as const) {
+    const before = await sizeOf(repository)
+    const usage = await measure(contestant.incremental(), source)
+    const addedBytes = (await sizeOf(repository)) - before
+    samples.push({ work: isCold ? `${work}, cold` : work, tool: contestant.name, usage, addedBytes })
+  }
+  return samples
 }
 
 async function sizeOf(folder: string): Promise<number> {

@@ -14,6 +14,8 @@ export interface Contestant {
   archiveCommand(): string
   restoreCommand(dataDirectory: string): string
   backup(): Command
+  /** On top of the backup before. */
+  incremental(): Command
   restore(targetDirectory: string): Command
   /** Undefined: this version has none. */
   verify(): Command | undefined

@@ -37,13 +37,14 @@ export async function holdfastContestant(folder: string, user: ServerUser): Prom
     prepare: async (place) => {
       await emptyFolder(folder, user)
       await run('init', ...initOptions(place, folder))
-      await writeFile(configFile, 'restore:\n  workers: 2\nbackup:\n  workers: 2\n', {
+      await writeFile(configFile, 'restore:\n  workers: 2\nbackup:\n  workers: 2\n  audit-every: 1000\n', {
         flag: 'a',
       })
     },
     archiveCommand: () => withHome(renderArchiveCommand(parts)),
     restoreCommand: () => withHome(renderRestoreCommand({ ...parts, mode: 'recovery' })),
-    backup: () => command('backup'),
+    backup: () => command('backup', '--type', 'full'),
+    incremental: () => command('backup', '--type', 'incr'),
     restore: (targetDirectory) => command('restore', '--target-dir', targetDirectory, '--files-only'),
     verify: () => (/^ {2}verify /m.test(help) ? command('verify') : undefined),
   }

@@ -46,6 +46,7 @@ export async function pgBackRestContestant(options: PgBackRestOptions): Promise<
     restoreCommand: (dataDirectory) =>
       `${words} --pg1-path=${commandQuote(dataDirectory)} archive-get %f "%p"`,
     backup: () => command('--type=full', 'backup'),
+    incremental: () => command('--type=incr', 'backup'),
     restore: (targetDirectory) => command(`--pg1-path=${targetDirectory}`, 'restore'),
     verify: () => command('verify'),
   }

@@ -67,6 +67,7 @@ function figureTable(rows: readonly Row[]): string {
 function resultOf(row: Row): string {
   if (row.work === 'one push') return `p99 ${row.wallSecondsP99.toFixed(3)} s of ${row.runs}`
   if (row.segmentsPerSecond !== undefined) return `${row.segmentsPerSecond.toFixed(1)} segments/s`
+  if (row.addedBytes !== undefined) return `${(row.addedBytes / 1e6).toFixed(1)} MB added`
   return row.repositoryBytes === undefined ? '' : `repository ${megabytes(row.repositoryBytes)} MB`
 }
 

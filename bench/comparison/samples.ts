@@ -8,6 +8,10 @@ const works = [
   'full, cold',
   'restore, cold',
   'verify, cold',
+  'incr, 1 %',
+  'incr, nothing',
+  'incr, 1 %, cold',
+  'incr, nothing, cold',
   'archive-push',
   'one push',
   'replay',
@@ -22,6 +26,8 @@ export interface Sample {
   readonly usage: Partial<Usage> & Pick<Usage, 'wallSeconds'>
   /** All files of the repository after it. */
   readonly repositoryBytes?: number
+  /** By how much they have grown. */
+  readonly addedBytes?: number
   readonly segments?: number
 }
 
@@ -37,6 +43,7 @@ export interface Row {
   readonly readBytes: number | undefined
   readonly diskReadBytes: number | undefined
   readonly repositoryBytes: number | undefined
+  readonly addedBytes: number | undefined
   readonly segmentsPerSecond: number | undefined
 }
 
@@ -70,6 +77,7 @@ function summarizeGroup(group: readonly Sample[]): Row {
     readBytes: typical(({ usage }) => usage.readBytes),
     diskReadBytes: typical(({ usage }) => usage.diskReadBytes),
     repositoryBytes: typical(({ repositoryBytes }) => repositoryBytes),
+    addedBytes: typical(({ addedBytes }) => addedBytes),
     segmentsPerSecond: typical(({ segments, usage }) =>
       segments === undefined ? undefined : segments / usage.wallSeconds,
     ),

@@ -20,7 +20,15 @@ const replayTolerance = 1.05
 /** Against the fastest of the others; archive-push also against their asynchronous kind. */
 export function judge(rows: readonly Row[]): Finding[] {
   return [
-    ...wallFindings(rows, { full: 0.65, restore: 0.75, 'full, cold': 0.65, 'restore, cold': 0.75 }),
+    ...wallFindings(rows, {
+      full: 0.65,
+      restore: 0.75,
+      'full, cold': 0.65,
+      'restore, cold': 0.75,
+      'incr, 1 %': 0.5,
+      'incr, 1 %, cold': 0.1,
+    }),
+    ...idleFindings(rows),
     ...sizeFindings(rows),
     ...pushFindings(rows),
     ...replayFindings(rows),
@@ -44,6 +52,15 @@ function wallFindings(rows: readonly Row[], limits: Partial<Record<Work, number>
       },
     ]
   })
+}
+
+/** An incremental backup after nothing has changed. */
+function idleFindings(rows: readonly Row[]): Finding[] {
+  const mine = find(rows, 'incr, nothing', ours)
+  if (mine === undefined) return []
+  const { work, wallSeconds } = mine
+  const reached = wallSeconds.toFixed(2)
+  return [{ work, what: 'seconds', reached, toReach: 'less than 1', holds: wallSeconds < 1 }]
 }
 
 function sizeFindings(rows: readonly Row[]): Finding[] {
