@@ -25,7 +25,7 @@ describe('an incremental backup', () => {
         [full.backup, audited.backup, backup].map(({ type, parent, isAudited }) => [type, parent, isAudited]),
         [
           ['full', null, false],
-          ['incr', full.backup.label, false],
+          ['incr', full.backup.label, true],
           ['incr', audited.backup.label, false],
         ],
       )

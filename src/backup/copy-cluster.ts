@@ -45,7 +45,8 @@ export interface CopiedCluster extends AsyncDisposable {
 }
 
 /**
- * Copies everything between start and stop of the backup, the control file last (R5, R6, R12). Throws when a file that a
+ * Copies everything between start and stop of the backup, the control file last (R5, R6, R12); what is moved after it comes
+ * out of the repository. Throws when a file that a
  * cluster cannot do without was gone, or anything could not be read.
  */
 export async function copyCluster(
@@ -83,8 +84,8 @@ export async function copyCluster(
   await refuseUnnamedChanges({ copier, scan, lineage, bounds: audit, label }, context)
   await refuseVanishedFiles(scan, copier.copied, context)
   warnOfCutFiles(scan, copier.copied, context)
-  await compact({ scan, copier, damagedPages, lineage }, context)
   await copier.run([await controlFileTask(scan, facts, context)].values(), () => undefined)
+  await compact({ scan, copier, damagedPages, lineage }, context)
   await copier.finish()
   const owned = opened.move()
   return { scan, copier, damagedPages, lineage, [Symbol.asyncDispose]: () => owned.disposeAsync() }
