@@ -29,7 +29,7 @@ describe('expire', () => {
     const take = async () => {
       await ledger.advance(20)
       const mark = await ledger.marker()
-      const label = await site.backup()
+      const label = await site.backup('--type', 'full')
       await ledger.advance(20)
       await site.switchWal()
       return { mark, label }

@@ -17,7 +17,7 @@ describe('repo sweep', () => {
     await using ledger = await startLedger(site.server)
     const first = await site.backup()
     await ledger.advance(20)
-    await site.backup()
+    await site.backup('--type', 'full')
     await ledger.advance(20)
     await ledger.stop()
     await site.switchWal()

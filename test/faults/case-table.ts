@@ -1,6 +1,6 @@
 import { archiveGet, archiveGetFetched } from './cases/archive-get.ts'
 import { archivePush, archivePushAhead } from './cases/archive-push.ts'
-import { backup } from './cases/backup.ts'
+import { backup, incrementalBackup } from './cases/backup.ts'
 import { expire } from './cases/expire.ts'
 import { init } from './cases/init.ts'
 import { rekey } from './cases/rekey.ts'
@@ -16,6 +16,7 @@ export const faultCases: readonly FaultCase[] = [
   init,
   rekey,
   backup,
+  incrementalBackup,
   expire,
   restoreFiles,
   restore,

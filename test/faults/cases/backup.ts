@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { rm } from 'node:fs/promises'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { packFolder } from '../../../src/repository/object-keys.ts'
@@ -12,10 +12,21 @@ import { waitUntil } from '../../support/wait.ts'
 import type { FaultCase, FaultStage, FaultTurn, Outcome } from '../fault-case.ts'
 import { age, isThere, readBack, temporariesOf } from '../read-back.ts'
 
-/** P5. A full backup of a server that archives, in a repository that has one already. */
-export const backup: FaultCase = { name: 'backup', mostPerOperation: 40, sampleSize: 6, stage }
+/** P5. A full backup of a server that archives, in a repository that has one already, and one that goes on from that. */
+export const backup: FaultCase = {
+  name: 'backup',
+  mostPerOperation: 40,
+  sampleSize: 4,
+  stage: (scratch) => stage(scratch, 'full'),
+}
+export const incrementalBackup: FaultCase = {
+  name: 'backup, incremental',
+  mostPerOperation: 40,
+  sampleSize: 4,
+  stage: (scratch) => stage(scratch, 'incr'),
+}
 
-async function stage(scratch: Scratch): Promise<FaultStage> {
+async function stage(scratch: Scratch, type: 'full' | 'incr'): Promise<FaultStage> {
   const cluster = await startProtectedCluster(scratch, { major: 17 })
   // A home keeps compiled code, which makes each run faster.
   const env = { HOME: await scratch.makeFolder('home') }
@@ -30,11 +41,10 @@ async function stage(scratch: Scratch): Promise<FaultStage> {
     turn: async () => {
       // Nothing may be on its way into the repository that is exchanged.
       await archiveEverything(cluster.server)
-      await rm(cluster.archive.repositoryFolder, { recursive: true })
-      await copyTree(template, cluster.archive.repositoryFolder)
+      await exchangeRepository(cluster.archive.repositoryFolder, template)
       // An older copy than this host has seen would be refused.
       await rm(join(cluster.archive.folder, 'state'), { recursive: true, force: true })
-      return new BackupTurn({ cluster, options }, labels)
+      return new BackupTurn({ cluster, options, type }, labels)
     },
     [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
   }
@@ -46,9 +56,22 @@ async function copyTree(from: string, to: string): Promise<void> {
   await run('cp', ['-a', from, to])
 }
 
+/** Puts the template in its place, with the WAL that was archived since: an incremental reads it, and nobody archives it again. */
+async function exchangeRepository(repository: string, template: string): Promise<void> {
+  const used = `${repository}-used`
+  await rename(repository, used)
+  await copyTree(template, repository)
+  for (const folder of await readdir(repository)) {
+    const wal = join(used, folder, 'wal')
+    if (await isThere(wal)) await run('cp', ['-a', '-n', wal, join(repository, folder)])
+  }
+  await rm(used, { recursive: true })
+}
+
 interface BackupPlace {
   readonly cluster: ProtectedCluster
   readonly options: HoldfastOptions
+  readonly type: 'full' | 'incr'
 }
 
 class BackupTurn implements FaultTurn {
@@ -56,11 +79,11 @@ class BackupTurn implements FaultTurn {
   readonly #cluster: ProtectedCluster
   readonly #labels: readonly string[]
 
-  constructor({ cluster, options }: BackupPlace, labels: readonly string[]) {
+  constructor({ cluster, options, type }: BackupPlace, labels: readonly string[]) {
     this.#cluster = cluster
     this.#labels = labels
     this.command = {
-      args: ['--output', 'json', 'backup'],
+      args: ['--output', 'json', 'backup', '--type', type],
       options,
       folder: cluster.archive.folder,
     }
