@@ -30,9 +30,14 @@ export async function fetchSegment(
 ): Promise<Fetched> {
   const content = await openArchivedFile(parseArchiveFileName(request.name), place, context)
   if (content === undefined) return { kind: 'absent' }
-  const chunks: Uint8Array[] = []
-  for await (const bytes of content.chunks) chunks.push(bytes)
-  return { kind: 'found', bytes: Buffer.concat(chunks) }
+  const bytes = Buffer.allocUnsafeSlow(content.sizeBytes)
+  let offset = 0
+  for await (const chunk of content.chunks) {
+    // Never beyond its end: a content that is longer than it says is not given.
+    bytes.set(chunk, offset)
+    offset += chunk.length
+  }
+  return { kind: 'found', bytes }
 }
 
 /**

@@ -3,6 +3,7 @@ import { digestOf, equalBytes } from '../codec/digest.ts'
 import { openSealedObject } from '../codec/sealed-object.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { releaseMemory } from '../platform/release-memory.ts'
 import type { ArchivePlace } from './archive-place.ts'
 import { ContentDigest } from './content-digest.ts'
 import { decodeWalObjectHead, frameBytes, type WalObjectHead, type WalPart } from './wal-object-head.ts'
@@ -11,7 +12,10 @@ import { walObjectKey, type WalObject } from './wal-object-key.ts'
 /** The content of one archived file, in order. It is proven only when all of it was read without an error. */
 export interface WalContent {
   readonly sizeBytes: number
-  /** In pieces of up to 4 MiB, each opened by its seal. May be read once. Throws `damaged`. */
+  /**
+   * In pieces of up to 4 MiB, each opened by its seal and lent: it becomes empty when the next one is asked for. May be
+   * read once. Throws `damaged`.
+   */
   readonly chunks: AsyncIterable<Uint8Array>
 }
 
@@ -34,7 +38,7 @@ export async function readWalObject(
   if (first.done === true) throw damaged(key, 'it has no head')
   const head = decodeWalObjectHead(unpackPayload(first.value, mostHeadBytes, `"${key}"`), key)
   const frames =
-    head.parts.length > 0 ? partChunks({ place, object, head }, context) : rawFrames(payloads, key)
+    head.parts.length > 0 ? partChunks({ place, object, head }, context) : lentFrames(sealed, payloads, key)
   return { sizeBytes: head.contentBytes, chunks: checked({ place, object, head, key }, frames) }
 }
 
@@ -44,14 +48,37 @@ export async function readWalPart(
   key: string,
   context: RunContext,
 ): Promise<{ sealed: Uint8Array; raw: readonly Uint8Array[] }> {
+  const { sealed, payloads } = await openPart({ repository }, key, context)
+  return { sealed, raw: [...payloads].map((payload) => unpackPayload(payload, frameBytes, `"${key}"`)) }
+}
+
+async function openPart(
+  { repository }: Pick<ArchivePlace, 'repository'>,
+  key: string,
+  context: RunContext,
+): Promise<{ sealed: Uint8Array; payloads: Generator<Uint8Array, void> }> {
   const sealed = await repository.store.get(key, undefined, context)
   if (sealed === undefined) throw damaged(key, 'it is missing')
   const payloads = openSealedObject(sealed, { keys: repository.keys.sealing, kind: 'wal-part', key })
-  return { sealed, raw: [...rawFrames(payloads, key)] }
+  return { sealed, payloads }
 }
 
-function* rawFrames(payloads: Iterable<Uint8Array>, key: string): Generator<Uint8Array, void> {
-  for (const payload of payloads) yield unpackPayload(payload, frameBytes, `"${key}"`)
+/**
+ * The raw frames one by one: the memory of each is released when the next one is asked for, that of the object at the end.
+ * Left to the garbage collector, fetching 66 segments ahead needed 70 MB more and 10 % more CPU time (November 2026).
+ */
+function* lentFrames(
+  sealed: Uint8Array,
+  payloads: Iterable<Uint8Array>,
+  key: string,
+): Generator<Uint8Array, void> {
+  for (const payload of payloads) {
+    const raw = unpackPayload(payload, frameBytes, `"${key}"`)
+    yield raw
+    // Without sealing, the payload lies in the object itself; a frame that was stored as it is lies in its payload.
+    for (const bytes of [raw, payload]) if (bytes.buffer !== sealed.buffer) releaseMemory(bytes)
+  }
+  releaseMemory(sealed)
 }
 
 interface Opened {
@@ -66,9 +93,9 @@ async function* partChunks(
 ): AsyncGenerator<Uint8Array, void> {
   for (const [index, expected] of head.parts.entries()) {
     const key = walObjectKey(place.cluster.id, { ...object, part: index + 1 })
-    const { sealed, raw } = await readWalPart(place, key, context)
+    const { sealed, payloads } = await openPart(place, key, context)
     if (!isSamePart(sealed, expected)) throw damaged(key, 'it is not the part that was archived')
-    yield* raw
+    yield* lentFrames(sealed, payloads, key)
   }
 }
 
