@@ -3,6 +3,7 @@ import { renameSync } from 'node:fs'
 import { mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   buildSegment,
   createPlace,
@@ -82,6 +83,30 @@ describe('renderRestoreCommand', () => {
     assert.equal((await stat(join(folder.path, 'pg_wal', 'RECOVERYXLOG'))).size, 1)
     assert.equal(await run(), 126)
   })
+
+  for (const [what, end, code] of [
+    ['comes', (folder: string) => writeFile(join(folder, third), 'x'), 0],
+    ['does not come after all', (folder: string) => rm(join(folder, `.coming-${third}`)), 126],
+    ['is not heard of any more', () => Promise.resolve(), 126],
+  ] as const) {
+    test(`waits for a segment that is being fetched ahead, until it ${what}`, async () => {
+      await using folder = await temporaryFolder()
+      await prepare(folder.path, 'exit 42')
+      const prefetched = join(folder.path, 'pg_wal', 'holdfast-prefetch')
+      await mkdir(prefetched)
+      await writeFile(join(prefetched, `.coming-${third}`), '')
+      const command = renderRestoreCommand({ ...partsIn(folder.path), mode: 'recovery' })
+      const begin = performance.now()
+
+      const running = shellIn(folder.path, command, 'pg_wal/RECOVERYXLOG')()
+      await sleep(300)
+      await end(prefetched)
+
+      assert.equal(await running, code)
+      const waitedMs = performance.now() - begin
+      assert.ok(waitedMs >= 300 && waitedMs < 20_000, `it waited ${waitedMs} ms`)
+    })
+  }
 })
 
 describe('pushAhead', () => {

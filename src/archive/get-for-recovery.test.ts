@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import {
   buildSegment,
@@ -8,11 +8,16 @@ import {
   recordingContext,
   temporaryFolder,
 } from '../../test/support/archive-fixture.ts'
+import { classifyArchiveFileName } from '../domain/archive-file-name.ts'
+import type { WalSegmentName } from '../domain/wal-segment.ts'
+import { systemClock } from '../platform/system-clock.ts'
 import type { ArchivePlace } from './archive-place.ts'
 import { getForRecovery } from './get-for-recovery.ts'
+import { PrefetchFolder } from './prefetch-folder.ts'
 import { pushFile } from './push-file.ts'
 
-const third = '000000010000000000000003'
+const third = segment('000000010000000000000003')
+const fourth = segment('000000010000000000000004')
 
 describe('getForRecovery', () => {
   for (const [what, startPrefetcher] of [
@@ -46,7 +51,29 @@ describe('getForRecovery', () => {
       ['warning'],
     )
   })
+
+  test('announces what the prefetcher fetches first, but not again when that did not come', async () => {
+    await using server = await makeServer()
+    await writeFile(join(dirname(server.walFolder), 'standby.signal'), '')
+    await writeFile(join(dirname(server.walFolder), 'postmaster.pid'), `${process.pid}\n`)
+    const folder = new PrefetchFolder(server.walFolder, systemClock)
+    const tools = { repositories: [server.place], startPrefetcher: () => Promise.resolve() }
+
+    await getForRecovery(server.request, tools, recordingContext())
+    assert.equal(await folder.isAnnounced(fourth), true)
+    await folder.withdraw(fourth)
+    await folder.announce(third)
+    await getForRecovery(server.request, tools, recordingContext())
+
+    assert.deepEqual(await readdir(folder.path), ['.asked'])
+  })
 })
+
+function segment(text: string): WalSegmentName {
+  const name = classifyArchiveFileName(text)
+  assert.ok(name?.kind === 'segment')
+  return name.name
+}
 
 /** A folder for WAL, and an archive with one segment. */
 async function makeServer(): Promise<

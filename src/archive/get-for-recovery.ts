@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path'
 import { parseArchiveFileName } from '../domain/archive-file-name.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { nextSegmentName, type WalSegmentName } from '../domain/wal-segment.ts'
 import type { ArchivePlace } from './archive-place.ts'
 import { getFile, type GetAnswer, type GetRequest } from './get-file.ts'
 import { removeLeftovers } from './write-content.ts'
@@ -40,11 +41,25 @@ export async function getForRecovery(
     if (!(await folder.isInRecovery())) return answer
     await folder.create()
     await folder.tellAsked(name.name)
-    if (!(await folder.hasOwner())) await tools.startPrefetcher({ walFolder, after: name.name })
+    if (!(await folder.hasOwner())) await begin(folder, { walFolder, name: name.name }, tools)
   } catch (error) {
     warn('nothing is fetched ahead of recovery', error, context)
   }
   return answer
+}
+
+/** Starts a prefetcher and lets the restore_command wait for the segment that it will fetch first. */
+async function begin(
+  folder: PrefetchFolder,
+  { walFolder, name }: { readonly walFolder: string; readonly name: WalSegmentName },
+  { repositories, startPrefetcher }: GetForRecoveryTools,
+): Promise<void> {
+  const segmentSize = repositories[0]?.cluster.walSegmentSize
+  if (segmentSize === undefined || startPrefetcher === undefined) return
+  // One that was announced and did not come: prefetchers die at their start here, so waiting again would be in vain too.
+  if (await folder.isAnnounced(name)) await folder.withdraw(name)
+  else await folder.announce(nextSegmentName(name, segmentSize))
+  await startPrefetcher({ walFolder, after: name })
 }
 
 /** What stays there is in nobody's way but takes room. */

@@ -12,7 +12,7 @@ import {
   readProcessIdentity,
   type ProcessIdentity,
 } from '../platform/process-identity.ts'
-import { prefetchFolder } from './archive-command.ts'
+import { comingPrefix, prefetchFolder } from './archive-command.ts'
 import { temporaryPrefix } from './write-content.ts'
 
 /** Names that begin with a dot are ours; every other one is a segment, verified, synced and complete. */
@@ -62,12 +62,16 @@ export class PrefetchFolder {
     return touchedAtMs !== undefined && Math.abs(this.#clock.now() - touchedAtMs) <= silentForMs
   }
 
-  /** Makes this process the owner, of an empty folder. False when another one lives. */
-  async claim(): Promise<boolean> {
+  /**
+   * Makes this process the owner, of a folder in which nothing is but that `first` may have been announced. False when
+   * another one lives.
+   */
+  async claim(first?: WalSegmentName): Promise<boolean> {
     await mkdir(this.path, { recursive: true, mode: 0o700 })
     if (await this.hasOwner()) return false
+    const kept = new Set([askedFile, `${comingPrefix}${first}`])
     for (const entry of await readdir(this.path)) {
-      if (entry !== askedFile && !entry.endsWith('.log')) await rm(join(this.path, entry), { force: true })
+      if (!kept.has(entry) && !entry.endsWith('.log')) await rm(join(this.path, entry), { force: true })
     }
     try {
       await writeFile(join(this.path, ownerFile), JSON.stringify(readProcessIdentity()), {
@@ -118,11 +122,27 @@ export class PrefetchFolder {
     await rm(join(this.path, name), { force: true })
   }
 
+  /** Lets the restore_command wait for a segment, until it is there or `withdraw` was called: for 2 s at most. */
+  async announce(name: WalSegmentName): Promise<void> {
+    await writeFile(join(this.path, `${comingPrefix}${name}`), '', { mode: 0o600 })
+  }
+
+  /** It has come, or will not. */
+  async withdraw(name: WalSegmentName): Promise<void> {
+    await rm(join(this.path, `${comingPrefix}${name}`), { force: true })
+  }
+
+  async isAnnounced(name: WalSegmentName): Promise<boolean> {
+    return isThere(join(this.path, `${comingPrefix}${name}`))
+  }
+
   /** Whether it is being fetched at this moment. */
   async isInProgress(name: string): Promise<boolean> {
     try {
       const entries = await readdir(this.path)
-      return entries.some((entry) => entry.startsWith(temporaryPrefix(name)))
+      return entries.some(
+        (entry) => entry === `${comingPrefix}${name}` || entry.startsWith(temporaryPrefix(name)),
+      )
     } catch (error) {
       if (hasSystemCode(error, 'ENOENT')) return false
       throw error

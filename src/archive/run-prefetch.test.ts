@@ -24,6 +24,9 @@ describe('runPrefetch', () => {
     const running = server.prefetch('1', 4)
 
     await server.untilWaiting(['2', '3', '4', '5'])
+    await waitUntil('no segment to be announced any more', async () =>
+      (await readdir(server.folder.path)).every((name) => !name.startsWith('.coming-')),
+    )
     for (const digit of ['2', '3', '4', '5'])
       assert.deepEqual(await readFile(server.pathOf(digit)), buildSegment(segment(digit)))
     await server.take('2')

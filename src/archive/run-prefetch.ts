@@ -60,7 +60,8 @@ export async function runPrefetch(
   const segmentSize = tools.repositories[0]?.cluster.walSegmentSize
   if (segmentSize === undefined) return
   const folder = new PrefetchFolder(request.walFolder, context.clock)
-  if (!(await folder.claim())) return
+  const first = nextSegmentName(request.after, segmentSize)
+  if (!(await folder.claim(first))) return
   await using cleanup = new AsyncDisposableStack()
   using heart = beat(folder, context)
   cleanup.defer(async () => {
@@ -68,7 +69,7 @@ export async function runPrefetch(
   })
   const mostSegments = Math.min(request.mostSegments, Math.max(2, Math.floor(mostBytes / segmentSize)))
   const window: Window = {
-    next: nextSegmentName(request.after, segmentSize),
+    next: first,
     asked: await folder.readAsked(),
     waiting: new Set(),
     usedAt: context.clock.monotonic(),
@@ -184,6 +185,7 @@ async function fetchOne(
   { tools, context }: Means,
 ): Promise<'found' | 'absent' | 'failed'> {
   try {
+    await folder.announce(name)
     const answer = await getFile({ name, destination: join(folder.path, name) }, tools, context)
     return answer.kind
   } catch (error) {
@@ -194,5 +196,8 @@ async function fetchOne(
         message: `fetching ${name} ahead: ${error instanceof Error ? error.message : String(error)}`,
       })
     return 'failed'
+  } finally {
+    // If it stays, the restore_command waits in vain, but not for long.
+    await folder.withdraw(name).catch(() => undefined)
   }
 }
