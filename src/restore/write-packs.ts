@@ -12,6 +12,7 @@ import type { Repository } from '../repository/open-repository.ts'
 import { controlFilePath } from './check-entry.ts'
 import { pendingControlFile } from './restore-marker.ts'
 import { groupByPack, runColumns, type Layout } from './layout.ts'
+import { Stripes } from './stripes.ts'
 import {
   requestColumnCount,
   type UnpackRequest,
@@ -55,75 +56,84 @@ export async function writePacks(writing: PackWriting, context: RunContext): Pro
     blockHashSeed: repository.keys.blockHashSeed,
     isDelta,
   }
-  await using pool = new WorkerPool<UnpackRequest, UnpackResponse>({
-    script: workerScript,
-    size,
-    workerData: setup,
-  })
+  await using opened = new AsyncDisposableStack()
+  const pools = Array.from({ length: size }, () =>
+    opened.use(
+      new WorkerPool<UnpackRequest, UnpackResponse>({ script: workerScript, size: 1, workerData: setup }),
+    ),
+  )
   const totals = { comparedBytes: 0, writtenBytes: 0 }
   const add = ({ comparedBytes, writtenBytes }: WrittenBytes): void => {
     totals.comparedBytes += comparedBytes
     totals.writtenBytes += writtenBytes
   }
   const { signal } = context
+  // Two packs for each worker: one is read while another is unpacked.
   await forAll(
-    { tasks: packTasks(writing, { width: size, report: context.report }), width: size * 2, signal },
+    { tasks: packTasks(writing, pools, context.report).flatMap((tasks) => [tasks, tasks]), signal },
     async (task) => {
-      add(await unpack(task, { writing, pool }, context))
+      add(await unpack(task, writing, context))
       task.finished()
     },
   )
-  const run = async (request: UnpackRequest): Promise<void> => add(await pool.run(request, { signal }))
-  if (isDelta) await forAll({ tasks: zeroRequests(writing), width: size, signal }, run)
+  const run = async ({ request, pool }: { request: UnpackRequest; pool: Pool }): Promise<void> =>
+    add(await pool.run(request, { signal }))
+  if (isDelta) await forAll({ tasks: shared(zeroRequests(writing), pools), signal }, run)
   if (!writing.syncsFiles) return totals
   context.report({ kind: 'note', message: `syncing ${layout.files.count} files` })
-  await forAll({ tasks: syncRequests(writing), width: size, signal }, run)
+  await forAll({ tasks: shared(syncRequests(writing), pools), signal }, run)
   return totals
+}
+
+/** Of one thread. */
+type Pool = WorkerPool<UnpackRequest, UnpackResponse>
+
+/** The same requests for each pool, so that each is taken by whichever is free. */
+function shared(
+  requests: Generator<UnpackRequest>,
+  pools: readonly Pool[],
+): readonly Iterator<{ request: UnpackRequest; pool: Pool }>[] {
+  const nextFor = (pool: Pool): IteratorResult<{ request: UnpackRequest; pool: Pool }> => {
+    const next = requests.next()
+    return next.done === true ? next : { value: { request: next.value, pool } }
+  }
+  return pools.map((pool) => ({ next: () => nextFor(pool) }))
 }
 
 interface PackTask {
   readonly reference: PackReference
   readonly rows: Uint32Array
+  readonly pool: Pool
   /** To be called when it is done: reports how far the work has come. */
   readonly finished: () => void
 }
 
-function* packTasks(
+/** For each pool, in its order. */
+function packTasks(
   { head, layout }: PackWriting,
-  { width, report }: { readonly width: number; readonly report: RunContext['report'] },
-): Generator<PackTask> {
+  pools: readonly Pool[],
+  report: RunContext['report'],
+): readonly Generator<PackTask>[] {
   let done = 0
   const groups = groupByPack(layout.runs, head.packs.length)
-  for (const index of inStripes(groups.length, width)) {
-    const [reference, rows = new Uint32Array()] = [head.packs[index], groups[index]]
-    if (reference === undefined || rows.length === 0) continue
-    const bytes = rows.reduce((sum, row) => sum + layout.runs.get(row, runColumns.length), 0)
-    const finished = (): void => {
-      done += bytes
-      report({ kind: 'progress', phase: 'restoring', done, total: layout.packedBytes, unit: 'bytes' })
+  const stripes = new Stripes(groups.length, pools.length)
+  return pools.map(function* (pool, at): Generator<PackTask> {
+    for (let index = stripes.next(at); index !== undefined; index = stripes.next(at)) {
+      const [reference, rows = new Uint32Array()] = [head.packs[index], groups[index]]
+      if (reference === undefined || rows.length === 0) continue
+      const bytes = rows.reduce((sum, row) => sum + layout.runs.get(row, runColumns.length), 0)
+      const finished = (): void => {
+        done += bytes
+        report({ kind: 'progress', phase: 'restoring', done, total: layout.packedBytes, unit: 'bytes' })
+      }
+      yield { reference, rows, pool, finished }
     }
-    yield { reference, rows, finished }
-  }
-}
-
-/**
- * The numbers below `count`, in as many stripes side by side as there are workers: 0, 50, 1, 51, ... Neighbouring packs
- * hold parts of one large file, and Linux lets only one thread at a time write to a file.
- */
-function* inStripes(count: number, stripes: number): Generator<number> {
-  const length = Math.ceil(count / stripes)
-  for (let step = 0; step < length; step += 1)
-    for (let index = step; index < count; index += length) yield index
-}
-
-interface Unpacking {
-  readonly writing: PackWriting
-  readonly pool: WorkerPool<UnpackRequest, UnpackResponse>
+  })
 }
 
 async function unpack(
-  { reference, rows }: PackTask,
-  { writing, pool }: Unpacking,
+  { reference, rows, pool }: PackTask,
+  writing: PackWriting,
   context: RunContext,
 ): Promise<UnpackResponse> {
   const { repository, cluster, head } = writing
@@ -226,15 +236,15 @@ function* syncRequests(writing: PackWriting): Generator<UnpackRequest> {
   }
 }
 
-/** Works off the tasks, `width` at a time. After a failure no task is begun; the first one is thrown when all have ended. */
+/** Works off the tasks of each lane, one at a time. After a failure no task is begun; the first one is thrown when all have ended. */
 async function forAll<Task>(
-  { tasks, width, signal }: { tasks: Iterator<Task>; width: number; signal: AbortSignal },
+  { tasks, signal }: { readonly tasks: readonly Iterator<Task>[]; readonly signal: AbortSignal },
   work: (task: Task) => Promise<void>,
 ): Promise<void> {
   let failure: { readonly error: unknown } | undefined
-  const lane = async (): Promise<void> => {
+  const workOff = async (lane: Iterator<Task>): Promise<void> => {
     while (failure === undefined) {
-      const next = tasks.next()
+      const next = lane.next()
       if (next.done === true) return
       try {
         signal.throwIfAborted()
@@ -244,7 +254,7 @@ async function forAll<Task>(
       }
     }
   }
-  await Promise.all(Array.from({ length: width }, lane))
+  await Promise.all(tasks.map(workOff))
   if (failure !== undefined) throw failure.error
 }
 
