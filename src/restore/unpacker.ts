@@ -3,6 +3,7 @@ import { type BytePath, fromBytePath, showBytePath } from '../platform/byte-path
 import { createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { equalBytes } from '../codec/digest.ts'
+import { DirectWriter } from '../platform/direct-writer.ts'
 import { releaseMemory } from '../platform/release-memory.ts'
 import { hashedBlockSize, type Piece, type Unit } from '../repository/pack-index.ts'
 import { PackReader } from '../repository/pack-reader.ts'
@@ -33,6 +34,9 @@ type PackRequest = Extract<UnpackRequest, { kind: 'pack' }>
 
 const zeros = new Uint8Array(largestUnitBytes)
 
+/** Less is not worth to wait for the disk each time. */
+const leastDirectBytes = 256 * 1024
+
 /**
  * The work of one unpack worker: opens a pack that is in memory, and writes its live runs to their places with positioned
  * writes. Nothing of a unit is written before its seal was checked. Files exist already, with their size and mode.
@@ -40,6 +44,7 @@ const zeros = new Uint8Array(largestUnitBytes)
 export class Unpacker {
   readonly #setup: UnpackSetup
   readonly #kernel: PageKernel
+  readonly #direct: DirectWriter
   #file: { readonly path: BytePath; readonly fd: number } | undefined
   #comparedBytes = 0
   #writtenBytes = 0
@@ -47,6 +52,8 @@ export class Unpacker {
   constructor(setup: UnpackSetup) {
     this.#setup = setup
     this.#kernel = createPageKernel({ inputBytes: largestUnitBytes, seed: setup.blockHashSeed })
+    // Without a delta nothing is compared, so that its input is free.
+    this.#direct = new DirectWriter(this.#kernel.input)
   }
 
   answer(request: UnpackRequest): UnpackResponse {
@@ -134,6 +141,21 @@ export class Unpacker {
   }
 
   #write(path: BytePath, bytes: Uint8Array, position: number): void {
+    if (!this.#writeDirectly(path, bytes, position)) this.#writeThroughCache(path, bytes, position)
+    this.#writtenBytes += bytes.length
+  }
+
+  /** What a delta restore has just read is in the page cache already, and it is little that it writes. */
+  #writeDirectly(path: BytePath, bytes: Uint8Array, position: number): boolean {
+    if (this.#setup.isDelta || bytes.length < leastDirectBytes) return false
+    try {
+      return this.#direct.write(path, bytes, position)
+    } catch (cause) {
+      throw writeFailure(path, cause)
+    }
+  }
+
+  #writeThroughCache(path: BytePath, bytes: Uint8Array, position: number): void {
     const fd = this.#open(path)
     let done = 0
     try {
@@ -145,7 +167,6 @@ export class Unpacker {
     } catch (cause) {
       throw writeFailure(path, cause)
     }
-    this.#writtenBytes += bytes.length
   }
 
   #checkZeros({ paths, runs }: Extract<UnpackRequest, { kind: 'zeros' }>): void {
@@ -186,6 +207,7 @@ export class Unpacker {
   }
 
   #closeFile(): void {
+    this.#direct.close()
     const file = this.#file
     this.#file = undefined
     if (file !== undefined) closeSync(file.fd)
