@@ -1,12 +1,12 @@
 import { equalBytes } from '../codec/digest.ts'
-import { ObjectOpener, sealedHeaderBytes } from '../codec/sealed-object.ts'
+import { ObjectOpener, sealedHeaderBytes, type SealingKeys } from '../codec/sealed-object.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { PackReference } from './manifest-head.ts'
 import { packKey } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
 import type { Unit } from './pack-index.ts'
-import { decodeIndexFrame, readPackTrailer } from './pack-trailer.ts'
+import { decodeIndexFrame, readPackTrailer, type PackTrailer } from './pack-trailer.ts'
 
 /** Most indexes are shorter; for a longer one the store is asked once more. */
 const tailBytes = 128 * 1024
@@ -22,6 +22,36 @@ export async function readPackIndex(
   { clusterId, reference }: { readonly clusterId: string; readonly reference: Reference },
   context: RunContext,
 ): Promise<readonly Unit[]> {
+  const sealed = await fetchPackIndex(repository, { clusterId, reference }, context)
+  return openPackIndex(sealed, repository.keys.sealing, reference.indexTag)
+}
+
+/** The index of a pack as it is stored, with what is needed to open it: it can be sent to a worker. */
+export interface SealedPackIndex {
+  readonly key: string
+  readonly header: Uint8Array
+  readonly frame: Uint8Array
+  readonly trailer: PackTrailer
+}
+
+/** The units of the pack whose index has this tag. Throws `damaged`. */
+export function openPackIndex(
+  { key, header, frame, trailer }: SealedPackIndex,
+  keys: SealingKeys,
+  expectedTag: Uint8Array,
+): readonly Unit[] {
+  const opener = new ObjectOpener(header, { keys, kind: 'pack', key })
+  const { indexTag, units } = decodeIndexFrame(frame, opener, trailer)
+  if (equalBytes(indexTag, expectedTag)) return units
+  throw new OperationError('damaged', `reading pack "${key}": it is not the pack that the backup means`)
+}
+
+/** Fetches what `openPackIndex` opens. Throws `damaged` when the pack is missing. */
+export async function fetchPackIndex(
+  repository: Repository,
+  { clusterId, reference }: { readonly clusterId: string; readonly reference: Reference },
+  context: RunContext,
+): Promise<SealedPackIndex> {
   const { sizeBytes } = reference
   const key = packKey(clusterId, reference)
   const bytesFrom = async (offset: number, length: number): Promise<Uint8Array> => {
@@ -37,8 +67,5 @@ export async function readPackIndex(
     trailer.indexOffset >= tailOffset
       ? tail.subarray(trailer.indexOffset - tailOffset, trailer.indexEnd - tailOffset)
       : await bytesFrom(trailer.indexOffset, trailer.indexEnd - trailer.indexOffset)
-  const opener = new ObjectOpener(header, { keys: repository.keys.sealing, kind: 'pack', key })
-  const { indexTag, units } = decodeIndexFrame(frame, opener, trailer)
-  if (equalBytes(indexTag, reference.indexTag)) return units
-  throw new OperationError('damaged', `reading pack "${key}": it is not the pack that the backup means`)
+  return { key, header, frame, trailer }
 }

@@ -1,4 +1,5 @@
 import type { BytePath } from '../platform/byte-path.ts'
+import type { SealedPackIndex } from '../repository/read-pack-index.ts'
 import type { SealingKeys } from '../codec/sealed-object.ts'
 
 /** What an unpack worker is given once, when it starts. */
@@ -14,6 +15,14 @@ export const requestColumns = { unit: 0, unitOffset: 1, length: 2, file: 3, file
 export const requestColumnCount = 5
 
 export type UnpackRequest =
+  /** Looks, by the index of a pack, whether anything that it holds of the runs has to be written. */
+  | {
+      readonly kind: 'compare'
+      readonly indexTag: Uint8Array
+      readonly index: SealedPackIndex
+      readonly paths: readonly BytePath[]
+      readonly runs: Float64Array
+    }
   | {
       readonly kind: 'pack'
       readonly key: string
@@ -31,4 +40,6 @@ export type UnpackRequest =
 export interface UnpackResponse {
   readonly comparedBytes: number
   readonly writtenBytes: number
+  /** Of a comparison: something is not as it should be. */
+  readonly isDifferent: boolean
 }

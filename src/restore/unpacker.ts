@@ -6,6 +6,7 @@ import { equalBytes } from '../codec/digest.ts'
 import { DirectWriter } from '../platform/direct-writer.ts'
 import { releaseMemory } from '../platform/release-memory.ts'
 import { hashedBlockSize, type Piece, type Unit } from '../repository/pack-index.ts'
+import { openPackIndex } from '../repository/read-pack-index.ts'
 import { PackReader } from '../repository/pack-reader.ts'
 import { largestUnitBytes } from '../repository/pack-writer.ts'
 import {
@@ -59,8 +60,12 @@ export class Unpacker {
   answer(request: UnpackRequest): UnpackResponse {
     this.#comparedBytes = 0
     this.#writtenBytes = 0
+    let isDifferent = false
     try {
       switch (request.kind) {
+        case 'compare':
+          isDifferent = this.#compare(request)
+          break
         case 'pack':
           this.#unpack(request)
           break
@@ -73,7 +78,15 @@ export class Unpacker {
     } finally {
       this.#closeFile()
     }
-    return { comparedBytes: this.#comparedBytes, writtenBytes: this.#writtenBytes }
+    return { comparedBytes: this.#comparedBytes, writtenBytes: this.#writtenBytes, isDifferent }
+  }
+
+  /** Ends with the first run that is not in its file yet. */
+  #compare({ index, indexTag, paths, runs }: Extract<UnpackRequest, { kind: 'compare' }>): boolean {
+    const units = openPackIndex(index, this.#setup.keys, indexTag)
+    for (const run of runsOf({ paths, runs }))
+      if (this.#differing(run, units[run.unit]).length > 0) return true
+    return false
   }
 
   #unpack(request: PackRequest): void {
@@ -228,7 +241,7 @@ function* runsByUnit(request: PackRequest): Generator<readonly [Run, ...Run[]]> 
   if (runs !== undefined) yield runs
 }
 
-function* runsOf({ runs, paths }: PackRequest): Generator<Run> {
+function* runsOf({ runs, paths }: Pick<PackRequest, 'runs' | 'paths'>): Generator<Run> {
   for (let row = 0; row < runs.length; row += requestColumnCount) {
     yield {
       unit: runs[row + requestColumns.unit] ?? 0,

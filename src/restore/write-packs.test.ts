@@ -74,6 +74,16 @@ describe('writePacks', () => {
     site.expectContents()
   })
 
+  test('with delta reads of a pack only its index where everything is right', async () => {
+    await using site = await makeSite()
+    await site.restore(false)
+    await site.damagePack()
+
+    assert.equal((await site.restore(true)).writtenBytes, 0)
+    writeFileSync(join(site.folder, 'base/1/1'), Buffer.alloc(large.length))
+    await assert.rejects(site.restore(true), { code: 'damaged' })
+  })
+
   test('names the pack, the backup and a file when a pack is damaged', async () => {
     await using site = await makeSite()
     await site.damagePack()

@@ -7,6 +7,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import { WorkerPool } from '../platform/worker-pool.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
 import type { ManifestHead, PackReference } from '../repository/manifest-head.ts'
+import { fetchPackIndex } from '../repository/read-pack-index.ts'
 import { packKey } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
 import { controlFilePath } from './check-entry.ts'
@@ -131,19 +132,34 @@ function packTasks(
   })
 }
 
-async function unpack(
-  { reference, rows, pool }: PackTask,
-  writing: PackWriting,
-  context: RunContext,
-): Promise<UnpackResponse> {
+/** With a delta, a pack is fetched only when its index says that a file lacks something of it. */
+async function unpack(task: PackTask, writing: PackWriting, context: RunContext): Promise<WrittenBytes> {
   const { repository, cluster, head } = writing
+  const { reference, rows, pool } = task
+  const { paths, runs } = selectRuns(writing, rows)
+  const { indexTag } = reference
+  const run = (request: UnpackRequest, transfer: readonly ArrayBuffer[]): Promise<UnpackResponse> =>
+    namingFiles({ head, paths }, () => pool.run(request, { ...context, transfer }))
+  if (writing.isDelta) {
+    const index = await namingFiles({ head, paths }, () =>
+      fetchPackIndex(repository, { clusterId: cluster.id, reference }, context),
+    )
+    const compared = await run({ kind: 'compare', indexTag, index, paths, runs }, [])
+    if (!compared.isDifferent) return compared
+  }
   const key = packKey(cluster.id, reference)
   const pack = await repository.store.get(key, undefined, context)
   if (pack === undefined) throw packMissing(key, head.backup.label)
-  const { paths, runs } = selectRuns(writing, rows)
-  const request: UnpackRequest = { kind: 'pack', key, indexTag: reference.indexTag, pack, paths, runs }
+  return run({ kind: 'pack', key, indexTag, pack, paths, runs }, [pack.buffer, runs.buffer])
+}
+
+/** What is damaged costs files: they are named. */
+async function namingFiles<T>(
+  { head, paths }: { readonly head: ManifestHead; readonly paths: readonly BytePath[] },
+  work: () => Promise<T>,
+): Promise<T> {
   try {
-    return await pool.run(request, { ...context, transfer: [pack.buffer, runs.buffer] })
+    return await work()
   } catch (cause) {
     if (!isOperationError(cause, 'damaged')) throw cause
     throw new OperationError(
