@@ -49,7 +49,7 @@ const offsets = {
   segmentSize: 32,
   pageSize: 36,
 } as const
-const shortHeaderLength = 24
+export const shortHeaderLength = 24
 export const longHeaderLength = 40
 
 /** XLOG_PAGE_MAGIC of each version. It changes with the WAL format, so it stays the same within a version. */
