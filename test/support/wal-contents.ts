@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict'
+import type { Lsn } from '../../src/domain/lsn.ts'
 import { OperationError } from '../../src/domain/operation-error.ts'
+import { addRecord } from '../../src/wal/add-record.ts'
+import type { ChangedBlocks } from '../../src/wal/changed-blocks.ts'
 import { readControlRecord } from '../../src/wal/control-records.ts'
+import { joinSegments } from '../../src/wal/join-segments.ts'
 import type { WalMajor } from '../../src/wal/page-header.ts'
 import { readBlockReferences } from '../../src/wal/record-body.ts'
 import { readWalRecords, type WalRecord, type WalSegmentBytes } from '../../src/wal/record-reader.ts'
+import type { RelationEvent } from '../../src/wal/relation-events.ts'
+import type { RowCount } from '../../src/wal/row-counts.ts'
+import { scanSegment } from '../../src/wal/scan-segment.ts'
 import type { SegmentContents } from '../../src/wal/segment-contents.ts'
+import type { TransactionFact } from '../../src/wal/transaction-ends.ts'
 import { readTransactionEnd } from '../../src/wal/transaction-records.ts'
 import type { WalEnd } from '../../src/wal/wal-end.ts'
-import type { WalFacts } from '../../src/wal/wal-facts.ts'
+import { WalFacts, type UnknownRecord } from '../../src/wal/wal-facts.ts'
 
 /** What WAL holds, as far as the readers of single records can tell. */
 export interface ReadContents {
@@ -96,5 +104,75 @@ function unlessMisread<Result>(read: () => Result): Result | undefined {
   } catch (error) {
     if (error instanceof OperationError) return undefined
     throw error
+  }
+}
+
+/** What segments that follow each other hold together. */
+export interface ScannedWal {
+  readonly recordCount: number
+  readonly changes: ChangedBlocks
+  readonly blocks: readonly string[]
+  readonly transactions: readonly TransactionFact[]
+  readonly rows: readonly RowCount[]
+  readonly events: readonly RelationEvent[]
+  readonly unknown: readonly UnknownRecord[]
+}
+
+interface ScanRange {
+  readonly fromLsn: Lsn
+  readonly untilLsn: Lsn
+}
+
+/** Scans each segment alone, and puts the records together that cross from one into the next. */
+export function scanTogether(segments: readonly WalSegmentBytes[], range: ScanRange): ScannedWal {
+  const facts: WalFacts[] = []
+  let recordCount = 0
+  let before: SegmentContents | undefined
+  for (const { startLsn, bytes } of segments) {
+    if (startLsn >= range.untilLsn) break
+    if (startLsn + BigInt(bytes.length) <= range.fromLsn) continue
+    const contents = scanSegment(bytes, { startLsn, ...range })
+    assert.ok(['segments-exhausted', 'record-unfinished'].includes(contents.end.reason), contents.end.detail)
+    recordCount += contents.recordCount - countBefore(bytes, startLsn, range.fromLsn)
+    const between = before === undefined ? undefined : factsBetween(before, contents, range)
+    if (between !== undefined) {
+      facts.push(between)
+      recordCount += 1
+    }
+    facts.push(contents.facts)
+    before = contents
+  }
+  return gather(facts, recordCount)
+}
+
+/** Of the record that crosses from one segment into the next, if any. */
+function factsBetween(
+  before: SegmentContents,
+  after: SegmentContents,
+  { fromLsn }: ScanRange,
+): WalFacts | undefined {
+  const joint = joinSegments(before, after)
+  assert.ok(joint.kind === 'joined', joint.kind)
+  if (joint.record === undefined) return undefined
+  const facts = new WalFacts()
+  assert.equal(addRecord(facts, joint.record), undefined)
+  return joint.record.lsn < fromLsn ? undefined : facts
+}
+
+function countBefore(bytes: Uint8Array, startLsn: Lsn, fromLsn: Lsn): number {
+  return fromLsn > startLsn ? scanSegment(bytes, { startLsn, untilLsn: fromLsn }).recordCount : 0
+}
+
+function gather(facts: readonly WalFacts[], recordCount: number): ScannedWal {
+  const all = new WalFacts()
+  for (const { changes } of facts) all.changes.addAll(changes)
+  return {
+    recordCount,
+    changes: all.changes,
+    blocks: namedBlocks(all),
+    transactions: facts.flatMap(({ transactions }) => [...transactions]),
+    rows: facts.flatMap(({ rows }) => [...rows]),
+    events: facts.flatMap(({ relationEvents }) => [...relationEvents]),
+    unknown: facts.flatMap(({ unknown }) => (unknown === undefined ? [] : [unknown])),
   }
 }
