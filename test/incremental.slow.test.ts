@@ -1,9 +1,14 @@
-import { describe, test } from 'node:test'
 import assert from 'node:assert/strict'
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import type { BackupDocument } from '../src/api/backup-document.ts'
+import type { InfoDocument } from '../src/api/info-document.ts'
 import { fullCheck } from './support/full-check.ts'
+import { expectOk } from './support/holdfast.ts'
 import { prepareLedger } from './support/ledger-schema.ts'
 import { startLedger } from './support/ledger.ts'
-import { startProtectedCluster } from './support/protected-cluster.ts'
+import { startProtectedCluster, type ProtectedCluster } from './support/protected-cluster.ts'
 import { createScratch } from './support/scratch.ts'
 
 describe('an incremental backup', () => {
@@ -35,4 +40,88 @@ describe('an incremental backup', () => {
       await fullCheck(recovered, { expected: ledger.expected(), exact: true })
     })
   }
+
+  test('goes on from nothing that is damaged, and is full when everything is (X7)', async () => {
+    await using scratch = await createScratch('incremental-damaged')
+    await using cluster = await startProtectedCluster(scratch, { major: 18 })
+    const { backup: full } = await cluster.takeBackup()
+    await cluster.server.query('create table t as select generate_series(1, 20000) i')
+    const { backup: child } = await cluster.takeBackup()
+    assert.equal(child.parent, full.label)
+
+    await damagePack(cluster, child.label)
+    const { backup: sibling } = await cluster.takeBackup()
+    await damagePack(cluster, full.label)
+    const { backup: anew } = await cluster.takeBackup()
+
+    assert.deepEqual([sibling.type, sibling.parent], ['incr', full.label])
+    assert.deepEqual([anew.type, anew.parent], ['full', null])
+    const result = await cluster.run(['backup', '--type', 'incr'])
+    expectOk(result)
+  })
+
+  test('reads everything and says why when WAL in between is missing (R52), and restores all the same', async () => {
+    await using scratch = await createScratch('incremental-gap')
+    await using cluster = await startProtectedCluster(scratch, { major: 16 })
+    await prepareLedger(cluster.server)
+    await using ledger = await startLedger(cluster.server)
+    await ledger.advance(30)
+    await cluster.takeBackup()
+    await ledger.advance(30)
+    await cluster.server.query('select pg_switch_wal()')
+    await ledger.advance(10)
+    const lost = (await archivedSegments(cluster)).at(-1) ?? assert.fail()
+    await cluster.server.query('checkpoint')
+    await rm(join(cluster.archive.repositoryFolder, lost))
+    await rm(join(cluster.server.dataDirectory, 'pg_wal', segmentIn(lost)), { force: true })
+
+    const result = expectOk(await cluster.run(['--output', 'json', 'backup']))
+
+    assert.match(result.stderr, new RegExp(`everything is read, .*${segmentIn(lost)}`))
+    const { backup } = JSON.parse(result.stdout) as BackupDocument
+    assert.deepEqual([backup.type, backup.isAudited], ['incr', false])
+    await ledger.advance(30)
+    await ledger.stop()
+    await using recovered = await cluster.recover(backup.label)
+    await fullCheck(recovered, { expected: ledger.expected(), exact: true })
+  })
+
+  test('is told in info with what it added, refers to, and would free', async () => {
+    await using scratch = await createScratch('incremental-info')
+    await using cluster = await startProtectedCluster(scratch, { major: 17 })
+    const { backup: full } = await cluster.takeBackup()
+    await cluster.server.query('create table t as select generate_series(1, 20000) i')
+    const { backup: child } = await cluster.takeBackup()
+
+    const { repos } = JSON.parse(
+      expectOk(await cluster.run(['--output', 'json', 'info'])).stdout,
+    ) as InfoDocument
+    const [first, second] = repos[0]?.backups ?? []
+    assert.ok(first !== undefined && second !== undefined)
+    assert.ok((second.referencedBytes ?? 0) > (second.freedBytes ?? 0))
+    assert.ok(
+      (first.freedBytes ?? 0) < (first.referencedBytes ?? 0),
+      'the child refers to packs of the full backup',
+    )
+    const one = expectOk(await cluster.run(['info', child.label])).stdout
+    assert.match(one, new RegExp(`incr, audited\\) of cluster main, goes on from ${full.label}`))
+    assert.match(one, /^frees .* when it is deleted/m)
+  })
 })
+
+/** Flips a bit in the data of one of a backup's packs, and lets verify find it. */
+async function damagePack(cluster: ProtectedCluster, label: string): Promise<void> {
+  const key = (await cluster.keys('data')).find((name) => name.includes(label)) ?? assert.fail()
+  const path = join(cluster.archive.repositoryFolder, key)
+  const bytes = await readFile(path)
+  bytes[bytes.length >> 2] = 1 ^ (bytes[bytes.length >> 2] ?? 0)
+  await chmod(path, 0o600)
+  await writeFile(path, bytes)
+  assert.equal((await cluster.run(['verify'])).code, 4)
+}
+
+async function archivedSegments(cluster: ProtectedCluster): Promise<readonly string[]> {
+  return (await cluster.keys('wal')).filter((key) => /\/[0-9A-F]{24}-/.test(key))
+}
+
+const segmentIn = (key: string): string => /[0-9A-F]{24}(?=-)/.exec(key)?.[0] ?? assert.fail(key)
