@@ -60,6 +60,22 @@ describe('an incremental backup', () => {
     expectOk(result)
   })
 
+  test('becomes a full one when the backup to go on from turns out to be damaged (X7)', async () => {
+    await using scratch = await createScratch('incremental-surprise')
+    await using cluster = await startProtectedCluster(scratch, { major: 15 })
+    const { backup: full } = await cluster.takeBackup()
+    for (const key of await cluster.keys('data')) await cutOff(join(cluster.archive.repositoryFolder, key))
+
+    const result = expectOk(await cluster.run(['--output', 'json', 'backup']))
+
+    assert.match(result.stderr, /a full backup is taken instead/)
+    const { backup } = JSON.parse(result.stdout) as BackupDocument
+    assert.equal(backup.type, 'full')
+    assert.notEqual(backup.label, full.label)
+    const insisting = await cluster.run(['backup', '--type', 'incr', '--audit'])
+    expectOk(insisting)
+  })
+
   test('reads everything and says why when WAL in between is missing (R52), and restores all the same', async () => {
     await using scratch = await createScratch('incremental-gap')
     await using cluster = await startProtectedCluster(scratch, { major: 16 })
@@ -118,6 +134,13 @@ async function damagePack(cluster: ProtectedCluster, label: string): Promise<voi
   await chmod(path, 0o600)
   await writeFile(path, bytes)
   assert.equal((await cluster.run(['verify'])).code, 4)
+}
+
+/** Takes the end of a pack away, where its index is. */
+async function cutOff(path: string): Promise<void> {
+  const bytes = await readFile(path)
+  await chmod(path, 0o600)
+  await writeFile(path, bytes.subarray(0, bytes.length - 100))
 }
 
 async function archivedSegments(cluster: ProtectedCluster): Promise<readonly string[]> {

@@ -16,7 +16,7 @@ describe('holdfast verify', () => {
     await using scratch = await createScratch('verify')
     await using cluster = await startProtectedCluster(scratch)
     const { backup } = await cluster.takeBackup()
-    await cluster.takeBackup()
+    await cluster.takeBackup('--type', 'full')
 
     const clean = await verify(cluster, 0)
     assert.deepEqual(clean.damage, [])

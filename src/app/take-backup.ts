@@ -76,6 +76,12 @@ async function takeAudited(
   try {
     return { backup: await runBackup(backupAsAsked, target, context), auditFailure: undefined }
   } catch (error) {
+    if (isOperationError(error, 'damaged') && request.type === undefined) {
+      // Most likely of the backup that it went on from; what else is damaged stops the full one too.
+      context.report({ kind: 'warning', message: `${error.message}; a full backup is taken instead` })
+      const full = { ...backupAsAsked, type: 'full' } as const
+      return { backup: await runBackup(full, target, context), auditFailure: undefined }
+    }
     if (!isOperationError(error, 'audit-failed')) throw error
     const { name: cluster } = opened.settings
     const { stateDirectory } = request.configuration

@@ -224,7 +224,7 @@ function expectOneError({ stderr }: HoldfastResult, says: RegExp): void {
 async function takeBackup(site: UserSite): Promise<string> {
   await site.server.query('create table if not exists kept (id int)')
   await site.server.query('insert into kept values (1)')
-  const label = await site.backup()
+  const label = await site.backup('--type', 'full')
   await site.switchWal()
   return label
 }
