@@ -4,10 +4,12 @@ import { FileMemory } from '../../src/archive/file-memory.ts'
 import { sealWholeFile, type SealRequest } from '../../src/archive/seal-whole-file.ts'
 import { toWalSegmentSize } from '../../src/domain/wal-segment.ts'
 import { readWalRecords, type WalSegmentBytes } from '../../src/wal/record-reader.ts'
+import { scanSegment } from '../../src/wal/scan-segment.ts'
 import { validateSegment, type ExpectedSegment } from '../../src/wal/validate-segment.ts'
 import { mainData, WalBuilder } from '../../test/support/wal-builder.ts'
 import { gigabytes, type HotPath } from './hot-path.ts'
 import { tableContent } from './table-content.ts'
+import { buildTransactions } from './wal-transactions.ts'
 
 const segmentBytes = 16 * 1024 * 1024
 const shape = { major: 16, startLsn: 0x1000000n, segmentSize: segmentBytes, systemIdentifier: 7n } as const
@@ -19,6 +21,7 @@ const bodyBytes = { least: 30, most: 280, page: 8000 } as const
 /** What happens to every segment, but for storing it. */
 export function walPaths(scratchFolder: string): readonly HotPath[] {
   const segment = buildSegment()
+  const transactions = buildTransactions(shape)
   const path = join(scratchFolder, name)
   writeFileSync(path, segment.bytes)
   const expected: ExpectedSegment = {
@@ -45,6 +48,7 @@ export function walPaths(scratchFolder: string): readonly HotPath[] {
   const amount = gigabytes(segmentBytes)
   return [
     { name: 'read WAL records', per: 'GB', amount, run: () => countRecords(segment) },
+    { name: 'scan segments', per: 'GB', amount, run: () => scanSegment(transactions.bytes, transactions) },
     { name: 'validate segments', per: 'GB', amount, run: () => validateSegment(file, expected) },
     { name: 'read and seal a segment', per: 'GB', amount, run: () => sealWholeFile(request, memory) },
   ]

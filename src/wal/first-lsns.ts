@@ -35,13 +35,13 @@ export class FirstLsns {
   }
 
   find(xid: number): FirstLsn | undefined {
-    const index = this.#table.find(xid, 0)
+    const index = this.#table.find(0, xid)
     return index < 0 ? undefined : this.at(index)
   }
 
   at(index: number): FirstLsn {
     return {
-      xid: this.#table.firsts[index] ?? 0,
+      xid: this.#table.seconds[index] ?? 0,
       lsn: this.#lsns.isZero(index) ? undefined : toLsn(this.#lsns.at(index)),
       parent: this.#parents.at(index),
     }
@@ -53,7 +53,7 @@ export class FirstLsns {
 
   #indexOf(xid: number): number {
     const before = this.count
-    const index = this.#table.indexOf(xid, 0)
+    const index = this.#table.indexOf(0, xid)
     if (index === before) {
       this.#parents.push(0)
       this.#lsns.push(0, 0)

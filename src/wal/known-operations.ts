@@ -33,6 +33,8 @@ export const firstCustomManager = 128
  * operation of these names the blocks of relations that it changes, but for XLOG_SMGR_*, XLOG_DBASE_* and the relation files
  * that end with a transaction, which are read on their own; and but for blocks of the visibility and free space maps, which
  * XLOG_HEAP_* clear and XLOG_SMGR_TRUNCATE cuts without a word: who copies relations must take those forks by content.
+ * One page changes without WAL, and may be stale as on every standby: block 0 of an SP-GiST index, where
+ * SpGistUpdateMetaPage in access/spgist/spgutils.c keeps a cache.
  */
 const operations: Readonly<Record<keyof typeof managers, number>> = {
   // catalog/pg_control.h: XLOG_CHECKPOINT_SHUTDOWN to XLOG_FPI, without 0xC0, and XLOG_OVERWRITE_CONTRECORD.

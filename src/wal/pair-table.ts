@@ -3,8 +3,14 @@ import { Uint32Column } from './columns.ts'
 const firstSlots = 64
 /** Odd numbers that spread neighbouring keys: those of XXH32. */
 const multipliers = { a: 0x9e3779b1, b: 0x85ebca77 } as const
+/** Sixteen neighbouring second numbers share a line of the processor's cache. */
+const lineShift = 4
+const lineMask = 15
 
-/** Numbers pairs of 32-bit numbers in the order of their coming: a hash table with open addresses, without objects. */
+/**
+ * Numbers pairs of 32-bit numbers in the order of their coming: a hash table with open addresses, without objects. Quick
+ * when the second numbers come in runs, as transaction ids do.
+ */
 export class PairTable {
   readonly #a = new Uint32Column()
   readonly #b = new Uint32Column()
@@ -46,8 +52,8 @@ export class PairTable {
   /** The slot that has the pair, or the free one where it belongs. */
   #slotOf(a: number, b: number): number {
     const mask = this.#slots.length - 1
-    const mixed = Math.imul(a, multipliers.a) ^ Math.imul(b, multipliers.b)
-    let slot = (mixed ^ (mixed >>> 15)) & mask
+    const mixed = Math.imul(a, multipliers.a) ^ Math.imul(b >>> lineShift, multipliers.b)
+    let slot = (((mixed ^ (mixed >>> 15)) & ~lineMask) | (b & lineMask)) & mask
     for (;;) {
       const index = (this.#slots[slot] ?? 0) - 1
       if (index < 0 || (this.#a.at(index) === a && this.#b.at(index) === b)) return slot
