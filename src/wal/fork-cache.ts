@@ -4,7 +4,7 @@ import type { RowCounts } from './row-counts.ts'
 import type { ScannedRecord } from './scanned-record.ts'
 
 /** A power of two. */
-const slotCount = 1024
+const slotCount = 4096
 const keyParts = 4
 /** Odd numbers that spread neighbouring keys: those of XXH32. */
 const multipliers = { relation: 0x9e3779b1, database: 0x85ebca77, fork: 0xc2b2ae3d } as const

@@ -21,7 +21,10 @@ export class RowCounts {
   /** Index of the relation, xid. */
   readonly #table = new PairTable()
   readonly #relations: RelationId[] = []
-  readonly #relationIndexes = new Map<string, number>()
+  /** By relation: few relations share their number with one of another database or tablespace. */
+  readonly #relationIndexes = new Map<number, number>()
+  /** Of each relation, the index of the one before it that has the same number; -1 when there is none. */
+  readonly #sameNumber: number[] = []
   readonly #inserted = new Uint32Column()
   readonly #updated = new Uint32Column()
   readonly #deleted = new Uint32Column()
@@ -30,13 +33,16 @@ export class RowCounts {
     return this.#table.count
   }
 
-  /** The number of the relation here, for `indexOf`. Worth keeping: it is looked up by text. */
+  /** The number of the relation here, for `indexOf`. */
   relationIndexOf({ tablespace, database, relation }: RelationId): number {
-    const key = `${tablespace}/${database}/${relation}`
-    const known = this.#relationIndexes.get(key)
-    if (known !== undefined) return known
+    const first = this.#relationIndexes.get(relation) ?? -1
+    for (let index = first; index >= 0; index = this.#sameNumber[index] ?? -1) {
+      const known = this.#relations[index]
+      if (known?.database === database && known.tablespace === tablespace) return index
+    }
     const index = this.#relations.push({ tablespace, database, relation }) - 1
-    this.#relationIndexes.set(key, index)
+    this.#sameNumber.push(first)
+    this.#relationIndexes.set(relation, index)
     return index
   }
 

@@ -73,6 +73,9 @@ describe('WalFacts', () => {
     const place = { tablespace: 1663, database: 5 }
     const one = rows.relationIndexOf({ ...place, relation: 100 })
     const other = rows.relationIndexOf({ ...place, relation: 200 })
+    const namesake = rows.relationIndexOf({ ...place, database: 6, relation: 100 })
+    assert.equal(rows.relationIndexOf({ ...place, relation: 100 }), one)
+    assert.equal(new Set([one, other, namesake]).size, 3)
     rows.addInserted(rows.indexOf(one, 7), 3)
     rows.addInserted(rows.indexOf(one, 7), 4)
     rows.addUpdated(rows.indexOf(other, 7))

@@ -16,10 +16,13 @@ const kinds = [
   { rmid: 0, info: 0xa0 },
 ] as const
 
+/** Of segments of 1 MiB; two are the last ones before the lower half of an LSN begins anew. */
+const startLsns = [0x100000n, 0xfff0_0000n, 0x1234_fff0_0000n]
+
 /** WAL of many sorts of records, each right in itself: with blocks, images, origins, and short and long main data. */
 export function sampleWal(seed: number, major: WalMajor): readonly WalSegmentBytes[] {
   const random = seededRandom(seed)
-  const builder = new WalBuilder({ major })
+  const builder = new WalBuilder({ major, startLsn: startLsns[seed % startLsns.length] ?? 0x100000n })
   const wanted = 1 + random(400)
   for (let count = 0; count < wanted && builder.segments.length < 4; count += 1) {
     if (random(300) === 0) {
