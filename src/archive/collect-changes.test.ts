@@ -15,6 +15,7 @@ import { toLsn, type Lsn } from '../domain/lsn.ts'
 import { toTimelineId } from '../domain/timeline.ts'
 import { segmentNameAt, toWalSegmentSize } from '../domain/wal-segment.ts'
 import { systemClock } from '../platform/system-clock.ts'
+import { walIndexPrefix, walPrefix } from '../repository/object-keys.ts'
 import { MemoryStore } from '../storage/memory/memory-store.ts'
 import type { ArchivePlace } from './archive-place.ts'
 import { collectChanges, type ChangesRequest, type CollectedChanges } from './collect-changes.ts'
@@ -75,6 +76,32 @@ describe('collectChanges', () => {
     assertUnproven(reversed, /the WAL ends at .*, before/)
   })
 
+  test('reads a whole archived segment once: its index tells the same, and a damaged one is passed over', async () => {
+    const wal = new WalBuilder(identity)
+    const from = wal.append(changing(1, 1))
+    wal.switchSegment()
+    wal.append(changing(1, 2))
+    fillTo(wal, 3 * segmentSize - 100)
+    wal.append({ rmid: 21, body: mainData(Buffer.alloc(1_500_000, 1)) })
+    const to = wal.append(changing(1, 3))
+    const { place, folder } = await stretch(wal)
+    await using _ = folder
+    const request = { from, to, walFolder: folder.path }
+
+    const first = await collect(place, request)
+    const again = await collect(place, request)
+    const indexes = await spoilAll(place, walIndexPrefix(place.cluster.id))
+    const damaged = await collect(place, request)
+
+    assert.equal(indexes, 2)
+    for (const collected of [first, again, damaged]) {
+      assertProven(collected)
+      assert.deepEqual(blocksOf(collected), ['1/1', '1/2'])
+    }
+    const indexedCounts = [first, again, damaged].map((each) => each.kind === 'proven' && each.indexedCount)
+    assert.deepEqual(indexedCounts, [0, 2, 0])
+  })
+
   test('names a segment that is nowhere', async () => {
     const { place, folder, from, to, wal } = await simpleStretch({ without: 1 })
     await using _ = folder
@@ -97,7 +124,7 @@ describe('collectChanges', () => {
     await archive(place, { startLsn: first.startLsn, bytes: other })
 
     const conflict = await collect(place, request)
-    await spoilAll(place)
+    await spoilAll(place, walPrefix(place.cluster.id))
     const damage = await collect(place, request)
     store.plan({
       kind: 'fail',
@@ -222,14 +249,17 @@ async function archive(
   await pushFile({ path }, { repositories: [place] }, recordingContext())
 }
 
-async function spoilAll({ repository: { store } }: ArchivePlace): Promise<void> {
-  for await (const { key } of store.list('')) {
-    if (!key.endsWith('.00')) continue
+/** All objects under a prefix; gives how many there are. */
+async function spoilAll({ repository: { store } }: ArchivePlace, prefix: string): Promise<number> {
+  let count = 0
+  for await (const { key } of store.list(prefix)) {
     const bytes = Buffer.from((await store.get(key)) ?? assert.fail())
     bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1)
     await store.delete([key])
     await store.putIfAbsent(key, bytes)
+    count += 1
   }
+  return count
 }
 
 /** A record that names one block of a relation: registered without data (access/xlogrecord.h), then main data. */

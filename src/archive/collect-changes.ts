@@ -12,7 +12,9 @@ import { describePlace, type ArchivePlace } from './archive-place.ts'
 import { findSegmentWal, type SegmentWal, type WalSites } from './find-segment-wal.ts'
 import { gatherRecord } from './gather-record.ts'
 import { inOrder } from './in-order.ts'
+import { readWalIndex, storeWalIndex } from './stored-wal-index.ts'
 import { WalChain } from './wal-chain.ts'
+import type { WalIndexName } from './wal-index-key.ts'
 
 export interface ChangesRequest {
   /** Of the timeline that the server is on now. */
@@ -84,6 +86,7 @@ interface ReadSegment {
   readonly name: string
   readonly contents: SegmentContents
   readonly wal: SegmentWal
+  readonly isIndexed: boolean
 }
 
 async function collect(
@@ -101,7 +104,7 @@ async function collect(
   const chain = new WalChain<ReadSegment>(place.cluster, (record, segments) =>
     gatherRecord(record, pagesOf(segments, context), context),
   )
-  let segmentCount = 0
+  let [segmentCount, indexedCount] = [0, 0]
   for await (const read of inOrder(path, { limit: parallelReads, context }, (step, stepContext) =>
     readStep({ step, stretch, sites }, stepContext),
   )) {
@@ -109,11 +112,12 @@ async function collect(
     const problem = await chain.add(read.segment)
     if (problem !== undefined) return unproven(problem)
     segmentCount += 1
+    if (read.segment.isIndexed) indexedCount += 1
   }
   if (chain.unfinishedLsn !== undefined)
     return unproven(`the record at ${formatLsn(chain.unfinishedLsn)} goes on behind ${formatLsn(request.to)}`)
   const walBytes = Number(request.to - from.lsn)
-  return { kind: 'proven', changes: chain.changes, walBytes, segmentCount, indexedCount: 0 }
+  return { kind: 'proven', changes: chain.changes, walBytes, segmentCount, indexedCount }
 }
 
 interface Step {
@@ -135,9 +139,22 @@ async function readStep({ step, stretch, sites }: Step, context: RunContext): Pr
     )
   }
   const { name } = wal.name
+  const indexName = indexNameOf({ step, stretch, sites }, wal)
+  const indexed =
+    indexName && (await readWalIndex({ ...indexName, isChangesOnly: true }, sites.place, context))
+  if (indexed !== undefined)
+    return { kind: 'read', segment: { name, contents: indexed, wal, isIndexed: true } }
   const { contents, problem } = await readContents({ step, stretch, sites }, wal, context)
   if (problem !== undefined) return unproven(`segment ${name} ${problem}`)
-  return { kind: 'read', segment: { name, contents, wal } }
+  if (indexName !== undefined) await storeWalIndex({ ...indexName, contents }, sites.place, context)
+  return { kind: 'read', segment: { name, contents, wal, isIndexed: false } }
+}
+
+/** The index that may tell of the segment: of its only archived content, when all of it belongs to the stretch. */
+function indexNameOf({ step, stretch, sites }: Step, { name, digest }: SegmentWal): WalIndexName | undefined {
+  const part = partOf(stretch, step, sites.place)
+  const isWhole = part.fromLsn === undefined && part.untilLsn === undefined
+  return digest === undefined || !isWhole ? undefined : { name, digest }
 }
 
 interface ScannedStep {
@@ -152,8 +169,7 @@ async function readContents(
   context: RunContext,
 ): Promise<ScannedStep> {
   const sizeBytes = sites.place.cluster.walSegmentSize
-  const startLsn = toLsn(step.number * BigInt(sizeBytes))
-  const { fromLsn, untilLsn } = partOf(stretch, startLsn, sizeBytes)
+  const { startLsn, fromLsn, untilLsn } = partOf(stretch, step, sites.place)
   const scanner = new SegmentScanner({ startLsn, sizeBytes, fromLsn, untilLsn })
   const scanners = [scanner]
   if (fromLsn !== undefined) scanners.push(new SegmentScanner({ startLsn, sizeBytes, untilLsn: fromLsn }))
@@ -168,10 +184,17 @@ async function readContents(
 }
 
 /** Where the stretch begins and ends in a segment; undefined where the segment's own ends are. */
-function partOf({ fromLsn, untilLsn }: Stretch, startLsn: Lsn, sizeBytes: number): Partial<Stretch> {
+function partOf(
+  { fromLsn, untilLsn }: Stretch,
+  { number }: PathSegment,
+  { cluster: { walSegmentSize } }: ArchivePlace,
+): Partial<Stretch> & { readonly startLsn: Lsn } {
+  const size = BigInt(walSegmentSize)
+  const startLsn = toLsn(number * size)
   return {
+    startLsn,
     ...(fromLsn > startLsn && { fromLsn }),
-    ...(untilLsn < startLsn + BigInt(sizeBytes) && { untilLsn }),
+    ...(untilLsn < startLsn + size && { untilLsn }),
   }
 }
 

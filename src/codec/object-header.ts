@@ -37,6 +37,7 @@ const kindNumbers = {
   // 9 is a key slot, which is not sealed
   'verify-state': 10,
   'sweep-marks': 11,
+  'wal-index': 12,
 } as const
 const methodNumbers = { none: 0, 'aes-256-gcm': 1 } as const
 

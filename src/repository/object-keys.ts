@@ -78,6 +78,9 @@ export interface ManifestRevision {
 /** Where a cluster's archived WAL is; the layout below it belongs to the archive. */
 export const walPrefix = (clusterId: string): string => `${clusterId}/wal/`
 
+/** Where the indexes of archived segments are: one of each content, laid out as the archive. */
+export const walIndexPrefix = (clusterId: string): string => `${clusterId}/index/`
+
 /** What was proven by reading it, and when. The highest number counts. */
 export const verifyPrefix = (clusterId: string): string => `${clusterId}/verify/`
 
