@@ -84,11 +84,19 @@ export async function runBackup(
   const parent = await findParent({ request, facts, listed: backups }, tools, held)
   const kind = parent === undefined ? 'full' : 'incr'
   const label = await chooseLabel({ repository, cluster, listed: backups, kind }, held)
-  await proveArchiving({ request, facts, label }, tools, held)
+  const taking = { request, tools, lease, facts, label, parent }
+  if (parent === undefined) await proveArchiving(taking, tools, held)
   const sort = parent === undefined ? 'full' : parent.isAudit ? 'audited incremental' : 'incremental'
   held.report({ kind: 'note', message: `${sort} backup ${label} of cluster "${cluster.name}" starts` })
   try {
-    return await takeBackup({ request, tools, lease, facts, label, parent }, held)
+    if (parent === undefined) return await takeBackup(taking, held)
+    return await besides(
+      {
+        proof: (proving) => proveArchiving(taking, tools, proving),
+        work: (working) => takeBackup(taking, working),
+      },
+      held,
+    )
   } catch (error) {
     await discardPacks({ repository, clusterId: cluster.id, label, lease }, context)
     throw error
@@ -137,7 +145,29 @@ async function copyWithin(
   }
 }
 
-/** A backup whose WAL does not arrive is worth nothing: better known before an hour of copying than after (R3). */
+interface Besides<Result> {
+  readonly proof: (context: RunContext) => Promise<void>
+  readonly work: (context: RunContext) => Promise<Result>
+}
+
+/** Works while something is proven; ends both when either fails, with what failed first. */
+async function besides<Result>({ proof, work }: Besides<Result>, context: RunContext): Promise<Result> {
+  const failed = new AbortController()
+  const both = withSignals(context, failed.signal)
+  const fail = (error: unknown): never => {
+    failed.abort(error) // does nothing the second time
+    throw failed.signal.reason
+  }
+  const [proven, worked] = await Promise.allSettled([proof(both).catch(fail), work(both).catch(fail)])
+  if (proven.status === 'rejected') throw proven.reason
+  if (worked.status === 'rejected') throw worked.reason
+  return worked.value
+}
+
+/**
+ * A backup whose WAL does not arrive is worth nothing: better known before an hour of copying than after (R3). For an
+ * incremental one, which may take a second, it is proven while it copies.
+ */
 async function proveArchiving(
   { request, facts, label }: Pick<Taking, 'request' | 'facts' | 'label'>,
   place: BackupTools,
