@@ -1,13 +1,15 @@
 import { surveyArchive } from '../archive/archive-inventory.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
+import { parseWalIndexKey } from '../archive/wal-index-key.ts'
 import { parseWalObjectKey } from '../archive/wal-object-key.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
 import type { Catalogue } from '../repository/catalogue.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
-import { manifestFolder, packFolder, walPrefix } from '../repository/object-keys.ts'
+import { manifestFolder, packFolder, walIndexPrefix, walPrefix } from '../repository/object-keys.ts'
 import { createWalNeed } from './needed-wal.ts'
 
+/** `wal`: archived files, and the indexes of segments, which are needed as long as these are. */
 export type GarbageKind = 'manifest' | 'pack' | 'wal'
 
 /** An object that nothing needs. */
@@ -39,7 +41,7 @@ export async function findNeeds(
     if (pack !== null) return isPackNeeded(pack[1] ?? '', Number(pack[2]))
     const manifest = manifestName.exec(tailOf(key, manifestFolder(cluster.id)))
     if (manifest !== null) return revisions.get(manifest[1] ?? '') === Number(manifest[2])
-    const file = parseWalObjectKey(cluster.id, key)
+    const file = parseWalObjectKey(cluster.id, key) ?? parseWalIndexKey(cluster.id, key)
     // Without any backup nothing says where the WAL that the first one needs will begin.
     return file === undefined || backups.length === 0 || isWalNeeded(file.name)
   }
@@ -90,6 +92,7 @@ export async function listGarbage(
     ['manifest', manifestFolder(cluster.id)],
     ['pack', packFolder(cluster.id)],
     ['wal', walPrefix(cluster.id)],
+    ['wal', walIndexPrefix(cluster.id)],
   ] as const
   const garbage: Garbage[] = []
   for (const [kind, folder] of folders) {

@@ -14,6 +14,7 @@ import {
   listKeys,
   storeBackup,
   storeBackupManifest,
+  storedIndexKey,
   storedWalKey,
   storePacks,
   storeWal,
@@ -84,6 +85,25 @@ describe('a sweep', () => {
     assert.deepEqual(await listKeys(site.place, 'backup'), [`${newer}/0001/manifest`])
     assert.equal((await listKeys(site.place, 'wal')).length, 4)
     assert.deepEqual(counts((await sweep(site)).deleted), [0, 0, 0])
+  })
+
+  test('deletes the index of a segment with the segment, and no other (R67)', async () => {
+    const site = await createSite()
+    const { store } = site.place.repository
+    const foreign = `${site.place.cluster.id}/index/00000001/00000000/notes`
+    for (const number of [1, 3, 7])
+      await store.putIfAbsent(storedIndexKey(site.place, 1, number), Buffer.from('index'))
+    await store.putIfAbsent(foreign, Buffer.from('x'))
+    await remove(site, [older])
+    await sweep(site)
+    site.clock.skip(defaultGraceMs)
+
+    assert.deepEqual(counts((await sweep(site)).deleted), [1, 1, 7])
+    const left = await listKeys(site.place, 'index')
+    assert.deepEqual(
+      left.map((key) => `${site.place.cluster.id}/index/${key}`),
+      [storedIndexKey(site.place, 1, 7), foreign],
+    )
   })
 
   test('counts the grace from the first sweep that found an object, each for itself', async () => {

@@ -8,11 +8,12 @@ import {
   manifestKey,
   packFolder,
   packKey,
+  walIndexPrefix,
   walPrefix,
   type PackName,
 } from '../../src/repository/object-keys.ts'
 import { testContext } from '../support/repository.ts'
-import { segmentKey } from './commands.ts'
+import { segmentIndexKey, segmentKey } from './commands.ts'
 import type { SimulatedCluster } from './simulated-cluster.ts'
 
 /** What is wrong with the repository as it is now: nothing listed may lack anything, nothing that was said may be untrue. */
@@ -44,10 +45,14 @@ function findUnlisted({ known }: SimulatedCluster, { labels }: Needs): readonly 
 export async function findLeftovers(site: SimulatedCluster): Promise<readonly string[]> {
   const { objects, segments, labels } = await readNeeds(site)
   const { cluster } = site.truth
-  const needed = new Set([...objects, ...Array.from(segments, (number) => segmentKey(site.truth, number))])
+  const archived = Array.from(segments, (number) => [
+    segmentKey(site.truth, number),
+    segmentIndexKey(site.truth, number),
+  ])
+  const needed = new Set([...objects, ...archived.flat()])
   const folders = [packFolder(cluster.id), manifestFolder(cluster.id)]
   // Without any backup nothing says which WAL is needed.
-  if (labels.size > 0) folders.push(walPrefix(cluster.id))
+  if (labels.size > 0) folders.push(walPrefix(cluster.id), walIndexPrefix(cluster.id))
   const stored = await Promise.all(folders.map((folder) => allKeys(site, folder)))
   return stored.flat().filter((key) => !needed.has(key))
 }

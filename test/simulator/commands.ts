@@ -4,6 +4,7 @@ import { isOperationError } from '../../src/domain/operation-error.ts'
 import { toTimelineId } from '../../src/domain/timeline.ts'
 import { segmentNameOf } from '../../src/domain/wal-segment.ts'
 import type { ArchivePlace } from '../../src/archive/archive-place.ts'
+import { walIndexKey } from '../../src/archive/wal-index-key.ts'
 import { archivedNamePrefix, walObjectKey } from '../../src/archive/wal-object-key.ts'
 import { discardPacks } from '../../src/backup/discard-packs.ts'
 import { readProcessIdentity } from '../../src/platform/process-identity.ts'
@@ -34,6 +35,11 @@ export function segmentKey(place: ArchivePlace, number: number): string {
   return walObjectKey(place.cluster.id, object)
 }
 
+/** Of the index that archive-push stores beside a segment. */
+export function segmentIndexKey(place: ArchivePlace, number: number): string {
+  return walIndexKey(place.cluster.id, { name: segmentFile(place, number), digest: 'ab'.repeat(16) })
+}
+
 function segmentFile({ cluster }: ArchivePlace, number: number) {
   return parseArchiveFileName(segmentNameOf(toTimelineId(1), BigInt(number), cluster.walSegmentSize))
 }
@@ -46,6 +52,8 @@ export async function push({ known }: SimulatedCluster, { place, context }: Tool
     const { store } = place.repository
     // As archive-push does: what was there before must be read back before PostgreSQL lets go of its own.
     const answer = await store.putIfAbsent(key, Buffer.from(`segment ${number}`), context)
+    // Beside it, and best effort: nothing depends on it.
+    await store.putIfAbsent(segmentIndexKey(place, number), Buffer.from(`index ${number}`), context)
     if (answer === 'exists' && (await store.get(key, undefined, context)) === undefined) continue
     known.archived.add(number)
   }

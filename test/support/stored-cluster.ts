@@ -6,6 +6,7 @@ import { parseTargetTime } from '../../src/domain/target-time.ts'
 import { toTimelineId } from '../../src/domain/timeline.ts'
 import { segmentNameOf } from '../../src/domain/wal-segment.ts'
 import type { ArchivePlace } from '../../src/archive/archive-place.ts'
+import { walIndexKey, type WalIndexName } from '../../src/archive/wal-index-key.ts'
 import { walObjectKey } from '../../src/archive/wal-object-key.ts'
 import type { BackupEntry } from '../../src/repository/backup-entry.ts'
 import { changeCatalogue } from '../../src/repository/catalogue.ts'
@@ -108,12 +109,21 @@ export async function storeBackup(
 }
 
 /** The key under which `storeWal` stores a segment. */
-export function storedWalKey({ cluster }: ArchivePlace, timeline: number, number: number): string {
+export function storedWalKey(place: ArchivePlace, timeline: number, number: number): string {
+  return walObjectKey(place.cluster.id, { ...storedContent(place, timeline, number), part: 0 })
+}
+
+/** Of the index of that segment, which `storeWal` does not store. */
+export function storedIndexKey(place: ArchivePlace, timeline: number, number: number): string {
+  return walIndexKey(place.cluster.id, storedContent(place, timeline, number))
+}
+
+function storedContent({ cluster }: ArchivePlace, timeline: number, number: number): WalIndexName {
   const name = classifyArchiveFileName(
     segmentNameOf(toTimelineId(timeline), BigInt(number), cluster.walSegmentSize),
   )
   if (name === undefined) throw new Error(`no segment ${number}`)
-  return walObjectKey(cluster.id, { name, digest: 'ab'.repeat(16), part: 0 })
+  return { name, digest: 'ab'.repeat(16) }
 }
 
 /** Stores segments by name only: what is in them cannot be read. */
