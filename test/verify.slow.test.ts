@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { storeWalIndex } from '../src/archive/stored-wal-index.ts'
+import { walIndexKey } from '../src/archive/wal-index-key.ts'
+import { parseWalObjectKey } from '../src/archive/wal-object-key.ts'
 import { isOperationError, OperationError } from '../src/domain/operation-error.ts'
+import { parseSegmentName } from '../src/domain/wal-segment.ts'
 import { readProcessIdentity } from '../src/platform/process-identity.ts'
 import { acquireLease } from '../src/repository/lease.ts'
 import {
@@ -15,6 +19,7 @@ import type { VerifyScope } from '../src/verify/plan-verify.ts'
 import { runVerify, type VerifyReport } from '../src/verify/run-verify.ts'
 import { readVerifyState } from '../src/verify/verify-state-store.ts'
 import { damagedLabels, provenAt } from '../src/verify/verify-state.ts'
+import { scanSegment } from '../src/wal/scan-segment.ts'
 import { FaultyStore } from './support/faulty-store.ts'
 import { collect, flipBit, replaceObject } from './support/repository-samples.ts'
 import { seededRandom } from './support/seeded-random.ts'
@@ -371,6 +376,28 @@ describe('verify', () => {
     const { damage } = await verify(site)
 
     assert.deepEqual(damage.map(brief), [{ key, kind: 'history', backups: [], lost: [[11.5, undefined]] }])
+  })
+
+  test('names a damaged index of a segment, which costs nothing, and lets go of it when it is gone', async () => {
+    const site = await createVerifySite()
+    const { repository, cluster } = site.place
+    const [, content] = buildWal(2)
+    const archived = parseWalObjectKey(cluster.id, site.keys.segment(2))
+    assert.ok(content && archived)
+    const { startLsn } = parseSegmentName(archived.name.name, cluster.walSegmentSize)
+    const contents = scanSegment(content, { startLsn })
+    await storeWalIndex({ ...archived, contents }, site.place, siteContext())
+    const key = walIndexKey(cluster.id, archived)
+    await repository.store.putIfAbsent(`${key}0`, Buffer.from('of another version'))
+    const whole = await verify(site)
+
+    await replaceObject(repository, key, flipBit(await bytesAt(site, key), 300))
+    const { damage } = await verify(site)
+    await repository.store.delete([key])
+
+    assert.deepEqual([whole.damage, whole.unknownObjects], [[], 1])
+    assert.deepEqual(damage.map(brief), [{ key, kind: 'wal-index', backups: [], lost: [] }])
+    assert.deepEqual((await verify(site)).damage, [])
   })
 
   test('names a damaged key slot and a damaged revision of the cluster record', async () => {

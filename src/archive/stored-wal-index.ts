@@ -44,7 +44,7 @@ export async function readWalIndex(
 }
 
 /** Throws `damaged`, also when it is the index of something else than its name says, and `format-newer`. */
-function openWalIndex(
+export function openWalIndex(
   { sealed, isChangesOnly, ...indexName }: WalIndexName & DecodeOptions & { readonly sealed: Uint8Array },
   { cluster, keys }: IndexOwner,
 ): SegmentContents {

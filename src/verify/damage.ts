@@ -16,6 +16,7 @@ const damageKinds = [
   'wal-missing',
   'wal-conflict',
   'history',
+  'wal-index',
 ] as const
 
 /** So many packs are told as one damage at most. */

@@ -2,6 +2,7 @@ import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { NeededPacks } from './needed-packs.ts'
 import { proveHistories } from './prove-histories.ts'
+import { proveIndexes } from './prove-indexes.ts'
 import { provePacks, type GroupResult, type ProofTools } from './prove-packs.ts'
 import { proveWal, type ArchiveFacts } from './prove-wal.ts'
 import type { Group } from './verify-groups.ts'
@@ -68,5 +69,7 @@ function proveGroup(
       return proveWal({ group, archive: proving.archive }, tools, context)
     case 'histories':
       return proveHistories(tools.place, context)
+    case 'indexes':
+      return proveIndexes(group, tools.place, context)
   }
 }

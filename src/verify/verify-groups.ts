@@ -1,12 +1,13 @@
+import { parseWalIndexKey } from '../archive/wal-index-key.ts'
 import { parseWalObjectKey } from '../archive/wal-object-key.ts'
 import { isBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
-import { packFolder, walPrefix, type PackName } from '../repository/object-keys.ts'
+import { packFolder, walIndexPrefix, walPrefix, type PackName } from '../repository/object-keys.ts'
 
 /** Objects that are proven together: so many that what is remembered of them stays small. */
-export type Group = PackGroup | WalGroup | HistoryGroup
+export type Group = PackGroup | WalGroup | HistoryGroup | IndexGroup
 
 interface CountedGroup {
   readonly id: string
@@ -36,10 +37,17 @@ interface HistoryGroup extends CountedGroup {
   readonly kind: 'histories'
 }
 
+/** The indexes of segments whose names agree in their first 16 digits: up to 4 GiB of WAL. */
+export interface IndexGroup extends CountedGroup {
+  readonly kind: 'indexes'
+  /** Where they are. */
+  readonly folder: string
+}
+
 /** Everything of a cluster that is proven by groups, as a listing tells. */
 export interface StoredGroups {
   readonly groups: ReadonlyMap<string, Group>
-  /** Objects in the folders of packs and WAL that this version does not know. */
+  /** Objects in the folders of packs, WAL and its indexes that this version does not know. */
   readonly unknownObjects: number
 }
 
@@ -53,7 +61,7 @@ export const packGroupId = ({ label, number }: PackName): string =>
 /** Of the segment with this name, or of a file that is named after it. */
 export const walGroupId = (segmentName: string): string => `wal/${segmentName.slice(0, stemLength)}`
 
-/** Lists packs and WAL. Memory grows with a few bytes for each pack, and with one group for 16 segments. */
+/** Lists packs, WAL and its indexes. Memory grows with a few bytes for each pack, and with one group for 16 segments. */
 export async function listGroups(
   { repository, cluster }: ArchivePlace,
   context: RunContext,
@@ -70,6 +78,10 @@ export async function listGroups(
     const object = parseWalObjectKey(cluster.id, key)
     if (object === undefined) unknownObjects += 1
     else addArchived(groups, object.name, sizeBytes)
+  }
+  for await (const { key, sizeBytes } of repository.store.list(walIndexPrefix(cluster.id), context)) {
+    if (parseWalIndexKey(cluster.id, key) === undefined) unknownObjects += 1
+    else addIndex(groups, key, sizeBytes)
   }
   return { groups, unknownObjects }
 }
@@ -105,6 +117,15 @@ function addArchived(
         : { kind: 'wal', id, timeline, stem: name.slice(0, stemLength), objects: 0, bytes: 0 }
     groups.set(id, group)
   }
+  count(group, sizeBytes)
+}
+
+function addIndex(groups: Map<string, Group>, key: string, sizeBytes: number): void {
+  const folder = key.slice(0, key.lastIndexOf('/') + 1)
+  const [timeline, log] = folder.split('/').slice(-3)
+  const id = `index/${timeline}${log}`
+  const group = groups.get(id) ?? { kind: 'indexes', id, folder, objects: 0, bytes: 0 }
+  groups.set(id, group)
   count(group, sizeBytes)
 }
 

@@ -3,8 +3,11 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ArchivePlace } from '../../src/archive/archive-place.ts'
 import { pushFile } from '../../src/archive/push-file.ts'
+import { storeWalIndex } from '../../src/archive/stored-wal-index.ts'
+import { keyedDigest } from '../../src/codec/keyed-digest.ts'
+import { parseArchiveFileName } from '../../src/domain/archive-file-name.ts'
 import { parseSystemIdentifier } from '../../src/domain/system-identifier.ts'
-import { toWalSegmentSize } from '../../src/domain/wal-segment.ts'
+import { parseSegmentName, toWalSegmentSize } from '../../src/domain/wal-segment.ts'
 import { readProcessIdentity } from '../../src/platform/process-identity.ts'
 import { systemClock } from '../../src/platform/system-clock.ts'
 import { ensureCluster, listClusters } from '../../src/repository/cluster-record.ts'
@@ -14,6 +17,7 @@ import { clusterRecordKey, keySlotKey, repositoryHeaderKey } from '../../src/rep
 import { readObject, writeObject } from '../../src/repository/sealed-store.ts'
 import { writeSweepMarks } from '../../src/retention/sweep-marks.ts'
 import { MemoryStore } from '../../src/storage/memory/memory-store.ts'
+import { scanSegment } from '../../src/wal/scan-segment.ts'
 import { nothingProven } from '../../src/verify/verify-state.ts'
 import { writeVerifyState } from '../../src/verify/verify-state-store.ts'
 import {
@@ -92,13 +96,24 @@ async function archive(place: ArchivePlace): Promise<void> {
     await writeFile(join(folder.path, name), content)
     await pushFile({ path: join(folder.path, name) }, tools, recordingContext())
   }
-  for (const [index, content] of buildWal(4).entries()) await push(segmentName(2 + index), content)
+  for (const [index, content] of buildWal(4).entries()) {
+    await push(segmentName(2 + index), content)
+    await storeIndex(place, segmentName(2 + index), content)
+  }
   await push('00000002.history', '1\t0/580000\tno recovery target specified\n')
   await push('00000003.history', '1\t0/580000\tbefore 2026-02-20 16:00:00+00\n')
   for (const timeline of [2, 3]) {
     const name = segmentName(5, timeline)
     await push(name, buildSegment(name, { timeline: 1, fill: 10 + timeline }))
   }
+}
+
+async function storeIndex(place: ArchivePlace, name: string, content: Uint8Array): Promise<void> {
+  const file = parseArchiveFileName(name)
+  const digest = keyedDigest(place.repository.keys.namesKey, new TextEncoder().encode(name), content)
+  const { startLsn } = parseSegmentName(name, place.cluster.walSegmentSize)
+  const contents = scanSegment(content, { startLsn })
+  await storeWalIndex({ name: file, digest, contents }, place, recordingContext())
 }
 
 /** Segments with records, from number 2 on. */

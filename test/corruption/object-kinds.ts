@@ -144,7 +144,7 @@ export const objectKinds: readonly ObjectKind[] = [
   {
     name: 'a WAL segment',
     strike: (objects) => {
-      const of = (name: string): string | undefined => keysOf(objects, new RegExp(`/${name}-`))[0]
+      const of = (name: string): string | undefined => keysOf(objects, new RegExp(`/wal/.*/${name}-`))[0]
       const key = of('000000010000000000000004') ?? assert.fail()
       return {
         key,
@@ -166,6 +166,16 @@ export const objectKinds: readonly ObjectKind[] = [
         'archive-get of the segment': same,
       },
     },
+  },
+  {
+    name: 'the index of a segment',
+    strike: (objects) => {
+      const [older, key, sibling] = keysOf(objects, /\/index\//)
+      assert.ok(key !== undefined)
+      return { key, sibling, older, otherName: key.replace(/-[0-9a-f]{32}/, `-${'a'.repeat(32)}`) }
+    },
+    // The segment tells the same.
+    neededBy: [],
   },
   {
     name: 'a history file',

@@ -42,6 +42,7 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   'a manifest': { answer: 'found', backups: newer },
   'a part of a manifest': { answer: 'found', backups: newer },
   'a WAL segment': { answer: 'found', backups: newer },
+  'the index of a segment': { answer: 'found', backups: [], otherwise: { deleted: silent } },
   'a history file': { answer: 'found', backups: [] },
 }
 
