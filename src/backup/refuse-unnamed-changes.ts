@@ -47,9 +47,10 @@ export async function refuseUnnamedChanges(
     })
     return
   }
+  const others = `${differences.length}${unexpectedCount > unexpected.length ? ' or more' : ''} others`
   throw new OperationError(
     'audit-failed',
-    `auditing backup ${label}: expected only blocks to differ from backup ${parent} that the WAL names, found ${unexpectedCount} others, such as block ${first.block} of ${first.path} with LSN ${first.pageLsn}`,
+    `auditing backup ${label}: expected only blocks to differ from backup ${parent} that the WAL names, found ${others}, such as block ${first.block} of ${first.path} with LSN ${first.pageLsn}`,
     {
       cause: new AuditDifferences(differences),
       hint: 'Report this with what was kept of it; until it is explained, take full backups with "--type full".',
