@@ -21,6 +21,8 @@ interface Options {
   readonly settings?: Settings
   readonly isArchiving?: boolean
   readonly initdbOptions?: readonly string[]
+  readonly checksums?: boolean
+  readonly walSegmentSizeMb?: number
 }
 
 /** A server that archives into a repository of its own, in places with hostile names. */
@@ -101,9 +103,9 @@ export async function startProtectedCluster(
   scratch: Scratch,
   options: Options = {},
 ): Promise<ProtectedCluster> {
-  const { major = 17, settings = {}, isArchiving = true, initdbOptions = [] } = options
+  const { major = 17, settings = {}, isArchiving = true, ...shape } = options
   const archiving = { wal_level: 'replica', archive_mode: 'on', archive_command: 'false' }
-  const server = await startServer({ major, scratch, settings: { ...archiving, ...settings }, initdbOptions })
+  const server = await startServer({ major, scratch, settings: { ...archiving, ...settings }, ...shape })
   const archive = await createArchiveSite(scratch, server)
   await giveTree(archive.folder, scratch.user)
   const cluster = new ProtectedCluster(server, scratch, archive)
