@@ -12,7 +12,7 @@ import { startProtectedCluster, type ProtectedCluster } from './support/protecte
 import { createScratch } from './support/scratch.ts'
 
 describe('an incremental backup', () => {
-  for (const major of [14, 15, 16, 17, 18] as const) {
+  for (const major of [14, 18] as const) {
     test(`of PostgreSQL ${major} under load reads what changed and recovers to every commit (R50, R51)`, async () => {
       await using scratch = await createScratch('incremental')
       await using cluster = await startProtectedCluster(scratch, { major })

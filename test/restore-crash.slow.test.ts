@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fullCheck } from './support/full-check.ts'
 import { expectOk } from './support/holdfast.ts'
 import { prepareLedger } from './support/ledger-schema.ts'
@@ -39,8 +40,9 @@ describe('restore that is killed', () => {
     let begun = 0
     for (let turn = 1; turn <= killCount; turn += 1) {
       const running = cluster.start(args, env)
-      // From before the first file to somewhere in recovery.
-      setTimeout(() => running.kill('SIGKILL'), 150 + turn * 110)
+      // From the first file to somewhere in recovery, however busy the machine is.
+      await untilThere(join(target, 'holdfast-restore-in-progress'), running.ended)
+      setTimeout(() => running.kill('SIGKILL'), (turn - 1) * 70)
       const { signal, code, stderr } = await running.ended
       if (code === 0) break
       assert.equal(signal, 'SIGKILL', stderr)
@@ -67,6 +69,12 @@ describe('restore that is killed', () => {
     assert.ok(!(await readdir(moved)).some((name) => name.startsWith('holdfast-')))
   })
 })
+
+/** Or until there is nobody left who could make it. */
+async function untilThere(path: string, end: Promise<unknown>): Promise<void> {
+  const isOver = end.then(() => true)
+  while (!(await exists(path)) && !(await Promise.race([isOver, sleep(5, false)]))) await sleep(5)
+}
 
 async function exists(path: string): Promise<boolean> {
   return stat(path).then(

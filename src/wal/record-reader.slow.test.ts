@@ -194,8 +194,9 @@ async function writeVariedWal(server: TestServer): Promise<ReadonlyMap<number, '
 }
 
 async function writtenLsn(server: TestServer): Promise<Lsn> {
-  await server.query('select pg_current_xact_id()')
-  const [row] = await server.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn')
+  const [row] = await server.query<{ lsn: string }>(
+    `select pg_logical_emit_message(true, 'end', '')::text as lsn`,
+  )
   return parseLsn(row?.lsn ?? '')
 }
 
