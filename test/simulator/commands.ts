@@ -35,7 +35,7 @@ export function segmentKey(place: ArchivePlace, number: number): string {
   return walObjectKey(place.cluster.id, object)
 }
 
-/** Of the index that archive-push stores beside a segment. */
+/** Of the index that may be stored as soon as there is the segment. */
 export function segmentIndexKey(place: ArchivePlace, number: number): string {
   return walIndexKey(place.cluster.id, { name: segmentFile(place, number), digest: 'ab'.repeat(16) })
 }
@@ -52,7 +52,7 @@ export async function push({ known }: SimulatedCluster, { place, context }: Tool
     const { store } = place.repository
     // As archive-push does: what was there before must be read back before PostgreSQL lets go of its own.
     const answer = await store.putIfAbsent(key, Buffer.from(`segment ${number}`), context)
-    // Beside it, and best effort: nothing depends on it.
+    // As whoever first reads the segment does, best effort: nothing depends on it.
     await store.putIfAbsent(segmentIndexKey(place, number), Buffer.from(`index ${number}`), context)
     if (answer === 'exists' && (await store.get(key, undefined, context)) === undefined) continue
     known.archived.add(number)
