@@ -1,5 +1,5 @@
 import type { ArchiveFileName } from '../domain/archive-file-name.ts'
-import { isOperationError, OperationError, type OperationErrorCode } from '../domain/operation-error.ts'
+import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
@@ -7,6 +7,7 @@ import { findWalGaps, type TimelineCoverage } from '../domain/wal-gaps.ts'
 import { parseSegmentName, type WalSegmentName, type WalSegmentSize } from '../domain/wal-segment.ts'
 import { walPrefix } from '../repository/object-keys.ts'
 import type { ArchivePlace } from './archive-place.ts'
+import { isAboutObject } from './object-trouble.ts'
 import { SegmentRuns } from './segment-runs.ts'
 import { readOnlyGood } from './timeline-histories.ts'
 import { parseWalObjectKey } from './wal-object-key.ts'
@@ -143,28 +144,10 @@ async function readHistory(
   try {
     return await readOnlyGood(archived, place, context)
   } catch (error) {
-    if (isAboutHistory(error)) return error
+    if (isAboutObject(error)) return error
     throw error
   }
 }
-
-/** Other objects may be read all the same: headers are overwritten, sectors fail, access to one file is taken away. */
-function isAboutHistory(error: unknown): error is OperationError {
-  if (!isOperationError(error)) return false
-  if (error.code !== 'store-failed') return historyTroubles.has(error.code)
-  return (
-    error.cause === undefined ||
-    (error.cause instanceof Error && 'code' in error.cause && fileTroubles.has(error.cause.code))
-  )
-}
-
-const historyTroubles: ReadonlySet<OperationErrorCode> = new Set([
-  'damaged',
-  'target-ambiguous',
-  'format-newer',
-  'key-missing',
-])
-const fileTroubles: ReadonlySet<unknown> = new Set(['EIO', 'EACCES', 'EPERM'])
 
 /**
  * The youngest timeline that grew out of `timeline`, itself included: what `recovery_target_timeline=latest` leads to

@@ -138,6 +138,23 @@ describe('collectChanges', () => {
     await assert.rejects(collect(place, request), (error) => isOperationError(error, 'store-unreachable'))
   })
 
+  test('gives up at a segment that the medium cannot read, and goes on without an index that it cannot read', async () => {
+    const store = new FaultyStore(new MemoryStore('archive', systemClock))
+    const { place, folder, from, to } = await simpleStretch({ store })
+    await using _ = folder
+    const request = { from, to, walFolder: folder.path }
+    const cause = Object.assign(new Error('input/output error'), { code: 'EIO' })
+    const error = new OperationError('store-failed', 'reading: input/output error', { cause })
+
+    store.plan({ kind: 'fail', when: 'before', error, at: { operation: 'get', subject: '/index/' } })
+    const withoutIndexes = await collect(place, request)
+    store.plan({ kind: 'fail', when: 'before', error, at: { operation: 'get', subject: '/wal/' } })
+    const unread = await collect(place, request)
+
+    assertProven(withoutIndexes)
+    assertUnproven(unread, /input\/output error/)
+  })
+
   test('gives up at a record that it does not know, and at wal_level=minimal', async () => {
     const unknown = new WalBuilder(identity)
     const from = unknown.append(changing(1, 1))

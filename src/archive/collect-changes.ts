@@ -1,4 +1,4 @@
-import { isOperationError, type OperationErrorCode } from '../domain/operation-error.ts'
+import { isOperationError, type OperationError } from '../domain/operation-error.ts'
 import { formatLsn, toLsn, type Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { segmentPath, type PathSegment } from '../domain/segment-path.ts'
@@ -12,6 +12,7 @@ import { describePlace, type ArchivePlace } from './archive-place.ts'
 import { findSegmentWal, type SegmentWal, type WalSites } from './find-segment-wal.ts'
 import { gatherRecord } from './gather-record.ts'
 import { inOrder } from './in-order.ts'
+import { isAboutObject } from './object-trouble.ts'
 import { readWalIndex, storeWalIndex } from './stored-wal-index.ts'
 import { WalChain } from './wal-chain.ts'
 import type { WalIndexName } from './wal-index-key.ts'
@@ -60,20 +61,19 @@ export async function collectChanges(
   try {
     return await collect(request, place, context)
   } catch (error) {
-    if (isOperationError(error) && answers.has(error.code)) return unproven(error.message)
+    if (isAnswer(error)) return unproven(error.message)
     throw error
   }
 }
 
-/** Failures that say something of the WAL, and not of the way to it. */
-const answers: ReadonlySet<OperationErrorCode> = new Set([
-  'damaged',
-  'target-ambiguous',
-  'target-unreachable',
-  'file-unreadable',
-  'format-newer',
-  'key-missing',
-])
+/** Whether a failure says something of the WAL, and not of the way to it. */
+function isAnswer(error: unknown): error is OperationError {
+  return (
+    isAboutObject(error) ||
+    isOperationError(error, 'target-unreachable') ||
+    isOperationError(error, 'file-unreadable')
+  )
+}
 
 /** The records that are wanted: both ends moved past page headers, to where records can begin. */
 interface Stretch {

@@ -1,10 +1,11 @@
 import { openSingle, sealSingle, type SealingKeys } from '../codec/sealed-object.ts'
-import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { parseSegmentName } from '../domain/wal-segment.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
 import type { SegmentContents } from '../wal/segment-contents.ts'
 import type { ArchivePlace } from './archive-place.ts'
+import { isAboutObject } from './object-trouble.ts'
 import { decodeWalIndex, encodeWalIndex, mostIndexBytes, type DecodeOptions } from './wal-index.ts'
 import { walIndexKey, type WalIndexName } from './wal-index-key.ts'
 
@@ -27,13 +28,13 @@ export async function readWalIndex(
   context: RunContext,
 ): Promise<SegmentContents | undefined> {
   const key = walIndexKey(cluster.id, indexName)
-  const sealed = await repository.store.get(key, undefined, context)
-  if (sealed === undefined) return undefined
   try {
+    const sealed = await repository.store.get(key, undefined, context)
+    if (sealed === undefined) return undefined
     const owner = { cluster, keys: repository.keys.sealing }
     return openWalIndex({ ...indexName, sealed, isChangesOnly }, owner)
   } catch (error) {
-    if (!isOperationError(error)) throw error
+    if (!isAboutObject(error)) throw error
     context.report({
       kind: 'warning',
       message: `an index of WAL cannot be used, and its segment is read instead: ${error.message}`,
