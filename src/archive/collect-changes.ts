@@ -2,7 +2,7 @@ import { isOperationError, type OperationError } from '../domain/operation-error
 import { formatLsn, toLsn, type Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { segmentPath, type PathSegment } from '../domain/segment-path.ts'
-import type { TimelineHistory } from '../domain/timeline-history.ts'
+import { timelineAt, type TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import type { ChangedBlocks } from '../wal/changed-blocks.ts'
 import { longHeaderLength, walPageSize } from '../wal/page-header.ts'
@@ -142,12 +142,21 @@ async function readStep({ step, stretch, sites }: Step, context: RunContext): Pr
   const indexName = indexNameOf({ step, stretch, sites }, wal)
   const indexed =
     indexName && (await readWalIndex({ ...indexName, isChangesOnly: true }, sites.place, context))
-  if (indexed !== undefined)
-    return { kind: 'read', segment: { name, contents: indexed, wal, isIndexed: true } }
+  if (indexed !== undefined) return readAs({ name, contents: indexed, wal, isIndexed: true }, sites)
   const { contents, problem } = await readContents({ step, stretch, sites }, wal, context)
   if (problem !== undefined) return unproven(`segment ${name} ${problem}`)
   if (indexName !== undefined) await storeWalIndex({ ...indexName, contents }, sites.place, context)
-  return { kind: 'read', segment: { name, contents, wal, isIndexed: false } }
+  return readAs({ name, contents, wal, isIndexed: false }, sites)
+}
+
+/** Unless its pages are of a timeline that the way does not go along there. */
+function readAs(segment: ReadSegment, { history }: WalSites): StepRead {
+  const { name, contents, wal } = segment
+  const first = timelineAt(history, contents.startLsn)
+  const isOnTheWay = contents.timeline >= first && contents.timeline <= wal.name.timeline
+  // Of one that has no page that could be read something better is said later.
+  if (isOnTheWay || contents.major === undefined) return { kind: 'read', segment }
+  return unproven(`segment ${name} holds pages of timeline ${contents.timeline}`)
 }
 
 /** The index that may tell of the segment: of its only archived content, when all of it belongs to the stretch. */
