@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { allocatePages } from '../platform/page-memory.ts'
 import { WorkerPool } from '../platform/worker-pool.ts'
 import { packKey } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
@@ -144,7 +145,7 @@ export class FileCopier implements AsyncDisposable {
   }
 }
 
-/** One worker with its two buffers. */
+/** One worker with its two buffers, from which the store can write past the page cache. */
 interface Lane extends Pick<CopyWorkerSetup, 'buffers' | 'occupied'> {
   readonly pool: WorkerPool<CopyRequest, CopyResponse>
   storing: Promise<void>
@@ -157,7 +158,7 @@ interface Copying {
 }
 
 function openLane({ repository, scan, options }: Copying, lastPack: CopyWorkerSetup['lastPack']): Lane {
-  const buffers = [new SharedArrayBuffer(packBufferBytes), new SharedArrayBuffer(packBufferBytes)] as const
+  const buffers = [allocatePages(packBufferBytes), allocatePages(packBufferBytes)] as const
   const occupied = sharedCells(buffers.length)
   const workerData: CopyWorkerSetup = {
     clusterId: options.clusterId,

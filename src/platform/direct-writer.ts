@@ -1,9 +1,7 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { type BytePath, fromBytePath } from './byte-path.ts'
 import { hasSystemCode } from './durable-file.ts'
-
-/** Every sector and page that is in use is a divisor of this; where one is larger, the file system says EINVAL. */
-const alignment = 4096
+import { pageBytes } from './page-memory.ts'
 
 /**
  * Writes pieces of files that exist past the page cache (O_DIRECT). Whoever writes more than he reads again pays for the
@@ -27,7 +25,7 @@ export class DirectWriter {
    * to be written the usual way. Throws the system's error when it failed for another reason.
    */
   write(path: BytePath, bytes: Uint8Array, position: number): boolean {
-    const isAligned = bytes.length % alignment === 0 && position % alignment === 0
+    const isAligned = bytes.length % pageBytes === 0 && position % pageBytes === 0
     if (this.#isRefused || !isAligned || bytes.length > this.#memory.length) return false
     try {
       return this.#write(this.#open(path), bytes, position)
@@ -49,7 +47,7 @@ export class DirectWriter {
     this.#memory.set(bytes)
     for (let done = 0; done < bytes.length;) {
       const count = writeSync(fd, this.#memory, done, bytes.length - done, position + done)
-      if (count === 0 || count % alignment !== 0) return false
+      if (count === 0 || count % pageBytes !== 0) return false
       done += count
     }
     return true

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import {
   mkdir,
   mkdtemp,
@@ -24,6 +25,9 @@ import {
   publishInFolder,
   replaceDurably,
 } from './durable-file.ts'
+import { allocatePages } from './page-memory.ts'
+
+const megabyte = 1024 * 1024
 
 describe('publishDurably', () => {
   test('creates a file with these bytes and exactly this mode (R20)', async () => {
@@ -55,6 +59,30 @@ describe('publishDurably', () => {
     await assert.rejects(publishDurably(join(folder.path, 'link'), bytes, 0o600), { code: 'file-unwritable' })
 
     assert.deepEqual(await readdir(folder.path), ['link'])
+  })
+
+  test('writes every byte of memory that begins at a page, and no other', async () => {
+    await using folder = await makeFolder()
+    const memory = new Uint8Array(allocatePages(9 * megabyte))
+    memory.set(randomBytes(memory.length))
+    const sizes = [megabyte / 4 - 1, megabyte / 4, megabyte, 8 * megabyte].flatMap((size) =>
+      [0, 1, 511, 512, 4095, 4096, 4097].map((more) => size + more),
+    )
+    const stretches = [
+      ...sizes.map((size) => [0, size] as const),
+      [1, megabyte],
+      [4096, megabyte + 1],
+    ] as const
+
+    for (const [begin, size] of stretches) {
+      const stretch = memory.subarray(begin, begin + size)
+      const path = join(folder.path, `${begin}-${size}`)
+      assert.equal(await publishDurably(path, stretch, 0o600), 'created')
+      assert.ok((await readFile(path)).equals(stretch), `${size} bytes at ${begin}`)
+      await rm(path)
+    }
+
+    assert.deepEqual(await readdir(folder.path), [])
   })
 
   test('says which file it could not write', async () => {

@@ -14,10 +14,12 @@ import {
 import { basename, dirname } from 'node:path'
 import { getSystemErrorMessage } from 'node:util'
 import { OperationError } from '../domain/operation-error.ts'
+import { beginAtPage, pageBytes } from './page-memory.ts'
 import { freshName } from './random.ts'
 
 /** What to write where before it gets its name. */
 export interface DurableWrite {
+  /** Past the page cache when they are many and lie in memory of `allocatePages`. Must not change meanwhile. */
   readonly bytes: Uint8Array
   /** Exact permission bits, whatever the umask is. */
   readonly mode: number
@@ -25,6 +27,12 @@ export interface DurableWrite {
   readonly temporaryPath: string
   readonly signal?: AbortSignal | undefined
 }
+
+/** Less is not worth opening the file twice. */
+const leastDirectBytes = 256 * 1024
+
+/** The last two from opening again, as the usual way never does: when they mean more than that, it says so too. */
+const directRefusals = ['EINVAL', 'EOPNOTSUPP', 'ENOTSUP', 'EACCES', 'EPERM']
 
 /** One write or read is at most this long, so that an abort is noticed and no thread is held for long. */
 export const ioStepBytes = 8 * 1024 * 1024
@@ -156,15 +164,42 @@ async function writeTemporary(write: DurableWrite, cleanup: AsyncDisposableStack
   // Dying here, or anywhere before the file has its name, leaves a temporary file of any length.
   const created = await file.stat({ bigint: true })
   if (Number(created.mode & 0o7777n) !== write.mode) await file.chmod(write.mode)
-  await writeFully(file, write)
+  await writeFully(file, write, await writePastCache(file, write))
   // Once, and never again on this file: after a failed fsync the kernel may call lost pages clean (fsyncgate).
   await file.sync()
   return created
 }
 
-/** Writes all bytes at the file's start; a write that took less than it was given goes on where it stopped. */
-async function writeFully(file: FileHandle, { bytes, signal }: DurableWrite): Promise<void> {
+/**
+ * Writes whole pages at the file's start past the page cache (O_DIRECT), from which nobody reads what a store is given: that
+ * took a quarter of the CPU time of a full backup (November 2026). Gives how many bytes are written, 0 where the kernel,
+ * the file system or the memory does not allow it: the others are to be written the usual way. Syncing stays necessary.
+ */
+async function writePastCache(file: FileHandle, { bytes, signal }: DurableWrite): Promise<number> {
+  if (bytes.length < leastDirectBytes || !beginAtPage(bytes)) return 0
+  const end = bytes.length - (bytes.length % pageBytes)
   let offset = 0
+  try {
+    // The same file, whatever has its name by now, once more: Node cannot change how an open one is written.
+    await using direct = await open(`/proc/self/fd/${file.fd}`, constants.O_WRONLY | constants.O_DIRECT)
+    // What was taken of a page that was cut short is where the usual way goes on.
+    while (offset < end && offset % pageBytes === 0) {
+      signal?.throwIfAborted()
+      const start = offset
+      const length = Math.min(ioStepBytes, end - start)
+      const { bytesWritten } = await retryInterrupted(() => direct.write(bytes, start, length, start))
+      if (bytesWritten === 0) break
+      offset += bytesWritten
+    }
+  } catch (error) {
+    if (!hasSystemCode(error, ...directRefusals)) throw error
+  }
+  return offset
+}
+
+/** Writes the bytes from `from` on; a write that took less than it was given goes on where it stopped. */
+async function writeFully(file: FileHandle, { bytes, signal }: DurableWrite, from: number): Promise<void> {
+  let offset = from
   while (offset < bytes.length) {
     signal?.throwIfAborted()
     const length = Math.min(ioStepBytes, bytes.length - offset)

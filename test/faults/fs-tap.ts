@@ -266,12 +266,13 @@ function die(): never {
   for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
 }
 
-/** Writes the first half of what the call was to write. */
+/** Writes the first half of what the call was to write: whole pages, for what goes past the page cache cannot be torn elsewhere. */
 function tear({ operation, fd }: Call, stretch: Stretch | undefined): void {
   if (operation !== 'write' || fd === undefined || stretch === undefined) return
   const { bytes, offset, length, position } = stretch
-  const half = bytes.subarray(offset, offset + Math.floor(length / 2))
-  writeSync(fd, half, 0, half.length, typeof position === 'number' ? position : null)
+  const half = Math.floor(length / 2)
+  const count = half < 4096 ? half : half - (half % 4096)
+  writeSync(fd, bytes, offset, count, typeof position === 'number' ? position : null)
 }
 
 function systemError(code: 'EIO' | 'ENOSPC', { operation, path }: Call): Error {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { readdir } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { isOperationError } from '../../domain/operation-error.ts'
+import { allocatePages } from '../../platform/page-memory.ts'
 import { systemClock } from '../../platform/system-clock.ts'
 import type { ObjectStore } from '../object-store.ts'
-import { openPosixStore } from './posix-store.ts'
+import { createPosixStore, openPosixStore } from './posix-store.ts'
 import { makeSmallDisk as makeDisk, mount, mountTmpfs } from '../../../test/support/small-disk.ts'
 
 describe('a posix store on a full disk (S1)', () => {
@@ -21,6 +23,19 @@ describe('a posix store on a full disk (S1)', () => {
     for (const key of stored) assert.equal((await store.get(key))?.length, 3_000_000)
     assert.deepEqual(await readdir(join(disk.path, '.tmp')), [])
     assert.equal(await store.putIfAbsent('small', new Uint8Array(1000)), 'created')
+  })
+
+  test('says so when what it stores lies in memory that could be written past the page cache', async () => {
+    await using disk = await makeDisk('size=12m')
+    const pack = new Uint8Array(allocatePages(3_000_000), 0, 3_000_000).fill(7)
+
+    assert.equal(await disk.store.putIfAbsent('a', pack), 'created')
+    assert.equal(await disk.store.putIfAbsent('b', pack), 'created')
+    await assert.rejects(disk.store.putIfAbsent('c', pack), { code: 'no-space' })
+
+    assert.deepEqual(await keysOf(disk.store), ['a', 'b'])
+    assert.deepEqual(Buffer.from((await disk.store.get('b')) ?? []), Buffer.from(pack))
+    assert.deepEqual(await readdir(join(disk.path, '.tmp')), [])
   })
 
   test('deletes, and can then store again', async () => {
@@ -106,6 +121,22 @@ describe('a posix store on a disk that changes', () => {
     })
 
     assert.deepEqual(await readdir(second.path), [])
+  })
+})
+
+describe('a posix store on a file system that has nothing but the page cache', () => {
+  test('stores whatever memory it lies in', async () => {
+    await using disk = await makeDisk('size=12m')
+    execFileSync('/bin/umount', [disk.path])
+    mount('-t', 'ramfs', 'ramfs', disk.path)
+    await assert.rejects(open(disk.path, constants.O_RDONLY | constants.O_DIRECT), { code: 'EINVAL' })
+    await using store = await createPosixStore(disk.path, { access: 'write' }, context)
+    const pack = new Uint8Array(allocatePages(3_000_000), 0, 3_000_000).fill(7)
+
+    assert.equal(await store.putIfAbsent('a', pack), 'created')
+
+    assert.deepEqual(Buffer.from((await store.get('a')) ?? []), Buffer.from(pack))
+    assert.deepEqual(await readdir(join(disk.path, '.tmp')), [])
   })
 })
 
