@@ -14,11 +14,6 @@ import type { Scan } from './scan.ts'
 /** Long enough for a write that was under way to be over. */
 const pauseMs = 150
 
-/** SizeOfPageHeaderData in storage/bufpage.h. */
-const pageHeaderBytes = 24
-/** SPGIST_MAGIC_NUMBER in access/spgist_private.h, the first word of a metapage. */
-const spGistMagic = 0xba0babee
-
 /** A block that the WAL should have named. */
 export interface AuditDifference {
   /** For people: where the file is on this machine. */
@@ -39,9 +34,10 @@ export interface AuditJudging {
 
 /**
  * Which of the blocks that differ unexpectedly prove that the WAL did not name a change. Reads data files: call it before
- * the backup stops. Four kinds prove nothing: a page that was being written when it was read; one that has changed since
- * the backup began; without checksums, one in which only hint bits can have changed, since its LSN is the parent's; and the
- * metapage of an SP-GiST index with the parent's LSN.
+ * the backup stops. Three kinds prove nothing: a page that was being written when it was read, one that has changed since
+ * the backup began, and one with the LSN of the parent's page: whatever the WAL tells of gives a page a new LSN. What does
+ * not are hint bits, which a server without checksums sets in silence, and which no server has that was recovered, or
+ * promoted, from another; and what an SP-GiST index notes in its metapage (SpGistUpdateMetaPage in access/spgist/spgutils.c).
  */
 export async function judgeAudit(judging: AuditJudging, context: RunContext): Promise<AuditDifference[]> {
   const { unexpected, scan, bounds, lineage } = judging
@@ -99,7 +95,7 @@ async function* rereadBlocks(
 
 async function compareWithParent(
   suspects: readonly FoundBlock[],
-  { scan, bounds, lineage }: AuditJudging,
+  { scan, lineage }: AuditJudging,
   context: RunContext,
 ): Promise<AuditDifference[]> {
   const differences: AuditDifference[] = []
@@ -107,8 +103,7 @@ async function compareWithParent(
   const parentPages = await ParentPages.find(suspects, { scan, lineage }, context)
   for (const { file, block, pageLsn, page } of suspects) {
     const parentPage = await parentPages.read({ file, block }, context)
-    const isSameLsn = parentPage !== undefined && readPageLsn(parentPage) === pageLsn
-    if (isSameLsn && (bounds.hasSilentHints || (block === 0 && isSpGistMetaPage(parentPage)))) continue
+    if (parentPage !== undefined && readPageLsn(parentPage) === pageLsn) continue
     differences.push({
       path: showBytePath(toBytePath(placeOf(file, scan))),
       block,
@@ -118,14 +113,6 @@ async function compareWithParent(
     })
   }
   return differences
-}
-
-/**
- * Inserts keep in it where there was room last, without WAL and without a new LSN, also with checksums: SpGistUpdateMetaPage
- * in access/spgist/spgutils.c. What it says may be wrong, as on every standby.
- */
-function isSpGistMetaPage(page: Uint8Array): boolean {
-  return new DataView(page.buffer, page.byteOffset).getUint32(pageHeaderBytes, true) === spGistMagic
 }
 
 function placeOf(file: number, { files, rootPaths }: Scan): Buffer {

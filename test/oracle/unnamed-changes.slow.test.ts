@@ -31,10 +31,11 @@ describe('an audited incremental', () => {
 
       const aged = await readBlock(await fileOf(server, 'aged'), 0)
       const foreign = await writeBehindTheBack(site, old)
-      await assertFound(site, [
-        { block: 0, page: old, parentPage: aged },
-        { block: 3, page: foreign.written, parentPage: foreign.replaced },
-      ])
+      const found = await failedAudit(site)
+      const stale = { block: 0, page: text(old), parentPage: text(aged) }
+      const strange = { block: 3, page: text(foreign.written), parentPage: text(foreign.replaced) }
+      // Without checksums an audit looks at some only of the pages that may differ by hint bits, as the stale one may.
+      assert.deepEqual(found, checksums || found.length === 2 ? [stale, strange] : [strange])
       assert.equal((await site.auditedBackup()).type, 'incr')
     })
   }
@@ -80,18 +81,14 @@ async function writeBehindTheBack(
   return { written, replaced }
 }
 
-interface Evidence {
-  readonly differences: readonly {
-    readonly block: number
-    readonly page: string
-    readonly parentPage: string
-  }[]
+interface Difference {
+  readonly block: number
+  readonly page: string
+  readonly parentPage: string
 }
 
-async function assertFound(
-  { cluster }: OracleSite,
-  expected: readonly { readonly block: number; readonly page: Buffer; readonly parentPage: Buffer }[],
-): Promise<void> {
+/** Takes a backup whose audit must fail. Gives what it kept of what it found, by block. */
+async function failedAudit({ cluster }: OracleSite): Promise<readonly Difference[]> {
   const { code, stdout, stderr } = await cluster.run(['--output', 'json', 'backup', '--audit'])
 
   assert.equal(code, 4, stderr)
@@ -100,25 +97,22 @@ async function assertFound(
   assert.equal(backup.type, 'full')
   assert.match(
     auditFailure ?? '',
-    /expected only blocks to differ from backup .* that the WAL names, found 2( or more)? others/,
+    /expected only blocks to differ from backup .* that the WAL names, found \d/,
   )
   assert.match(stderr, /a full backup is taken instead/)
   const state = join(cluster.archive.folder, 'state')
   const names = await readdir(state, { recursive: true })
   const name = names.find((candidate) => /audit-main-\d+\.json$/.test(candidate)) ?? assert.fail(names.join())
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same
-  const evidence = JSON.parse(await readFile(join(state, name), 'utf8')) as Evidence
-  assert.deepEqual(
-    evidence.differences
-      .map(({ block, page, parentPage }) => ({ block, page, parentPage }))
-      .toSorted((a, b) => a.block - b.block),
-    expected.map(({ block, page, parentPage }) => ({
-      block,
-      page: page.toString('base64'),
-      parentPage: parentPage.toString('base64'),
-    })),
-  )
+  const { differences } = JSON.parse(await readFile(join(state, name), 'utf8')) as {
+    readonly differences: readonly Difference[]
+  }
+  return differences
+    .map(({ block, page, parentPage }) => ({ block, page, parentPage }))
+    .toSorted((one, other) => one.block - other.block)
 }
+
+const text = (page: Buffer): string => page.toString('base64')
 
 async function fileOf(server: TestServer, relation: string): Promise<string> {
   const [row] = await server.query<{ path: string }>('select pg_relation_filepath($1) as path', [relation])
