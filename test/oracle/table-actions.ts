@@ -1,5 +1,8 @@
 import { columns, indexMethods, rows, type Action, type Statement, type World } from './world.ts'
 
+/** On an unlogged table a bloom index of PostgreSQL 16 can be no index any more after recovery: only one that stays logged has one. */
+const tableMethods = indexMethods.filter((method) => method !== 'bloom')
+
 /** What is done to tables and their indexes. */
 export const tableActions: readonly Action[] = [
   { name: 'create table', plan: (world) => world.createTable(spaceOf(world)) },
@@ -19,7 +22,7 @@ export const tableActions: readonly Action[] = [
   { name: 'delete and vacuum', plan: deleteAndVacuum },
   { name: 'switch logging', plan: switchLogging },
   { name: 'switch logging back', plan: switchLogging },
-  ...indexMethods.map((method): Action => ({
+  ...tableMethods.map((method): Action => ({
     name: `index by ${method}`,
     plan: (world) => world.createIndex(world.table().name, method),
   })),
@@ -141,7 +144,7 @@ function switchLogging(world: World): Statement[] {
 function reindex(world: World): Statement[] {
   const { name } = world.table()
   return [
-    ...world.createIndex(name, world.pick(indexMethods)),
+    ...world.createIndex(name, world.pick(tableMethods)),
     `reindex table ${world.chance(2) ? 'concurrently' : ''} ${name}`,
   ]
 }
