@@ -14,6 +14,10 @@ import type { Scan } from './scan.ts'
 /** Long enough for a write that was under way to be over. */
 const pauseMs = 150
 
+/** Blocks that are looked at: 8 KiB of memory each, and of the compared ones a pack to be read each. */
+const mostCertain = 1000
+const mostCompared = 256
+
 /** A block that the WAL should have named. */
 export interface AuditDifference {
   /** For people: where the file is on this machine. */
@@ -46,12 +50,31 @@ export async function judgeAudit(judging: AuditJudging, context: RunContext): Pr
   const { blockHashSeed } = lineage.repository.keys
   const kernel = createPageKernel({ inputBytes: hashedBlockSize, seed: blockHashSeed })
   const suspects: FoundBlock[] = []
-  for (const [file, blocks] of Map.groupBy(unexpected, (block) => block.file)) {
+  const judged = chooseJudged(unexpected, bounds)
+  for (const [file, blocks] of Map.groupBy(judged, (block) => block.file)) {
     context.signal.throwIfAborted()
     for await (const found of rereadBlocks({ file, blocks, scan }, kernel))
       if (isStable(found, bounds)) suspects.push(found)
   }
   return compareWithParent(suspects, judging, context)
+}
+
+/**
+ * All whose LSN proves a change, as far as they are needed as evidence. Of the others, of which there may be millions, as
+ * many as their packs can be read for: evenly spread.
+ */
+function chooseJudged(
+  unexpected: readonly UnexpectedBlock[],
+  { fromLsn }: AuditBounds,
+): readonly UnexpectedBlock[] {
+  const certain = unexpected.filter(({ pageLsn }) => pageLsn >= fromLsn).slice(0, mostCertain)
+  const others = unexpected.filter(({ pageLsn }) => pageLsn < fromLsn)
+  const step = Math.max(1, others.length / mostCompared)
+  const spread = Array.from(
+    { length: Math.min(others.length, mostCompared) },
+    (_, index) => others[Math.floor(index * step)],
+  )
+  return [...certain, ...spread.filter((block) => block !== undefined)]
 }
 
 /** A block as it was read for the backup and as it is now; no page when it is not there any more. */

@@ -35,7 +35,8 @@ async function stage(scratch: Scratch): Promise<FaultStage> {
   const { archive, server } = cluster
   const env = { HOME: await scratch.makeFolder('home') }
   const options = { config: archive.configFile, asUser: scratch.user, env }
-  for (let count = 0; count < 3; count += 1) expectOk(await runHoldfast(['backup'], options))
+  for (let count = 0; count < 3; count += 1)
+    expectOk(await runHoldfast(['backup', '--type', 'full'], options))
   await archiveEverything(server)
   await server.stop()
   const [{ label: garbage }, , newest] = asThree(await cluster.listed())
