@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
 import { fetchSegment } from '../../src/archive/fetch-segment.ts'
 import type { ArchivePlace } from '../../src/archive/archive-place.ts'
+import { openWalIndex } from '../../src/archive/stored-wal-index.ts'
+import { parseWalIndexKey } from '../../src/archive/wal-index-key.ts'
 import { isOperationError, OperationError } from '../../src/domain/operation-error.ts'
 import { readCatalogue } from '../../src/repository/catalogue.ts'
 import { requireCluster } from '../../src/repository/cluster-record.ts'
@@ -78,9 +80,20 @@ const readings: readonly Reading[] = [
   },
   {
     name: 'a WAL segment',
-    key: /\/000000010000000000000004-/,
+    key: /\/wal\/.*\/000000010000000000000004-/,
     stride: 131,
     read: async (store) => fetchSegment({ name: '000000010000000000000004' }, await openAll(store), context),
+  },
+  {
+    name: 'the index of a WAL segment',
+    key: /\/index\/.*\/000000010000000000000004-/,
+    stride: 3,
+    read: async (store, key) => {
+      const { repository, cluster } = await openAll(store)
+      const sealed = (await repository.store.get(key)) ?? assert.fail()
+      const index = parseWalIndexKey(cluster.id, key) ?? assert.fail(key)
+      return openWalIndex({ ...index, sealed }, { cluster, keys: repository.keys.sealing })
+    },
   },
 ]
 
