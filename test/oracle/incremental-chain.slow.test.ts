@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { randomInt } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { createScratch } from '../support/scratch.ts'
 import { growChain } from './incremental-chain.ts'
 
-const seed = Number(process.env['HOLDFAST_SEED'] ?? randomInt(2 ** 31))
+/** Always the same here; other seeds are for `npm run test:soak`. */
+const seed = Number(process.env['HOLDFAST_SEED'] ?? 1_028_015_203)
 
 describe(`a chain of incrementals of seed ${seed}`, () => {
   test('restores from each that is left, whatever was killed, deleted, swept and moved (R55, R56, R65)', async () => {

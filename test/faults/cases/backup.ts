@@ -16,13 +16,13 @@ import { age, isThere, readBack, temporariesOf } from '../read-back.ts'
 export const backup: FaultCase = {
   name: 'backup',
   mostPerOperation: 40,
-  sampleSize: 4,
+  sampleSize: 3,
   stage: (scratch) => stage(scratch, 'full'),
 }
 export const incrementalBackup: FaultCase = {
   name: 'backup, incremental',
   mostPerOperation: 40,
-  sampleSize: 4,
+  sampleSize: 3,
   stage: (scratch) => stage(scratch, 'incr'),
 }
 
