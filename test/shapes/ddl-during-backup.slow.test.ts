@@ -38,7 +38,7 @@ describe('a backup of a cluster whose relations come, go and change their shape 
 
       upheaval.start()
       await upheaval.advance(3)
-      const args = ['--output', 'json', 'backup', '--max-rate', '20MB']
+      const args = ['--output', 'json', 'backup', '--type', 'full', '--max-rate', '20MB']
       const running = startHoldfast(args, { config: site.configuration })
       await waitUntil('the copying', () => isCopying(server))
       await sleep(1000)

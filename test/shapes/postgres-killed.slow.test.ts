@@ -225,7 +225,10 @@ async function startUntil(
   statement: Statement,
   { args = [], env = {} }: { readonly args?: readonly string[]; readonly env?: Record<string, string> } = {},
 ): Promise<RunningHoldfast> {
-  const running = cluster.start(['backup', ...args], { HOLDFAST_BACKUP_ARCHIVE_TIMEOUT: '2m', ...env })
+  const running = cluster.start(['backup', '--type', 'full', ...args], {
+    HOLDFAST_BACKUP_ARCHIVE_TIMEOUT: '2m',
+    ...env,
+  })
   let early: HoldfastResult | undefined
   void running.ended.then((result) => (early = result))
   await untilStatement(cluster, statement, () => early !== undefined)
