@@ -38,7 +38,10 @@ export interface AuditBounds {
   readonly fromLsn: bigint
   /** And ends here: a page with this LSN or a later one was changed since this backup began, and the WAL repairs it. */
   readonly toLsn: bigint
-  /** Without checksums hint bits may change pages without WAL and without a new LSN: such pages are counted, some judged. */
+  /**
+   * Without checksums, and where a server was promoted, pages may differ by hint bits, without WAL and without a new LSN:
+   * such pages are counted, some judged.
+   */
   readonly hasSilentHints: boolean
 }
 

@@ -1,11 +1,10 @@
-import { open } from 'node:fs/promises'
 import { createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
 import { formatLsn, toLsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { fromBytePath, showBytePath, toBytePath } from '../platform/byte-path.ts'
-import { hasSystemCode } from '../platform/durable-file.ts'
 import { hashedBlockSize } from '../repository/pack-index.ts'
 import type { AuditBounds, UnexpectedBlock } from './copy-protocol.ts'
+import { openUnlessGone } from './open-unless-gone.ts'
 import { readPageLsn } from './page-lsn.ts'
 import { ParentPages } from './parent-pages.ts'
 import type { Lineage } from './plan-incremental.ts'
@@ -141,13 +140,4 @@ async function compareWithParent(
 function placeOf(file: number, { files, rootPaths }: Scan): Buffer {
   const { root = 0, path = '' } = files[file] ?? {}
   return Buffer.concat([fromBytePath(rootPaths.get(root) ?? ''), fromBytePath(`/${path}`)])
-}
-
-async function openUnlessGone(place: Buffer): Promise<Awaited<ReturnType<typeof open>> | undefined> {
-  try {
-    return await open(place, 'r')
-  } catch (cause) {
-    if (hasSystemCode(cause, 'ENOENT')) return undefined
-    throw cause
-  }
 }

@@ -83,14 +83,12 @@ export async function* planIncrementalTasks(
     if (whole === undefined) continue
     const { slices, keptBytes } = slicesOf(matched, whole, lineage)
     copied.keep(matched.index, keptBytes)
-    for (const slice of slices) {
-      const isCompared = slice.named !== undefined || slice.isCompared
+    for (const { isCompared, ...slice } of slices) {
       const known =
         isCompared && matched.parent !== undefined
           ? await hashes.of(matched.parent, slice, context)
           : undefined
-      const { isCompared: _planned, ...planned } = slice
-      const task = gathered.add(known === undefined ? planned : { ...planned, known })
+      const task = gathered.add(known === undefined ? slice : { ...slice, known })
       if (task !== undefined) yield task
     }
   }

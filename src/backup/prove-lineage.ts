@@ -7,7 +7,6 @@ import { historyFileName } from '../domain/archive-file-name.ts'
 import { formatByteSize } from '../domain/byte-size.ts'
 import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import type { TimelineId } from '../domain/timeline.ts'
 import { parseTimelineHistory, type TimelineHistory } from '../domain/timeline-history.ts'
 import type { StartedBackup } from '../postgres/backup-session.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
@@ -83,8 +82,11 @@ async function collect(
   context: RunContext,
 ): Promise<CollectedChanges> {
   const { backup, hasDataChecksums } = head
-  const refusal = findBreak({ startedOn: started.timeline, history })
-  if (refusal !== undefined) return { kind: 'unproven', reason: refusal }
+  if (started.timeline !== history.timeline)
+    return {
+      kind: 'unproven',
+      reason: `the server went from timeline ${history.timeline} to ${started.timeline}`,
+    }
   if (hasDataChecksums !== facts.hasDataChecksums)
     return {
       kind: 'unproven',
@@ -95,16 +97,4 @@ async function collect(
   const from = { timeline: backup.timeline, lsn: backup.startLsn }
   const walFolder = join(facts.dataDirectory, 'pg_wal')
   return collectChanges({ history, from, to: started.startLsn, walFolder }, place, context)
-}
-
-function findBreak({
-  startedOn,
-  history,
-}: {
-  readonly startedOn: TimelineId
-  readonly history: TimelineHistory
-}): string | undefined {
-  return startedOn === history.timeline
-    ? undefined
-    : `the server went from timeline ${history.timeline} to ${startedOn}`
 }

@@ -1,10 +1,10 @@
-import { open } from 'node:fs/promises'
 import { fromBytePath, joinBytePath } from '../platform/byte-path.ts'
 import { blockSize, createPageKernel, type PageKernel } from '../codec/page-kernel.ts'
 import type { Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { firstBlockOf, parseRelationPath, type RelationFile } from '../postgres/page-layout.ts'
 import type { SuspectPage } from './copy-protocol.ts'
+import { openUnlessGone } from './open-unless-gone.ts'
 import { readPageLsn } from './page-lsn.ts'
 import { type Scan, type ScannedFile } from './scan.ts'
 
@@ -109,13 +109,4 @@ function isWrittenSince(page: Uint8Array, { fork }: RelationFile, startLsn: Lsn)
   const lsn = readPageLsn(page)
   // Below the first segment there is no WAL: index builds stamp pages so that are logged when the build is done.
   return lsn >= startLsn || lsn < smallestSegmentBytes
-}
-
-async function openUnlessGone(place: Buffer): Promise<Awaited<ReturnType<typeof open>> | undefined> {
-  try {
-    return await open(place, 'r')
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
-    throw cause
-  }
 }

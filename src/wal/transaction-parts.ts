@@ -1,19 +1,9 @@
 import type { ScannedRecord } from './scanned-record.ts'
+import { extra, hasExtraInfo, operationMask } from './transaction-flags.ts'
 
-/** XLOG_XACT_OPMASK, XLOG_XACT_HAS_INFO, XLOG_XACT_COMMIT_PREPARED and XLOG_XACT_ABORT_PREPARED in access/xact.h. */
-const operationMask = 0x70
-const hasExtraInfo = 0x80
+/** XLOG_XACT_COMMIT_PREPARED and XLOG_XACT_ABORT_PREPARED in access/xact.h. */
 const preparedOperations = { commit: 0x30, abort: 0x40 } as const
 
-/** XACT_XINFO_HAS_* in access/xact.h. */
-const extra = {
-  database: 1 << 0,
-  subtransactions: 1 << 1,
-  relations: 1 << 2,
-  invalidations: 1 << 3,
-  twoPhase: 1 << 4,
-  droppedStatistics: 1 << 8,
-} as const
 const xidBytes = 4
 const relationBytes = 12
 const invalidationBytes = 16

@@ -2,6 +2,7 @@ import { OperationError } from '../domain/operation-error.ts'
 import { formatLsn, type Lsn } from '../domain/lsn.ts'
 import type { WalMajor } from './page-header.ts'
 import type { WalRecord } from './record-reader.ts'
+import { extra, hasExtraInfo, operationMask } from './transaction-flags.ts'
 
 /** The record that ends a top-level transaction; its effects are visible, or gone, from here on. */
 export interface TransactionEnd {
@@ -19,25 +20,13 @@ export interface TransactionEnd {
 /** RM_XACT_ID in access/rmgrlist.h. */
 const transactionManager = 1
 
-/** Operations and bits of xl_info, XLOG_XACT_* in access/xact.h. */
-const operationMask = 0x70
-const hasExtraInfo = 0x80
+/** Operations of xl_info, XLOG_XACT_* in access/xact.h. */
 const operations: ReadonlyMap<number, Pick<TransactionEnd, 'kind' | 'isPrepared'>> = new Map([
   [0x00, { kind: 'commit', isPrepared: false }],
   [0x20, { kind: 'abort', isPrepared: false }],
   [0x30, { kind: 'commit', isPrepared: true }],
   [0x40, { kind: 'abort', isPrepared: true }],
 ])
-
-/** XACT_XINFO_HAS_* in access/xact.h. */
-const extra = {
-  database: 1 << 0,
-  subtransactions: 1 << 1,
-  relations: 1 << 2,
-  invalidations: 1 << 3,
-  twoPhase: 1 << 4,
-  droppedStatistics: 1 << 8,
-} as const
 
 interface Part {
   readonly flag: number
