@@ -1,3 +1,4 @@
+import { DatabaseError } from 'pg'
 import { OperationError, type OperationErrorCode } from '../domain/operation-error.ts'
 import { describeConninfo, type Conninfo } from './conninfo.ts'
 
@@ -29,6 +30,8 @@ const sqlStates: Readonly<Record<string, Classification>> = {
 const socketCodes: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'Check that the server runs and listens there.',
   ENOENT: 'Check the socket directory and the port, and that the server runs.',
+  ECONNRESET: 'The server hung up: it stopped, or one of its processes crashed; see the server log.',
+  EPIPE: 'The server hung up: it stopped, or one of its processes crashed; see the server log.',
   EACCES: 'Check the permissions of the socket directory.',
   ENOTFOUND: 'Check the host name.',
   EAI_AGAIN: 'Check the name server.',
@@ -56,10 +59,9 @@ export function isServerStarting({ cause }: OperationError): boolean {
   return sqlStateOf(cause) === '57P03'
 }
 
-/** The five characters that PostgreSQL names its errors with; undefined for any other failure. */
+/** The five characters that PostgreSQL names its errors with; undefined for what was no answer of a server. */
 function sqlStateOf(error: unknown): string | undefined {
-  const code = codeOf(error)
-  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !(code in socketCodes) ? code : undefined
+  return error instanceof DatabaseError ? error.code : undefined
 }
 
 function classify(error: unknown, conninfo: Conninfo, purpose: StatementPurpose): Classification {

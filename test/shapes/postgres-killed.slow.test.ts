@@ -61,7 +61,7 @@ const phases: readonly Phase[] = [
     enter: startCopying,
     // The list of tablespaces is asked for in a session of its own.
     error:
-      /the backup session ended before the backup|connecting on .* failed: the database system is shutting down/,
+      /the backup session ended before the backup|connecting on .* failed: (the database system is shutting down|write EPIPE|read ECONNRESET|connect EC)/,
   },
   {
     name: 'when all is copied and the backup is to be stopped',
