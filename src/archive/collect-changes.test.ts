@@ -88,18 +88,46 @@ describe('collectChanges', () => {
     await using _ = folder
     const request = { from, to, walFolder: folder.path }
 
+    const pushed = await collect(place, request)
+    await deleteAll(place, walIndexPrefix(place.cluster.id))
     const first = await collect(place, request)
     const again = await collect(place, request)
     const indexes = await spoilAll(place, walIndexPrefix(place.cluster.id))
     const damaged = await collect(place, request)
 
     assert.equal(indexes, 2)
-    for (const collected of [first, again, damaged]) {
+    for (const collected of [pushed, first, again, damaged]) {
       assertProven(collected)
       assert.deepEqual(blocksOf(collected), ['1/1', '1/2'])
     }
-    const indexedCounts = [first, again, damaged].map((each) => each.kind === 'proven' && each.indexedCount)
-    assert.deepEqual(indexedCounts, [0, 2, 0])
+    const indexedCounts = [pushed, first, again, damaged].map(
+      (each) => each.kind === 'proven' && each.indexedCount,
+    )
+    assert.deepEqual(indexedCounts, [2, 0, 2, 0])
+  })
+
+  test('reads segments of 64 MiB, which are archived in parts and without an index', async () => {
+    const large = toWalSegmentSize(64 * 1024 * 1024)
+    const wal = new WalBuilder({ ...identity, segmentSize: large, startLsn: BigInt(large) })
+    const from = wal.append(changing(1, 1))
+    wal.append({ rmid: 21, body: mainData(Buffer.alloc(70_000_000, 1)) })
+    wal.append(changing(1, 2))
+    wal.append({ rmid: 21, body: mainData(Buffer.alloc(64_000_000, 2)) })
+    const to = wal.append(changing(1, 3))
+    const { place, folder } = await stretch(wal, { segmentMiB: 64, archived: 2 })
+    await using _ = folder
+    const request = { from, to, walFolder: folder.path }
+
+    const first = await collect(place, request)
+    const again = await collect(place, request)
+
+    for (const collected of [first, again]) {
+      assertProven(collected)
+      assert.equal(collected.segmentCount, 3)
+      assert.deepEqual(blocksOf(collected), ['1/1', '1/2'])
+    }
+    const indexedCounts = [first, again].map((each) => each.kind === 'proven' && each.indexedCount)
+    assert.deepEqual(indexedCounts, [0, 1])
   })
 
   test('names a segment that is nowhere', async () => {
@@ -213,12 +241,13 @@ async function collectOf(wal: WalBuilder, ends: Ends, ...others: WalBuilder[]): 
   await using _ = folder
   for (const other of others) {
     for (const { startLsn, bytes } of other.segments)
-      await writeFile(join(folder.path, nameAt(startLsn)), bytes)
+      await writeFile(join(folder.path, nameAt(place, startLsn)), bytes)
   }
   return await collect(place, { ...ends, walFolder: folder.path })
 }
 
 interface StretchShape {
+  readonly segmentMiB?: number
   readonly store?: FaultyStore
   /** How many segments are archived; the others lie at the server. */
   readonly archived?: number
@@ -228,14 +257,14 @@ interface StretchShape {
 
 async function stretch(
   wal: WalBuilder,
-  { store, archived = wal.segments.length, without }: StretchShape = {},
+  { store, segmentMiB = 1, archived = wal.segments.length, without }: StretchShape = {},
 ): Promise<{ place: ArchivePlace; folder: Awaited<ReturnType<typeof temporaryFolder>> }> {
-  const place = await createPlace({ ...(store !== undefined && { store }) })
+  const place = await createPlace({ segmentMiB, ...(store !== undefined && { store }) })
   const folder = await temporaryFolder()
   for (const [index, segment] of wal.segments.entries()) {
     if (index === without) continue
     if (index < archived) await archive(place, segment)
-    else await writeFile(join(folder.path, nameAt(segment.startLsn)), segment.bytes)
+    else await writeFile(join(folder.path, nameAt(place, segment.startLsn)), segment.bytes)
   }
   return { place, folder }
 }
@@ -254,16 +283,21 @@ async function simpleStretch(
   return { ...(await stretch(wal, shape)), from, to, wal }
 }
 
-const nameAt = (lsn: Lsn): string => segmentNameAt(timeline, lsn, segmentSize)
+const nameAt = ({ cluster }: ArchivePlace, lsn: Lsn): string =>
+  segmentNameAt(timeline, lsn, cluster.walSegmentSize)
 
 async function archive(
   place: ArchivePlace,
   { startLsn, bytes }: { readonly startLsn: Lsn; readonly bytes: Uint8Array },
 ): Promise<void> {
   await using folder = await temporaryFolder()
-  const path = join(folder.path, nameAt(startLsn))
+  const path = join(folder.path, nameAt(place, startLsn))
   await writeFile(path, bytes)
   await pushFile({ path }, { repositories: [place] }, recordingContext())
+}
+
+async function deleteAll({ repository: { store } }: ArchivePlace, prefix: string): Promise<void> {
+  for await (const { key } of store.list(prefix)) await store.delete([key])
 }
 
 /** All objects under a prefix; gives how many there are. */

@@ -10,8 +10,15 @@ import { describePlace, type ArchivePlace } from './archive-place.ts'
 import { listContents } from './archived-contents.ts'
 import { checkArchivedFile, decodeText, type FileBeginning } from './check-archived-file.ts'
 import { FileMemory } from './file-memory.ts'
-import { beginningBytes, sealWholeFile, type SealAnswer, type SealRequest } from './seal-whole-file.ts'
+import {
+  beginningBytes,
+  sealWholeFile,
+  type SealAnswer,
+  type SealedObject,
+  type SealRequest,
+} from './seal-whole-file.ts'
 import { releaseMemory } from './release-memory.ts'
+import { warnOfLostIndex } from './stored-wal-index.ts'
 import { storeSealedFile, storeWalFile, type StoredWalFile } from './store-wal-file.ts'
 import { openWalSource } from './wal-source.ts'
 
@@ -26,7 +33,7 @@ export interface PushTools {
   readonly repositories: readonly ArchivePlace[]
   /** zstd level. Default: 1, which loses little on WAL and keeps up with the server. */
   readonly compressionLevel?: number
-  /** Where files that are not large are read and computed. Default: in this thread, at once. */
+  /** Where files that are not large are read and computed. Default: in this thread, at once, and segments are indexed. */
   readonly seal?: (request: SealRequest, signal: AbortSignal) => Promise<SealAnswer>
 }
 
@@ -39,6 +46,8 @@ export interface PushedFile {
 }
 
 const defaultCompressionLevel = 1
+/** How long a stored segment waits for its index, which nothing depends on. */
+const waitForIndexMs = 1000
 
 /**
  * Archives one file: when it resolves, every repository holds the content durably under this name (R22). Right to repeat
@@ -97,11 +106,12 @@ async function prepare(file: NamedFile, tools: PushTools, context: RunContext): 
   const request = { path: file.path, fileName: file.name.name, compressionLevel, places }
   const sealed = await seal(request, context.signal)
   if (sealed.kind === 'large') return openPrepared(file, compressionLevel, context)
-  const { sizeBytes, modifiedAtNs, beginning, objects } = sealed
+  const { sizeBytes, modifiedAtNs, beginning, objects, indexProblem } = sealed
+  if (indexProblem !== undefined) warnOfLostIndex(file.name.name, indexProblem, context)
   const storeIn = (place: ArchivePlace): Promise<StoredWalFile> => {
     const object = objects[repositories.indexOf(place)]
     assert.ok(object)
-    return storeSealedFile({ name: file.name, ...object }, place, context)
+    return storeWithIndex({ name: file.name, ...object }, place, context)
   }
   const release = (): Promise<void> => {
     for (const object of objects) releaseMemory(object.sealed)
@@ -131,8 +141,39 @@ async function openPrepared(
   }
 }
 
-const sealHere: NonNullable<PushTools['seal']> = (request) =>
-  Promise.resolve(sealWholeFile(request, new FileMemory()))
+/** Both at once, so that they are on their way to the disk together. The index may fail, and is not waited for long. */
+async function storeWithIndex(
+  file: SealedObject & { readonly name: ArchiveFileName },
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<StoredWalFile> {
+  const { index, name } = file
+  if (index === undefined) return storeSealedFile(file, place, context)
+  const ended = new AbortController()
+  const limited = { ...context, signal: AbortSignal.any([context.signal, ended.signal]) }
+  const stored = place.repository.store.putIfAbsent(index.key, index.sealed, limited).then(
+    () => undefined,
+    (error: unknown) => {
+      if (!limited.signal.aborted) warnOfLostIndex(name.name, error, context)
+    },
+  )
+  try {
+    const answer = await storeSealedFile(file, place, context)
+    await Promise.race([stored, context.clock.sleep(waitForIndexMs, limited.signal).catch(() => undefined)])
+    return answer
+  } finally {
+    ended.abort()
+  }
+}
+
+/** A segment gets its index here. In a backlog it is archived without: the scanner comes late, and would be cold there. */
+const sealHere: NonNullable<PushTools['seal']> = async (request) => {
+  const memory = new FileMemory()
+  const sealed = sealWholeFile(request, memory)
+  if (sealed.kind === 'large' || parseArchiveFileName(request.fileName).kind !== 'segment') return sealed
+  const { addIndexes } = await import('./seal-wal-index.ts')
+  return addIndexes(sealed, memory.take(sealed.sizeBytes), request)
+}
 
 async function refuseUnfit(
   { path, name, beginning }: NamedFile & { readonly beginning: FileBeginning },

@@ -29,9 +29,11 @@ export interface SealedObject {
   readonly digest: string
   readonly key: string
   readonly sealed: Uint8Array
+  /** Of a segment, where one was made: the object that goes beside it. */
+  readonly index?: { readonly key: string; readonly sealed: Uint8Array } | undefined
 }
 
-interface SealedFile {
+export interface SealedFile {
   readonly kind: 'sealed'
   readonly sizeBytes: number
   /** As the system gives it, in nanoseconds: which version of the file this is. */
@@ -40,6 +42,8 @@ interface SealedFile {
   readonly beginning: Uint8Array
   /** One for each place, in their order. */
   readonly objects: readonly SealedObject[]
+  /** Why no index was made. */
+  readonly indexProblem?: string
 }
 
 /** `large`: the file has to be archived in parts, and was not read. */

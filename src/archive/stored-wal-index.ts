@@ -63,7 +63,7 @@ export function openWalIndex(
 }
 
 /** The object, ready to be stored; undefined when the format has no room for what the segment holds. */
-function sealWalIndex(
+export function sealWalIndex(
   { contents, ...indexName }: WalIndexName & { readonly contents: SegmentContents },
   { cluster, keys }: { readonly cluster: Pick<ClusterRecord, 'id'>; readonly keys: SealingKeys },
 ): { readonly key: string; readonly sealed: Uint8Array } | undefined {
@@ -89,7 +89,7 @@ export async function storeWalIndex(
   }
 }
 
-function warnOfLostIndex(segment: string, error: unknown, context: RunContext): void {
+export function warnOfLostIndex(segment: string, error: unknown, context: RunContext): void {
   const found = error instanceof Error ? error.message : String(error)
   context.report({
     kind: 'warning',
