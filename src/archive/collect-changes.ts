@@ -4,10 +4,11 @@ import type { RunContext } from '../domain/run-context.ts'
 import { segmentPath, type PathSegment } from '../domain/segment-path.ts'
 import { timelineAt, type TimelineHistory } from '../domain/timeline-history.ts'
 import type { TimelineId } from '../domain/timeline.ts'
-import type { ChangedBlocks } from '../wal/changed-blocks.ts'
+import { ChangedBlocks } from '../wal/changed-blocks.ts'
 import { longHeaderLength, walPageSize } from '../wal/page-header.ts'
 import type { SegmentContents } from '../wal/segment-contents.ts'
 import { SegmentScanner } from '../wal/segment-scanner.ts'
+import type { WalFacts } from '../wal/wal-facts.ts'
 import { describePlace, type ArchivePlace } from './archive-place.ts'
 import { findSegmentWal, type SegmentWal, type WalSites } from './find-segment-wal.ts'
 import { gatherRecord } from './gather-record.ts'
@@ -101,9 +102,14 @@ async function collect(
     return unproven(`the WAL ends at ${formatLsn(request.to)}, before ${formatLsn(from.lsn)}`)
   const path = segmentPath(history, { from, to: stretch.untilLsn }, segmentSize)
   const sites = { place, walFolder, history }
-  const chain = new WalChain<ReadSegment>(place.cluster, (record, segments) =>
-    gatherRecord(record, pagesOf(segments, context), context),
-  )
+  const changes = new ChangedBlocks()
+  const chain = new WalChain<ReadSegment>(place.cluster, {
+    readAgain: (record, segments) => gatherRecord(record, pagesOf(segments, context), context),
+    take: (facts) => {
+      changes.addAll(facts.changes)
+      return factsProblem(facts)
+    },
+  })
   let [segmentCount, indexedCount] = [0, 0]
   for await (const read of inOrder(path, { limit: parallelReads, context }, (step, stepContext) =>
     readStep({ step, stretch, sites }, stepContext),
@@ -117,7 +123,20 @@ async function collect(
   if (chain.unfinishedLsn !== undefined)
     return unproven(`the record at ${formatLsn(chain.unfinishedLsn)} goes on behind ${formatLsn(request.to)}`)
   const walBytes = Number(request.to - from.lsn)
-  return { kind: 'proven', changes: chain.changes, walBytes, segmentCount, indexedCount }
+  return { kind: 'proven', changes, walBytes, segmentCount, indexedCount }
+}
+
+/** Why changes are not all that happened. */
+function factsProblem({ unknown, control }: WalFacts): string | undefined {
+  if (unknown !== undefined) {
+    const { lsn, rmid, info, why } = unknown
+    return `has a record at ${formatLsn(lsn)} that this version cannot read: ${why} (resource manager ${rmid}, operation ${info})`
+  }
+  for (const record of control) {
+    if (record.kind === 'parameter-change' && record.walLevel === 'minimal')
+      return `says at ${formatLsn(record.lsn)} that wal_level was lowered to minimal, where changes are not logged`
+  }
+  return undefined
 }
 
 interface Step {

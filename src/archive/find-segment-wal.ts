@@ -10,7 +10,7 @@ import { walPageSize } from '../wal/page-header.ts'
 import type { ArchivePlace } from './archive-place.ts'
 import { listContents } from './archived-contents.ts'
 import { checkArchivedFile } from './check-archived-file.ts'
-import { openArchivedFile } from './fetch-segment.ts'
+import { archivedPages } from './archived-pages.ts'
 
 /** Where WAL may be found: in the archive, and beside a server that has not archived all of it yet. */
 export interface WalSites {
@@ -68,28 +68,6 @@ async function findArchived(
     digest: others.length === 0 ? digest : undefined,
     pages: (endOffset, pagesContext) => archivedPages({ name, place, endOffset }, pagesContext),
   }
-}
-
-async function* archivedPages(
-  { name, place, endOffset }: { name: ArchiveFileName; place: ArchivePlace; endOffset: number },
-  context: RunContext,
-): AsyncGenerator<Uint8Array, void> {
-  const content = await openArchivedFile(name, place, context)
-  if (content === undefined) {
-    throw new OperationError('damaged', `reading segment ${name.name}: it was listed and is missing`)
-  }
-  let rest = new Uint8Array(0)
-  let done = 0
-  for await (const chunk of content.chunks) {
-    context.signal.throwIfAborted()
-    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
-    const whole = bytes.length - (bytes.length % walPageSize)
-    rest = new Uint8Array(bytes.subarray(whole))
-    if (whole > 0) yield bytes.subarray(0, whole)
-    done += whole
-    if (done >= endOffset) return
-  }
-  if (rest.length > 0) yield rest
 }
 
 async function findAtServer(name: ArchiveFileName, sites: WalSites): Promise<SegmentWal | undefined> {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { formatLsn, type Lsn } from '../domain/lsn.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
-import { ChangedBlocks } from '../wal/changed-blocks.ts'
 import { longHeaderLength, walPageSize } from '../wal/page-header.ts'
 import type { SegmentContents, SegmentHead } from '../wal/segment-contents.ts'
 import type { WalFacts } from '../wal/wal-facts.ts'
@@ -38,30 +37,36 @@ interface HeadTaken {
 }
 
 /** Gives the bytes of a record that lies in these segments. */
-export type ReadAgain<Segment> = (
+type ReadAgain<Segment> = (
   record: { readonly lsn: Lsn; readonly totalLength: number },
   segments: readonly Segment[],
 ) => Promise<Uint8Array>
 
+/** What a chain needs of those who build it. */
+export interface ChainTools<Segment> {
+  readonly readAgain: ReadAgain<Segment>
+  /** Gets what records did, in the order of the WAL. May give why the chain cannot be used: it goes on "segment NAME ...". */
+  readonly take: (facts: WalFacts) => string | undefined
+}
+
 /**
  * Puts the contents of segments that follow each other together, and proves that nothing is missing between them: each
- * record names the one before it, and what crosses segments is whole. Collects what all of it changes.
+ * record names the one before it, and what crosses segments is whole.
  *
  * Whatever cannot be proven is told as a reason, for people; after that nothing may be added.
  */
 export class WalChain<Segment extends ChainSegment> {
-  readonly changes = new ChangedBlocks()
   readonly #cluster: ChainCluster
-  readonly #readAgain: ReadAgain<Segment>
+  readonly #tools: ChainTools<Segment>
   /** Where the next segment begins; undefined before the first one. */
   #nextLsn: bigint | undefined
   /** The last whole record so far, whose place the next record has to name. */
   #lastLsn: Lsn | undefined
   #carried: CarriedRecord<Segment> | undefined
 
-  constructor(cluster: ChainCluster, readAgain: ReadAgain<Segment>) {
+  constructor(cluster: ChainCluster, tools: ChainTools<Segment>) {
     this.#cluster = cluster
-    this.#readAgain = readAgain
+    this.#tools = tools
   }
 
   /** The record that goes on behind the last segment. */
@@ -78,9 +83,8 @@ export class WalChain<Segment extends ChainSegment> {
     this.#nextLsn = contents.startLsn + BigInt(contents.segmentSize)
     const head: HeadTaken = isFirst ? {} : await this.#takeHead(segment)
     if (head.problem !== undefined) return `segment ${name} ${head.problem}`
-    const problem = this.#recordsProblem(contents, head.isOver === true)
+    const problem = this.#recordsProblem(contents, head.isOver === true) ?? this.#tools.take(contents.facts)
     if (problem !== undefined) return `segment ${name} ${problem}`
-    this.changes.addAll(contents.facts.changes)
     this.#takeTail(segment)
     return undefined
   }
@@ -116,24 +120,24 @@ export class WalChain<Segment extends ChainSegment> {
   async #join(carried: CarriedRecord<Segment>, { major, head }: SegmentContents): Promise<HeadTaken> {
     const { lsn, pieces, segments } = carried
     assert(major !== undefined && head !== undefined)
-    const bytes = pieces === undefined ? await this.#readAgain(carried, segments) : Buffer.concat(pieces)
+    const bytes =
+      pieces === undefined ? await this.#tools.readAgain(carried, segments) : Buffer.concat(pieces)
     const joined = joinRecord({ bytes, lsn, endLsn: head.endLsn, major }, this.#lastLsn)
     if (joined.kind === 'broken') return { problem: `ends the record at ${formatLsn(lsn)}: ${joined.reason}` }
-    const problem = factsProblem(joined.facts)
+    const problem = this.#tools.take(joined.facts)
     if (problem !== undefined) return { problem }
-    this.changes.addAll(joined.facts.changes)
     this.#carried = undefined
     this.#lastLsn = lsn
     return { isOver: joined.isSwitch }
   }
 
-  #recordsProblem({ firstRecord, end, facts }: SegmentContents, isOver: boolean): string | undefined {
+  #recordsProblem({ firstRecord, end }: SegmentContents, isOver: boolean): string | undefined {
     if (firstRecord?.prevLsn !== undefined && firstRecord.prevLsn !== (this.#lastLsn ?? firstRecord.prevLsn))
       return `begins with the record at ${formatLsn(firstRecord.lsn)}, which names ${formatLsn(firstRecord.prevLsn)} before it, expected ${formatLsn(this.#lastLsn ?? firstRecord.prevLsn)}: the server lost or reset its WAL`
     const isWhole = end.reason === 'segments-exhausted' || end.reason === 'record-unfinished'
     if (!isWhole && !(isOver && firstRecord === undefined))
       return `cannot be read on from ${formatLsn(end.lsn)}: ${end.detail}`
-    return factsProblem(facts)
+    return undefined
   }
 
   #takeTail(segment: Segment): void {
@@ -168,19 +172,6 @@ function headProblem(
   const expected = carried.totalLength - carried.gatheredLength
   if (head.missing === expected) return undefined
   return `goes on with ${head.missing} bytes of ${where}, expected ${expected}`
-}
-
-/** Why changes are not all that happened. */
-function factsProblem({ unknown, control }: WalFacts): string | undefined {
-  if (unknown !== undefined) {
-    const { lsn, rmid, info, why } = unknown
-    return `has a record at ${formatLsn(lsn)} that this version cannot read: ${why} (resource manager ${rmid}, operation ${info})`
-  }
-  for (const record of control) {
-    if (record.kind === 'parameter-change' && record.walLevel === 'minimal')
-      return `says at ${formatLsn(record.lsn)} that wal_level was lowered to minimal, where changes are not logged`
-  }
-  return undefined
 }
 
 /** What a segment holds without its page headers. */

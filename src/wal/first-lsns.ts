@@ -39,9 +39,13 @@ export class FirstLsns {
     return index < 0 ? undefined : this.at(index)
   }
 
+  xidAt(index: number): number {
+    return this.#table.secondAt(index)
+  }
+
   at(index: number): FirstLsn {
     return {
-      xid: this.#table.seconds[index] ?? 0,
+      xid: this.xidAt(index),
       lsn: this.#lsns.isZero(index) ? undefined : toLsn(this.#lsns.at(index)),
       parent: this.#parents.at(index),
     }

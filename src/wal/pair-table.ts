@@ -21,14 +21,12 @@ export class PairTable {
     return this.#a.count
   }
 
-  /** The first of each pair. A view, valid until the next pair comes. */
-  get firsts(): Uint32Array {
-    return this.#a.values
+  firstAt(index: number): number {
+    return this.#a.at(index)
   }
 
-  /** The second of each pair. A view, valid until the next pair comes. */
-  get seconds(): Uint32Array {
-    return this.#b.values
+  secondAt(index: number): number {
+    return this.#b.at(index)
   }
 
   /** The pair's index; -1 when it is not there. */

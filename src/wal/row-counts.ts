@@ -34,16 +34,19 @@ export class RowCounts {
   }
 
   /** The number of the relation here, for `indexOf`. */
-  relationIndexOf({ tablespace, database, relation }: RelationId): number {
-    const first = this.#relationIndexes.get(relation) ?? -1
-    for (let index = first; index >= 0; index = this.#sameNumber[index] ?? -1) {
-      const known = this.#relations[index]
-      if (known?.database === database && known.tablespace === tablespace) return index
-    }
+  relationIndexOf(id: RelationId): number {
+    const known = this.#find(id)
+    if (known >= 0) return known
+    const { tablespace, database, relation } = id
     const index = this.#relations.push({ tablespace, database, relation }) - 1
-    this.#sameNumber.push(first)
+    this.#sameNumber.push(this.#relationIndexes.get(relation) ?? -1)
     this.#relationIndexes.set(relation, index)
     return index
+  }
+
+  /** Whether any of its rows were changed. */
+  hasRelation(id: RelationId): boolean {
+    return this.#find(id) >= 0
   }
 
   /** The index of the row for this relation and transaction. */
@@ -70,19 +73,40 @@ export class RowCounts {
     this.#deleted.set(index, this.#deleted.at(index) + 1)
   }
 
+  xidAt(index: number): number {
+    return this.#table.secondAt(index)
+  }
+
+  updatedAt(index: number): number {
+    return this.#updated.at(index)
+  }
+
+  deletedAt(index: number): number {
+    return this.#deleted.at(index)
+  }
+
   at(index: number): RowCount {
-    const relation = this.#relations[this.#table.firsts[index] ?? 0] ?? {
+    const relation = this.#relations[this.#table.firstAt(index)] ?? {
       tablespace: 0,
       database: 0,
       relation: 0,
     }
     return {
       ...relation,
-      xid: this.#table.seconds[index] ?? 0,
+      xid: this.xidAt(index),
       inserted: this.#inserted.at(index),
       updated: this.#updated.at(index),
       deleted: this.#deleted.at(index),
     }
+  }
+
+  #find({ tablespace, database, relation }: RelationId): number {
+    const first = this.#relationIndexes.get(relation) ?? -1
+    for (let index = first; index >= 0; index = this.#sameNumber[index] ?? -1) {
+      const known = this.#relations[index]
+      if (known?.database === database && known.tablespace === tablespace) return index
+    }
+    return -1
   }
 
   *[Symbol.iterator](): Generator<RowCount, void, undefined> {

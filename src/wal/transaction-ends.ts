@@ -1,4 +1,4 @@
-import { toLsn } from '../domain/lsn.ts'
+import { toLsn, type Lsn } from '../domain/lsn.ts'
 import { Uint32Column, Uint64Column } from './columns.ts'
 import type { TransactionEnd } from './transaction-records.ts'
 
@@ -52,17 +52,38 @@ export class TransactionEnds {
     this.#subxids.push(xid)
   }
 
-  at(index: number): TransactionFact {
-    const kind = this.#kinds.at(index)
+  xidAt(index: number): number {
+    return this.#xids.at(index)
+  }
+
+  isAbortAt(index: number): boolean {
+    return (this.#kinds.at(index) & bits.abort) !== 0
+  }
+
+  lsnAt(index: number): Lsn {
+    return toLsn(this.#lsns.at(index))
+  }
+
+  /** Microseconds since 2000-01-01 UTC. */
+  timeAt(index: number): bigint {
+    return BigInt.asIntN(64, this.#times.at(index))
+  }
+
+  /** A view, valid until the next one is added. */
+  subxidsAt(index: number): Uint32Array {
     const next = index + 1 < this.count ? this.#subxidStarts.at(index + 1) : this.#subxids.count
+    return this.#subxids.values.subarray(this.#subxidStarts.at(index), next)
+  }
+
+  at(index: number): TransactionFact {
     return {
-      kind: (kind & bits.abort) === 0 ? 'commit' : 'abort',
-      isPrepared: (kind & bits.prepared) !== 0,
-      xid: this.#xids.at(index),
-      time: BigInt.asIntN(64, this.#times.at(index)),
-      lsn: toLsn(this.#lsns.at(index)),
+      kind: this.isAbortAt(index) ? 'abort' : 'commit',
+      isPrepared: (this.#kinds.at(index) & bits.prepared) !== 0,
+      xid: this.xidAt(index),
+      time: this.timeAt(index),
+      lsn: this.lsnAt(index),
       endLsn: toLsn(this.#endLsns.at(index)),
-      subxids: this.#subxids.values.slice(this.#subxidStarts.at(index), next),
+      subxids: this.subxidsAt(index).slice(),
     }
   }
 
