@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { nameListKey } from '../src/repository/name-list-key.ts'
+import { NameListWriter } from '../src/repository/name-list.ts'
+import { toTimelineId } from '../src/domain/timeline.ts'
+import { toLsn } from '../src/domain/lsn.ts'
 import { storeWalIndex } from '../src/archive/stored-wal-index.ts'
 import { walIndexKey } from '../src/archive/wal-index-key.ts'
 import { parseWalObjectKey } from '../src/archive/wal-object-key.ts'
@@ -397,6 +401,25 @@ describe('verify', () => {
 
     assert.deepEqual([whole.damage, whole.unknownObjects], [[], 1])
     assert.deepEqual(damage.map(brief), [{ key, kind: 'wal-index', backups: [], lost: [] }])
+    assert.deepEqual((await verify(site)).damage, [])
+  })
+
+  test('names a damaged list of names, which costs nothing, and lets go of it when it is gone', async () => {
+    const site = await createVerifySite()
+    const { repository, cluster } = site.place
+    const moment = { timeline: toTimelineId(1), lsn: toLsn(0x200_0028n) }
+    const writer = new NameListWriter(repository, cluster.id, moment)
+    writer.addDatabase({ oid: 5, name: 'shop', problem: '' })
+    await writer.finish(siteContext())
+    const key = nameListKey(cluster.id, moment)
+    const whole = await verify(site)
+
+    await replaceObject(repository, key, flipBit(await bytesAt(site, key), 300))
+    const { damage } = await verify(site)
+    await repository.store.delete([key])
+
+    assert.deepEqual(whole.damage, [])
+    assert.deepEqual(damage.map(brief), [{ key, kind: 'name-list', backups: [], lost: [] }])
     assert.deepEqual((await verify(site)).damage, [])
   })
 

@@ -22,6 +22,7 @@ import { discardPacks } from './discard-packs.ts'
 import { awaitTestSegment, writeTestSegment } from './prove-archiving.ts'
 import { prepareServer } from './prepare-server.ts'
 import { publishBackup } from './publish-backup.ts'
+import { storeNames } from './store-names.ts'
 import type { LinkPolicy } from './scan-data-directory.ts'
 
 export interface BackupRequest {
@@ -120,12 +121,24 @@ async function takeBackup(taking: Taking, context: RunContext): Promise<BackupEn
     context,
   )
   const inSession = withSignals(context, session.lost)
+  await using _ = nameRelations(session, taking, inSession)
   await using copied = await copyWithin(session, taking, inSession)
   const stopped = await session.stop()
   return await publishBackup({ ...taking, started: session.started, stopped, copied }, tools, {
     context,
     confirm: () => lease.confirm(),
   })
+}
+
+/** Begins to store names while files are copied. Disposing waits until they are stored. */
+function nameRelations(
+  { started }: BackupSession,
+  { request, tools }: Taking,
+  context: RunContext,
+): AsyncDisposable {
+  const { conninfo } = request
+  const naming = storeNames({ conninfo, timeline: started.timeline }, tools, context)
+  return { [Symbol.asyncDispose]: () => naming }
 }
 
 async function copyWithin(

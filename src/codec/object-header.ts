@@ -38,6 +38,7 @@ const kindNumbers = {
   'verify-state': 10,
   'sweep-marks': 11,
   'wal-index': 12,
+  'name-list': 13,
 } as const
 const methodNumbers = { none: 0, 'aes-256-gcm': 1 } as const
 

@@ -81,6 +81,9 @@ export const walPrefix = (clusterId: string): string => `${clusterId}/wal/`
 /** Where the indexes of archived segments are: one of each content, laid out as the archive. */
 export const walIndexPrefix = (clusterId: string): string => `${clusterId}/index/`
 
+/** Where the lists of names are, of what was in the cluster at some moments. */
+export const nameListPrefix = (clusterId: string): string => `${clusterId}/names/`
+
 /** What was proven by reading it, and when. The highest number counts. */
 export const verifyPrefix = (clusterId: string): string => `${clusterId}/verify/`
 

@@ -2,14 +2,26 @@ import { surveyArchive } from '../archive/archive-inventory.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import { parseWalIndexKey } from '../archive/wal-index-key.ts'
 import { parseWalObjectKey } from '../archive/wal-object-key.ts'
+import { parseArchiveFileName, type ArchiveFileName } from '../domain/archive-file-name.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { segmentNameAt } from '../domain/wal-segment.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
 import type { Catalogue } from '../repository/catalogue.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
-import { manifestFolder, packFolder, walIndexPrefix, walPrefix } from '../repository/object-keys.ts'
+import { parseNameListKey } from '../repository/name-list-key.ts'
+import {
+  manifestFolder,
+  nameListPrefix,
+  packFolder,
+  walIndexPrefix,
+  walPrefix,
+} from '../repository/object-keys.ts'
 import { createWalNeed } from './needed-wal.ts'
 
-/** `wal`: archived files, and the indexes of segments, which are needed as long as these are. */
+/**
+ * `wal`: archived files, and what is needed as long as a segment is: its index, and a list of the names that were there when
+ * it was written.
+ */
 export type GarbageKind = 'manifest' | 'pack' | 'wal'
 
 /** An object that nothing needs. */
@@ -41,10 +53,18 @@ export async function findNeeds(
     if (pack !== null) return isPackNeeded(pack[1] ?? '', Number(pack[2]))
     const manifest = manifestName.exec(tailOf(key, manifestFolder(cluster.id)))
     if (manifest !== null) return revisions.get(manifest[1] ?? '') === Number(manifest[2])
-    const file = parseWalObjectKey(cluster.id, key) ?? parseWalIndexKey(cluster.id, key)
+    const file = archivedFileOf(key, place)
     // Without any backup nothing says where the WAL that the first one needs will begin.
-    return file === undefined || backups.length === 0 || isWalNeeded(file.name)
+    return file === undefined || backups.length === 0 || isWalNeeded(file)
   }
+}
+
+/** The archived file that an object is, or belongs to. */
+function archivedFileOf(key: string, { cluster }: ArchivePlace): ArchiveFileName | undefined {
+  const file = parseWalObjectKey(cluster.id, key) ?? parseWalIndexKey(cluster.id, key)
+  if (file !== undefined) return file.name
+  const names = parseNameListKey(cluster.id, key)
+  return names && parseArchiveFileName(segmentNameAt(names.timeline, names.lsn, cluster.walSegmentSize))
 }
 
 const packName = /^(\d{8}-\d{6}[A-Z])\/(\d{6,15})$/
@@ -93,6 +113,7 @@ export async function listGarbage(
     ['pack', packFolder(cluster.id)],
     ['wal', walPrefix(cluster.id)],
     ['wal', walIndexPrefix(cluster.id)],
+    ['wal', nameListPrefix(cluster.id)],
   ] as const
   const garbage: Garbage[] = []
   for (const [kind, folder] of folders) {

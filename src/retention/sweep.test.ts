@@ -20,6 +20,9 @@ import {
   storeWal,
 } from '../../test/support/stored-cluster.ts'
 import { parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
+import { toLsn } from '../domain/lsn.ts'
+import { toTimelineId } from '../domain/timeline.ts'
+import { nameListKey } from '../repository/name-list-key.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { defaultGraceMs, sweepCluster, type SweepResult } from './sweep.ts'
@@ -103,6 +106,29 @@ describe('a sweep', () => {
     assert.deepEqual(
       left.map((key) => `${site.place.cluster.id}/index/${key}`),
       [storedIndexKey(site.place, 1, 7), foreign],
+    )
+  })
+
+  test('deletes a list of names with the segment that was written then, and no other (R67)', async () => {
+    const site = await createSite()
+    const { repository, cluster } = site.place
+    const keyAt = (timeline: number, segment: number): string =>
+      nameListKey(cluster.id, {
+        timeline: toTimelineId(timeline),
+        lsn: toLsn(BigInt(segment * cluster.walSegmentSize + 40)),
+      })
+    const foreign = `${cluster.id}/names/00000001/notes`
+    for (const key of [keyAt(1, 1), keyAt(1, 3), keyAt(1, 7), foreign])
+      await repository.store.putIfAbsent(key, Buffer.from('names'))
+    await remove(site, [older])
+    await sweep(site)
+    site.clock.skip(defaultGraceMs)
+
+    assert.deepEqual(counts((await sweep(site)).deleted), [1, 1, 7])
+    const left = await listKeys(site.place, 'names')
+    assert.deepEqual(
+      left.map((key) => `${cluster.id}/names/${key}`),
+      [keyAt(1, 7), foreign],
     )
   })
 

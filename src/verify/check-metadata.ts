@@ -1,7 +1,9 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { keySlotKind } from '../repository/key-slot.ts'
-import { clusterRecordPrefix, keySlotPrefix } from '../repository/object-keys.ts'
+import { openNameList } from '../repository/name-list.ts'
+import { parseNameListKey } from '../repository/name-list-key.ts'
+import { clusterRecordPrefix, keySlotPrefix, nameListPrefix } from '../repository/object-keys.ts'
 import { RecordReader } from '../repository/record.ts'
 import { openObject } from '../repository/sealed-store.ts'
 import { readOrProblem, type Finding } from './object-problem.ts'
@@ -13,7 +15,7 @@ export interface MetadataResult {
 
 /**
  * Checks what is above the backups: every key slot as far as its form tells (the one in use has just opened the
- * repository, and with it the header), and every revision of the cluster's record.
+ * repository, and with it the header), every revision of the cluster's record, and the lists of names beside them.
  */
 export async function checkMetadata(place: ArchivePlace, context: RunContext): Promise<MetadataResult> {
   const { repository, cluster } = place
@@ -28,9 +30,18 @@ export async function checkMetadata(place: ArchivePlace, context: RunContext): P
   }
   const prefix = `${clusterRecordPrefix}${cluster.id}/`
   const records = await checkAll(place, { prefix, kind: 'cluster-record', check: checkRecord }, context)
+  const checkNames = (bytes: Uint8Array, key: string): void => {
+    if (parseNameListKey(cluster.id, key) === undefined) return
+    for (const _ of openNameList(bytes, repository, key)) continue
+  }
+  const names = await checkAll(
+    place,
+    { prefix: nameListPrefix(cluster.id), kind: 'name-list', check: checkNames },
+    context,
+  )
   return {
-    findings: [...slots.findings, ...records.findings],
-    objects: slots.objects + records.objects,
+    findings: [...slots.findings, ...records.findings, ...names.findings],
+    objects: slots.objects + records.objects + names.objects,
   }
 }
 

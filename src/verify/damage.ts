@@ -17,6 +17,7 @@ const damageKinds = [
   'wal-conflict',
   'history',
   'wal-index',
+  'name-list',
 ] as const
 
 /** So many packs are told as one damage at most. */
