@@ -26,9 +26,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   restore: capability,
   verify: capability,
   retention: capability,
-  app: [...capability, 'config', 'backup', 'restore', 'verify', 'retention', 'api'],
+  history: capability,
+  app: [...capability, 'config', 'backup', 'restore', 'verify', 'retention', 'history', 'api'],
   api: ['domain'],
-  cli: [...capability, 'config', 'backup', 'restore', 'verify', 'retention', 'app', 'api'],
+  cli: [...capability, 'config', 'backup', 'restore', 'verify', 'retention', 'history', 'app', 'api'],
 }
 
 /** Calls that have a home: elsewhere they would hide what a function depends on. */

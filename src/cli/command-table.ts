@@ -15,6 +15,7 @@ export const commandTable: ReadonlyMap<string, () => Promise<RegisterCommand>> =
   ['restore', async () => (await import('./commands/restore.ts')).registerRestore],
   ['info', async () => (await import('./commands/info.ts')).registerInfo],
   ['verify', async () => (await import('./commands/verify.ts')).registerVerify],
+  ['find', async () => (await import('./commands/find.ts')).registerFind],
   ['expire', async () => (await import('./commands/expire.ts')).registerExpire],
   ['delete', async () => (await import('./commands/delete.ts')).registerDelete],
   ['pin', async () => (await import('./commands/pin.ts')).registerPin],

@@ -1,0 +1,44 @@
+import type { Lsn } from '../domain/lsn.ts'
+import type { RelationEvent } from '../wal/relation-events.ts'
+import type { RelationId } from '../wal/row-counts.ts'
+
+/** A relation's files, and how many of its rows a transaction changed. */
+export interface ChangedRows extends RelationId {
+  readonly inserted: number
+  readonly updated: number
+  readonly deleted: number
+}
+
+/** A file that a transaction made, as the main fork of a relation. */
+export interface MadeFile extends RelationId {
+  /** Whether pages were written into it while the transaction ran, or soon afterwards. */
+  hasPages: boolean
+  /** Whether rows were: then it is a table's, and not an index's. */
+  hasRows: boolean
+}
+
+/** A transaction that has ended, with all that its subtransactions did. */
+export interface PastTransaction {
+  readonly xid: number
+  readonly isAborted: boolean
+  /** Whether it ended by COMMIT PREPARED or ROLLBACK PREPARED. */
+  readonly isPrepared: boolean
+  /** Of its end, in microseconds since 2000-01-01 UTC. */
+  readonly time: bigint
+  /**
+   * Of its first record. A recovery that stops there, exclusive, has nothing of the transaction, not even its locks.
+   * Undefined when it began before the WAL that was read.
+   */
+  readonly firstLsn: Lsn | undefined
+  /** Of the record that ends it. */
+  readonly endRecordLsn: Lsn
+  readonly rows: readonly ChangedRows[]
+  /** What befell whole files, in the order of the WAL. */
+  readonly events: readonly RelationEvent[]
+  readonly madeFiles: readonly Readonly<MadeFile>[]
+  /**
+   * Other transactions that were committed between its first record and its end: a recovery to before it loses them.
+   * Undefined with `firstLsn`.
+   */
+  readonly commitsMeanwhile: number | undefined
+}
