@@ -251,7 +251,7 @@ const linesOf = ({ stderr }: HoldfastResult, beginning: string): readonly string
 async function isInBackup(server: TestServer): Promise<boolean> {
   const [row] = await server.query<{ started: boolean }>(
     `select count(*) > 0 as started from pg_stat_activity
-       where application_name = 'holdfast' and query ~ 'pg_control_checkpoint'`,
+       where application_name = 'holdfast' and query ~ 'from pg_catalog.pg_control_checkpoint'`,
   )
   return row?.started ?? false
 }

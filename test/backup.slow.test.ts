@@ -293,7 +293,7 @@ function expectFailure({ code, stderr }: HoldfastResult, wanted: number, message
 async function waitForCopying({ server }: ProtectedCluster): Promise<void> {
   await waitUntil('the backup to be under way', async () => {
     const [row] = await server.query<{ count: string }>(
-      "select count(*) from pg_stat_activity where application_name = 'holdfast' and query ~ 'pg_control_checkpoint'",
+      "select count(*) from pg_stat_activity where application_name = 'holdfast' and query ~ 'from pg_catalog.pg_control_checkpoint'",
     )
     return row?.count === '1'
   })

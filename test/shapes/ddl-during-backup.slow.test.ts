@@ -85,7 +85,7 @@ describe('a backup of a cluster whose relations come, go and change their shape 
 async function isCopying(server: TestServer): Promise<boolean> {
   const [row] = await server.query<{ is: boolean }>(
     `select count(*) > 0 as is from pg_stat_activity
-       where application_name = 'holdfast' and query ~ 'pg_control_checkpoint'`,
+       where application_name = 'holdfast' and query ~ 'from pg_catalog.pg_control_checkpoint'`,
   )
   return row?.is ?? false
 }

@@ -208,7 +208,7 @@ async function recoverAndCheck(
 
 /** Slow enough for what the phases do in the midst of it. */
 function startCopying(cluster: ProtectedCluster): Promise<RunningHoldfast> {
-  const started = { statement: 'pg_control_checkpoint', state: 'idle' } as const
+  const started = { statement: 'from pg_catalog.pg_control_checkpoint', state: 'idle' } as const
   return startUntil(cluster, started, { args: ['--max-rate', '12MB'] })
 }
 

@@ -114,7 +114,7 @@ async function changeSettings(server: TestServer, settings: Readonly<Record<stri
 async function isCopying(server: TestServer): Promise<boolean> {
   const [row] = await server.query<{ is: boolean }>(
     `select count(*) > 0 as is from pg_stat_activity
-       where application_name = 'holdfast' and query ~ 'pg_control_checkpoint'`,
+       where application_name = 'holdfast' and query ~ 'from pg_catalog.pg_control_checkpoint'`,
   )
   return row?.is ?? false
 }
