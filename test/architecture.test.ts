@@ -27,9 +27,21 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   verify: capability,
   retention: capability,
   history: capability,
-  app: [...capability, 'config', 'backup', 'restore', 'verify', 'retention', 'history', 'api'],
+  sandbox: [...capability, 'restore'],
+  app: [...capability, 'config', 'backup', 'restore', 'verify', 'retention', 'history', 'sandbox', 'api'],
   api: ['domain'],
-  cli: [...capability, 'config', 'backup', 'restore', 'verify', 'retention', 'history', 'app', 'api'],
+  cli: [
+    ...capability,
+    'config',
+    'backup',
+    'restore',
+    'verify',
+    'retention',
+    'history',
+    'sandbox',
+    'app',
+    'api',
+  ],
 }
 
 /** Calls that have a home: elsewhere they would hide what a function depends on. */

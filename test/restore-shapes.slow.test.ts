@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { isComplete } from './support/everyday.ts'
 import { fullCheck } from './support/full-check.ts'
 import { prepareLedger } from './support/ledger-schema.ts'
 import { startLedger } from './support/ledger.ts'
 import { createScratch } from './support/scratch.ts'
 import { supportedMajors } from './support/server-binaries.ts'
 import { startUserSite } from './support/user-site.ts'
-
-const isComplete = process.env['HOLDFAST_COMPLETE'] === 'yes'
 
 /**
  * Every supported major, with checksums and without, with segments of 1 MB and of 16 MB, each with a tablespace, under load:

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { archiveEverything } from './support/archive-everything.ts'
+import { isComplete } from './support/everyday.ts'
 import { fullCheck } from './support/full-check.ts'
 import { prepareLedger } from './support/ledger-schema.ts'
 import { startLedger } from './support/ledger.ts'
@@ -9,7 +10,6 @@ import { supportedMajors } from './support/server-binaries.ts'
 import { startUserSite } from './support/user-site.ts'
 
 /** The oldest and the newest major get every kind of target; those between them share the kinds, or all with this. */
-const isComplete = process.env['HOLDFAST_COMPLETE'] === 'yes'
 const between: readonly number[] = supportedMajors.slice(1, -1)
 
 /** Whether a case is for this major. */

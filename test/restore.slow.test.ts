@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
+import { everydayMajors } from './support/everyday.ts'
 import { fullCheck } from './support/full-check.ts'
 import { giveTree } from './support/give-tree.ts'
 import { expectOk, type HoldfastResult } from './support/holdfast.ts'
@@ -12,7 +13,7 @@ import { startProtectedCluster, type ProtectedCluster } from './support/protecte
 import { createScratch, type Scratch } from './support/scratch.ts'
 
 describe('restore', () => {
-  for (const major of [14, 18] as const) {
+  for (const major of everydayMajors) {
     test(`recovers PostgreSQL ${major} to each kind of target, in places with hostile names (R35, R41)`, async () => {
       await using site = await startSite(major)
       const { ledger, cluster } = site

@@ -16,6 +16,8 @@ export const commandTable: ReadonlyMap<string, () => Promise<RegisterCommand>> =
   ['info', async () => (await import('./commands/info.ts')).registerInfo],
   ['verify', async () => (await import('./commands/verify.ts')).registerVerify],
   ['find', async () => (await import('./commands/find.ts')).registerFind],
+  ['at', async () => (await import('./commands/at.ts')).registerAt],
+  ['rescue', async () => (await import('./commands/rescue.ts')).registerRescue],
   ['expire', async () => (await import('./commands/expire.ts')).registerExpire],
   ['delete', async () => (await import('./commands/delete.ts')).registerDelete],
   ['pin', async () => (await import('./commands/pin.ts')).registerPin],

@@ -239,6 +239,11 @@ export const configurationSchema = z
       .describe(
         'Where this host remembers which catalogues it has seen, so that it notices when a repository goes back. Not set: /var/lib/holdfast when the user may write there, otherwise ~/.local/state/holdfast.',
       ),
+    'sandbox-directory': absolutePath()
+      .optional()
+      .describe(
+        'Where throw-away servers are restored to, each in a folder of its own that is removed afterwards. Needs room for the cluster. Not set: the folder "sandbox" in the state directory.',
+      ),
   })
   .superRefine(checkReferences)
   .transform(camelKeys)

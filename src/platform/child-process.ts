@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { closeSync, constants, openSync } from 'node:fs'
+import { constants as osConstants } from 'node:os'
 import { OperationError } from '../domain/operation-error.ts'
 
 interface Identity {
@@ -64,6 +65,39 @@ export async function runProcess(
     stdout: stdout.bytes(),
     isStdoutCut: stdout.isCut(),
     stderr: stderr(),
+  }
+}
+
+export interface ForegroundOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** When it is aborted, the program is asked to end. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Runs a program on our own terminal, in our process group, and gives its exit code; 128 and the number of a signal that
+ * ended it, as a shell does.
+ */
+export async function runInForeground(
+  file: string,
+  args: readonly string[],
+  { env, signal }: ForegroundOptions,
+): Promise<number> {
+  signal.throwIfAborted()
+  const child = spawn(file, args, { env, stdio: 'inherit', shell: false })
+  const end = (): void => void child.kill('SIGTERM')
+  signal.addEventListener('abort', end)
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      child.once('error', (cause) => {
+        reject(startFailure(file, cause))
+      })
+      child.once('close', (code, killedBy) => {
+        resolve(code ?? 128 + (killedBy === null ? 0 : osConstants.signals[killedBy]))
+      })
+    })
+  } finally {
+    signal.removeEventListener('abort', end)
   }
 }
 

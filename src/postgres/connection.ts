@@ -1,5 +1,5 @@
 import { Socket } from 'node:net'
-import { Client } from 'pg'
+import { Client, type Submittable } from 'pg'
 import type { RunContext } from '../domain/run-context.ts'
 import { clientConfigOf, isTlsRefusal } from './client-config.ts'
 import { describeConninfo, isSocketDirectory, type Conninfo } from './conninfo.ts'
@@ -24,6 +24,8 @@ export interface PostgresSession extends AsyncDisposable {
     parameters?: readonly (string | null)[],
     purpose?: StatementPurpose,
   ): Promise<readonly Row[]>
+  /** Hands a query of the driver's kind to it, such as a stream. No statement may be under way. */
+  submit<Query extends Submittable>(query: Query): Query
   /** Cuts the connection; what runs in it is rolled back by the server. */
   destroy(reason: Error): void
 }
@@ -127,6 +129,12 @@ class ClientSession implements PostgresSession {
     // The next statement waits for this one, however it ends; the failure itself goes to our caller.
     this.#previous = turn.catch(() => undefined)
     return turn
+  }
+
+  submit<Query extends Submittable>(query: Query): Query {
+    this.#signal.throwIfAborted()
+    this.lost.throwIfAborted()
+    return this.#client.query(query)
   }
 
   destroy(reason: Error): void {

@@ -29,7 +29,10 @@ export interface RestorePlace {
   readonly walLink?: string
 }
 
-export interface TargetRequest extends Pick<RestoreRequest, 'targetDirectory' | 'isDelta' | 'tablespaceMap'> {
+export interface TargetRequest extends Pick<
+  RestoreRequest,
+  'targetDirectory' | 'isDelta' | 'tablespaceMap' | 'tablespaceFolder'
+> {
   readonly systemIdentifier: string
   readonly tablespaces: readonly TablespaceRecord[]
   readonly forbidden: ForbiddenPlaces
@@ -134,7 +137,9 @@ async function inspectTablespace(
   dataState: RestorePlace['state'],
 ): Promise<RestorePlace> {
   const mapping = request.tablespaceMap.find((candidate) => isFor(candidate, { oid, name }))
-  const path = mapping?.directory ?? location
+  const { tablespaceFolder } = request
+  const unmapped = tablespaceFolder === undefined ? location : join(tablespaceFolder, String(oid))
+  const path = mapping?.directory ?? unmapped
   const doing = `restoring tablespace ${quote(name)} into`
   await checkPath(path, doing, request.forbidden)
   const place = { root: oid, name, path }

@@ -11,6 +11,8 @@ export interface RestoreRequest {
   /** Reuses what is in the target directory where its content is right. */
   readonly isDelta: boolean
   readonly tablespaceMap: readonly TablespaceMapping[]
+  /** Where tablespaces go that are not mapped, each into a directory named by its OID. Undefined: where they were. */
+  readonly tablespaceFolder?: string
   /** Leaves recovery to the operator. */
   readonly isFilesOnly: boolean
   /** The restored cluster goes on archiving as the cluster that it was restored from (R49). */

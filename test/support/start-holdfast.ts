@@ -7,6 +7,8 @@ import type { HoldfastResult } from './holdfast.ts'
 
 export interface RunningHoldfast {
   kill(signal: NodeJS.Signals): void
+  /** What it has answered so far. */
+  stdout(): string
   /** Resolves when it has ended, however it did. */
   readonly ended: Promise<HoldfastResult>
 }
@@ -34,7 +36,12 @@ export function startHoldfast(
     const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
     return { args, code: child.exitCode, signal: child.signalCode, stdout, stderr }
   }
+  let stdout = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString('utf8')
+  })
   return {
+    stdout: () => stdout,
     kill: (signal) => {
       child.kill(signal)
     },

@@ -1,6 +1,5 @@
-import { accessSync, constants, existsSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { ClusterRepository } from '../../app/open-cluster.ts'
@@ -15,7 +14,6 @@ import {
   type TablespaceMapping,
 } from '../../restore/restore-request.ts'
 import type { RestorePlan } from '../../restore/plan-restore.ts'
-import type { RestoreTools } from '../../restore/run-restore.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { confirmName } from '../confirm-name.ts'
 
@@ -89,40 +87,26 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   await becomeClusterOwner({ runAs: settings.runAs, dataDirectory, socket: socketOf(connection) })
   const [
     { openFirstPlace },
+    { restoreTools },
     { guardRestore },
     { prepareRestore, runRestore },
     { holdRestoreLease },
     { planAnswer, resultAnswer },
   ] = await Promise.all([
     import('../../app/open-archive-places.ts'),
+    import('../restore-tools.ts'),
     import('../../app/guarded-catalogue.ts'),
     import('../../restore/run-restore.ts'),
     import('../../restore/hold-restore-lease.ts'),
     import('../output/restore.ts'),
   ])
-  const configFile = requireReadable(file)
   const selection = { configuration, clusterName: settings.name, repoName: environment.options.repo }
   const acceptsOlder = options.acceptOlderRepository === true
   const guard = (candidate: ClusterRepository): Promise<void> =>
     guardRestore(candidate, acceptsOlder, environment.context)
   await using opened = await openFirstPlace(selection, guard, environment.context)
   const [place] = opened.repositories
-  const tools: RestoreTools = {
-    place,
-    workers: configuration.restore.workers,
-    restoreCommand: await restoreCommandFor({ cluster: settings.name, repo: place.name, configFile }),
-    binaries: {
-      searchPath: environment.surroundings.variables['PATH'] ?? '',
-      ...(settings.binDirectory !== undefined && { configured: settings.binDirectory }),
-    },
-    // Roles that may exist in the restored cluster, the likeliest first.
-    roles: [...new Set([connection.user, 'postgres'])],
-    forbidden: {
-      repository: place.repository.store.location.replace(/^posix:/, ''),
-      home: environment.surroundings.home,
-      clusterDirectory: settings.dataDirectory,
-    },
-  }
+  const tools = await restoreTools({ configuration, file, settings, place }, environment)
   if (options.dryRun === true) {
     const { plan } = await prepareRestore(request, tools, environment.context)
     environment.answer(planAnswer(plan))
@@ -169,48 +153,6 @@ function ownedDirectory(
   const nearest = above.find((folder) => existsSync(folder))
   const candidates = [targetDirectory, dataDirectory, nearest].filter((folder) => folder !== undefined)
   return candidates.find((folder) => (statSync(folder, { throwIfNoEntry: false })?.uid ?? 0) !== 0)
-}
-
-/** The configuration file, which the server that recovers reads the archive by, as the user that we are now. */
-function requireReadable(configFile: string | undefined): string {
-  if (configFile === undefined) {
-    throw new OperationError(
-      'config-missing',
-      'restoring: expected a configuration file, found only environment variables',
-      {
-        hint: 'Write one: the server that recovers reads the archive by it.',
-      },
-    )
-  }
-  const path = resolve(configFile)
-  try {
-    accessSync(path, constants.R_OK)
-    return path
-  } catch (error) {
-    const who = `user ${process.geteuid?.() ?? ''}`
-    throw new OperationError(
-      'file-unreadable',
-      `restoring: the server that recovers runs as ${who}, who cannot read the configuration ${quote(path)}`,
-      {
-        cause: error,
-        hint: 'Give the file and its key files to the user that PostgreSQL runs as, with "chown".',
-      },
-    )
-  }
-}
-
-interface Archive {
-  readonly cluster: string
-  /** Where the plan was made from: what is not there was not planned with either. */
-  readonly repo: string
-  readonly configFile: string
-}
-
-async function restoreCommandFor({ cluster, repo, configFile }: Archive): Promise<string> {
-  const { renderRestoreCommand } = await import('../../archive/archive-command.ts')
-  const programPath = fileURLToPath(new URL('../../../bin/holdfast', import.meta.url))
-  const nodePath = process.execPath
-  return renderRestoreCommand({ nodePath, programPath, configFile, cluster, repo, mode: 'recovery' })
 }
 
 /** Overwriting a cluster needs its name, typed on a terminal or given as an option. */

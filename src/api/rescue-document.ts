@@ -1,0 +1,23 @@
+import type { JsonDocument } from './json-document.ts'
+
+/** The answer of `rescue`. */
+export interface RescueDocument extends JsonDocument {
+  readonly database: string
+  readonly backup: string
+  readonly reachedLsn: string
+  readonly lastCommitAt: string | null
+  readonly tables: readonly RescuedListing[]
+  readonly filesMs: number
+  readonly recoveryMs: number
+  readonly copyMs: number
+  /** From the beginning of the command to the last row. */
+  readonly totalMs: number
+}
+
+interface RescuedListing {
+  readonly from: string
+  readonly to: string
+  readonly rows: string
+  readonly bytes: number
+  readonly brokenForeignKeys: readonly { readonly name: string; readonly reason: string }[]
+}

@@ -1,0 +1,176 @@
+import type { Command } from 'commander'
+import type { RescueDocument } from '../../api/rescue-document.ts'
+import { formatByteSize } from '../../domain/byte-size.ts'
+import { formatDuration } from '../../domain/duration.ts'
+import { formatLsn } from '../../domain/lsn.ts'
+import { OperationError } from '../../domain/operation-error.ts'
+import { quote } from '../../domain/quote.ts'
+import type { Conninfo } from '../../postgres/conninfo.ts'
+import type { Sandbox } from '../../sandbox/open-sandbox.ts'
+import type { RescuedTable, RescueRequest } from '../../sandbox/rescue-tables.ts'
+import { loadAsOwner } from '../become-owner.ts'
+import type { CommandEnvironment } from '../command-environment.ts'
+import { confirmName } from '../confirm-name.ts'
+import { printable } from '../output/text.ts'
+import { addTargetOptions } from '../target-options.ts'
+import { withSandbox, type SandboxOptions } from '../with-sandbox.ts'
+
+interface RescueOptions extends SandboxOptions {
+  readonly table: readonly string[]
+  readonly as: string
+  readonly into?: string
+  readonly replace?: true
+  readonly confirm?: string
+}
+
+/** `rescue`: tables out of the past, into the live database. */
+export function registerRescue(program: Command, environment: CommandEnvironment): void {
+  addTargetOptions(program.command('rescue'))
+    .description('bring tables back out of the past, into the live database, under another schema')
+    .requiredOption(
+      '--table <name...>',
+      'NAME, SCHEMA.NAME or DATABASE.SCHEMA.NAME; several are in one database',
+    )
+    .option('--as <schema>', 'the schema to put them into; made if missing', 'rescued')
+    .option('--into <conninfo>', 'the server to put them into; default: the cluster')
+    .option('--replace', 'drop tables of the same names in that schema first')
+    .option('--confirm <name>', 'the name of the first table, to replace tables')
+    .option('--sandbox-directory <dir>', 'where the cluster is restored to meanwhile')
+    .option(
+      '--accept-older-repository',
+      'also when the repository is older than what this host has seen of it',
+    )
+    .action((options: RescueOptions) => rescue(options, environment))
+}
+
+async function rescue(options: RescueOptions, environment: CommandEnvironment): Promise<void> {
+  const { clock } = environment.context
+  const began = clock.monotonic()
+  const { database, tables } = splitNames(options.table)
+  const target = await targetOf(options, database, environment)
+  if (options.replace === true) await confirmReplacing(options, tables, environment)
+  const request = { tables, schema: options.as, isReplacing: options.replace === true }
+  const answer = await withSandbox({ options, isReadOnly: true }, environment, async (sandbox) => {
+    const copying = clock.monotonic()
+    const rescued = await copyOut(request, { sandbox, target }, environment)
+    const [copyMs, totalMs] = [clock.monotonic() - copying, clock.monotonic() - began]
+    return { sandbox, rescued, copyMs: Math.round(copyMs), totalMs: Math.round(totalMs) }
+  })
+  const document = documentOf(answer, target.dbname)
+  environment.answer({ document, text: () => toText(document) })
+}
+
+/** One database and the names in it. */
+function splitNames(names: readonly string[]): {
+  readonly database: string | undefined
+  readonly tables: readonly string[]
+} {
+  const parts = names.map((name) => /^(?:([^.]+)\.(?=[^.]+\.))?([^.]+(?:\.[^.]+)?)$/.exec(name))
+  const databases = new Set(parts.map((part) => part?.[1]))
+  if (parts.includes(null) || databases.size > 1) {
+    throw new OperationError(
+      'usage',
+      `reading --table: expected names in one database, found ${names.map((name) => quote(name)).join(', ')}`,
+      {
+        hint: 'Write NAME, SCHEMA.NAME or DATABASE.SCHEMA.NAME.',
+      },
+    )
+  }
+  return { database: [...databases][0], tables: parts.map((part) => part?.[2] ?? '') }
+}
+
+async function targetOf(
+  { into }: RescueOptions,
+  database: string | undefined,
+  environment: CommandEnvironment,
+): Promise<Conninfo> {
+  const [{ selectCluster }, { clusterConnection }] = await Promise.all([
+    import('../../config/select-configured.ts'),
+    import('../../app/cluster-connection.ts'),
+  ])
+  const { configuration } = await loadAsOwner(environment)
+  const settings = selectCluster(configuration, environment.options.cluster)
+  const connection = into === undefined ? settings : { connection: into }
+  const conninfo = clusterConnection(connection, environment.surroundings.variables)
+  return database === undefined ? conninfo : { ...conninfo, dbname: database }
+}
+
+async function confirmReplacing(
+  { as, confirm }: RescueOptions,
+  [first = '']: readonly string[],
+  environment: CommandEnvironment,
+): Promise<void> {
+  const confirmation = {
+    doing: `replacing tables in schema ${quote(as)}`,
+    warning: `Tables of these names in schema ${as} are dropped.`,
+    expected: first,
+    given: confirm,
+  }
+  await confirmName(confirmation, environment)
+}
+
+async function copyOut(
+  request: RescueRequest,
+  { sandbox, target }: { readonly sandbox: Sandbox; readonly target: Conninfo },
+  { context }: CommandEnvironment,
+): Promise<readonly RescuedTable[]> {
+  const [{ connect }, { rescueTables }] = await Promise.all([
+    import('../../postgres/connection.ts'),
+    import('../../sandbox/rescue-tables.ts'),
+  ])
+  await using source = await connect({ ...sandbox.conninfo, dbname: target.dbname }, context)
+  await using live = await connect(target, context)
+  return await rescueTables(request, { source, target: live }, context)
+}
+
+interface Rescued {
+  readonly sandbox: Sandbox
+  readonly rescued: readonly RescuedTable[]
+  readonly copyMs: number
+  readonly totalMs: number
+}
+
+function documentOf({ sandbox, rescued, copyMs, totalMs }: Rescued, database: string): RescueDocument {
+  const { plan, reached, restored } = sandbox
+  return {
+    version: 1,
+    database,
+    backup: plan.backup.label,
+    reachedLsn: formatLsn(reached.lsn),
+    lastCommitAt: reached.commitTime ?? null,
+    tables: rescued.map(({ from, to, rows, bytes, brokenForeignKeys }) => ({
+      from: `${from.schema}.${from.name}`,
+      to: `${to.schema}.${to.name}`,
+      rows: String(rows),
+      bytes,
+      brokenForeignKeys,
+    })),
+    filesMs: Math.round(restored.filesMs),
+    recoveryMs: Math.round(restored.recoveryMs),
+    copyMs,
+    totalMs,
+  }
+}
+
+function toText({
+  database,
+  backup,
+  reachedLsn,
+  tables,
+  totalMs,
+  filesMs,
+  recoveryMs,
+  copyMs,
+}: RescueDocument): string {
+  return [
+    ...tables.flatMap(({ from, to, rows, bytes, brokenForeignKeys }) => [
+      `${printable(from)} is back as ${printable(to)} in ${printable(database)}: ${rows} rows, ${formatByteSize(bytes)}\n`,
+      ...brokenForeignKeys.map(
+        ({ name, reason }) =>
+          `  left out, because it does not hold any more: ${printable(name)}: ${printable(reason)}\n`,
+      ),
+    ]),
+    `as of LSN ${reachedLsn}, from backup ${backup}\n`,
+    `took ${formatDuration(totalMs)}: ${formatDuration(filesMs)} for files, ${formatDuration(recoveryMs)} to recover, ${formatDuration(copyMs)} to copy\n`,
+  ].join('')
+}

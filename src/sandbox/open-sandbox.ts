@@ -1,0 +1,135 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { BackupLabel } from '../domain/backup-label.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import type { RecoveryTarget } from '../domain/recovery-target.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { connect, type PostgresSession } from '../postgres/connection.ts'
+import type { Conninfo } from '../postgres/conninfo.ts'
+import { readControlFile } from '../postgres/control-file.ts'
+import { startPrivateServer, type PrivateServer } from '../postgres/server-process.ts'
+import type { Reached } from '../restore/drive-recovery.ts'
+import type { RestorePlan } from '../restore/plan-restore.ts'
+import { prepareRestore, runRestore, type RestoreResult, type RestoreTools } from '../restore/run-restore.ts'
+import { makeSocketDirectory, removeSocketDirectory } from '../restore/socket-directory.ts'
+import { makeSandboxFolder } from './sandbox-folder.ts'
+import { sandboxSettings } from './sandbox-settings.ts'
+
+export interface SandboxRequest {
+  /** Where sandboxes are made. Absolute; made if missing. */
+  readonly parent: string
+  /** Undefined: the newest backup that fits the target. */
+  readonly backup: BackupLabel | undefined
+  readonly target: RecoveryTarget
+  /** Whether transactions in it are read-only, unless they say otherwise. */
+  readonly isReadOnly: boolean
+}
+
+/** A throw-away server on a restored cluster. Disposing it stops the server and removes everything. */
+export interface Sandbox extends AsyncDisposable {
+  readonly plan: RestorePlan
+  readonly reached: Reached
+  /** How long its parts took, in milliseconds, and what was written. */
+  readonly restored: RestoreResult
+  /** Of a superuser, on a socket that only this user can reach. */
+  readonly conninfo: Conninfo
+  readonly server: PrivateServer
+}
+
+/**
+ * Restores a backup into a folder of its own, recovers it to the target, and starts a server on it that is cut off from
+ * everything: no TCP, no archiving, no subscriptions, no jobs, no libraries of the cluster, its own authentication (R63).
+ * Throws what `prepareRestore` and `runRestore` throw.
+ */
+export async function openSandbox(
+  request: SandboxRequest,
+  tools: RestoreTools,
+  context: RunContext,
+): Promise<Sandbox> {
+  await using opened = new AsyncDisposableStack()
+  const folder = opened.use(await makeSandboxFolder(request.parent, context))
+  const prepared = await prepareRestore(
+    {
+      targetDirectory: folder.dataDirectory,
+      tablespaceFolder: folder.tablespaceFolder,
+      backup: request.backup,
+      target: { ...request.target, action: 'promote' },
+      isDelta: false,
+      tablespaceMap: [],
+      isFilesOnly: false,
+      continuesLineage: false,
+    },
+    tools,
+    context,
+  )
+  const restored = await runRestore(prepared, { ...tools, isIsolated: true }, context)
+  const { plan, reached } = restored
+  if (reached === undefined || prepared.serverBinaries === undefined)
+    throw new Error('a restore that recovers says nothing of its recovery')
+  const { binDirectory, major } = prepared.serverBinaries
+  const socketDirectory = await makeSocketDirectory(context)
+  opened.defer(() => removeSocketDirectory(socketDirectory, context))
+  const configFile = join(socketDirectory, 'postgresql.conf')
+  await writeFile(configFile, '', { mode: 0o600 })
+  const { dataDirectory } = folder
+  const { control } = await readControlFile(join(dataDirectory, 'global/pg_control'), context)
+  const server = opened.use(
+    await startPrivateServer(
+      {
+        binDirectory,
+        dataDirectory,
+        socketDirectory,
+        logFile: join(folder.path, 'server.log'),
+        settings: sandboxSettings(control, major, { configFile, isReadOnly: request.isReadOnly }),
+      },
+      context,
+    ),
+  )
+  const conninfo = await firstRole(server, tools.roles, context)
+  const lifetime = opened.move()
+  return { plan, reached, restored, conninfo, server, [Symbol.asyncDispose]: () => lifetime.disposeAsync() }
+}
+
+/** The first of the roles that is there. Waits until the server lets somebody in. */
+async function firstRole(
+  server: PrivateServer,
+  roles: readonly string[],
+  context: RunContext,
+): Promise<Conninfo> {
+  let failure: unknown
+  for (const user of roles) {
+    const conninfo = { ...server.conninfo, user, dbname: 'template1' }
+    try {
+      await using _ = await patiently(server, conninfo, context)
+      return { ...conninfo, dbname: 'postgres' }
+    } catch (error) {
+      if (!isOperationError(error, 'server-lacks-privilege')) throw error
+      failure = error
+    }
+  }
+  throw failure
+}
+
+const pollIntervalMs = 50
+const mostPolls = 1200
+
+async function patiently(
+  server: PrivateServer,
+  conninfo: Conninfo,
+  context: RunContext,
+): Promise<PostgresSession> {
+  for (let poll = 0; ; poll += 1) {
+    try {
+      return await connect(conninfo, context)
+    } catch (error) {
+      const isStarting = isOperationError(error, 'server-unreachable') && server.isAlive() && poll < mostPolls
+      if (!isStarting) throw server.isAlive() ? error : ended(await server.readLog(), error)
+      await context.clock.sleep(pollIntervalMs, context.signal)
+    }
+  }
+}
+
+function ended(log: string, cause: unknown): OperationError {
+  const last = log.trimEnd().split('\n').at(-1) ?? ''
+  return new OperationError('recovery-failed', `starting a sandbox: its server ended: ${last}`, { cause })
+}
