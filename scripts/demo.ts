@@ -2,6 +2,7 @@
 // and proof. Everything it makes is in one temporary folder, which is removed at the end.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
+import type { FindDocument } from '../src/api/find-document.ts'
 import { archiveEverything } from '../test/support/archive-everything.ts'
 import { fullCheck } from '../test/support/full-check.ts'
 import { expectOk, runHoldfast } from '../test/support/holdfast.ts'
@@ -18,6 +19,7 @@ await using scratch = await createScratch('demo')
 const repository = join(scratch.folder, 'repository')
 const configuration = join(scratch.folder, 'holdfast.yaml')
 const restoredDirectory = join(scratch.folder, 'restored')
+const sandboxes = join(scratch.folder, 'sandboxes')
 
 say(`A PostgreSQL ${major} server with a bank in it starts; transfers run throughout.`)
 await using server = await startServer({ major, scratch, settings: { fsync: 'on' } })
@@ -43,15 +45,20 @@ await step('holdfast check: a WAL segment goes there and back', () => holdfast('
 await step('holdfast backup: while the transfers go on', () => holdfast('backup'))
 await step('Life goes on: 500 more transfers', () => ledger.advance(500))
 
+await ledger.pause() // so that what was there before the accident is known exactly
 const before = await ledger.marker()
 await server.query('DROP TABLE customers')
-await step(`Somebody drops the table "customers" at ${before.time}; nobody notices for 500 transfers`, () =>
+ledger.resume()
+await step('Somebody drops the table "customers"; nobody notices for 500 transfers', () =>
   ledger.advance(500),
 )
 await archiveEverything(server) // within archive_timeout it would happen by itself
 
+await step('holdfast find: what happened, and when?', () => holdfast('find', '--kind', 'drop'))
+const moment = await momentBefore('customers')
+
 await step('holdfast restore: to the moment before, beside the running server', () =>
-  holdfast('restore', '--target-dir', restoredDirectory, '--target-time', before.time),
+  holdfast('restore', '--target-dir', restoredDirectory, ...moment),
 )
 
 await step('Proof', async () => {
@@ -72,6 +79,15 @@ await step('Proof', async () => {
   say(`  the running server went on: ${ledger.acknowledged().length} transfers by now`)
 })
 
+await step(
+  'holdfast rescue: the same table back into the running server, out of a throw-away one',
+  async () => {
+    await holdfast('rescue', '--table', 'customers', '--sandbox-directory', sandboxes, ...moment)
+    const [rescued] = await server.query<{ count: string }>('SELECT count(*) FROM rescued.customers')
+    assert.equal(Number(rescued?.count), customerCount)
+  },
+)
+
 await ledger.stop()
 say(`Done in ${seconds(startedAt)}. Everything is removed again.`)
 
@@ -80,6 +96,15 @@ async function prepareCustomers(target: TestServer): Promise<void> {
     CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, note text);
     INSERT INTO customers
       SELECT i, 'customer ' || i, md5(i::text) FROM generate_series(1, ${customerCount}) AS i`)
+}
+
+/** The options of restore that `find` gives for the accident that befell a table. */
+async function momentBefore(table: string): Promise<readonly string[]> {
+  const args = ['--output', 'json', 'find', '--kind', 'drop', '--table', table]
+  const { stdout } = expectOk(await runHoldfast(args, { config: configuration }))
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what it says is looked at here
+  const { transactions } = JSON.parse(stdout) as FindDocument
+  return transactions[0]?.restore?.options ?? assert.fail(`nothing leads to before ${table} was dropped`)
 }
 
 async function holdfast(...args: readonly string[]): Promise<void> {
