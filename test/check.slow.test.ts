@@ -22,7 +22,7 @@ describe('check', () => {
       assert.match(itemOf(document, 'archiving to repo local').message, /came back intact/)
       assert.match(itemOf(document, 'last backup of repo local').message, /^\d{8}-\d{6}F, /)
       assert.equal(itemOf(document, 'verify of repo local').state, 'info')
-      assert.equal(itemOf(document, 'drill').state, 'info')
+      assert.equal(itemOf(document, 'drill of repo local').state, 'info')
     })
   }
 

@@ -1,3 +1,4 @@
+import type { DrillListing } from './drill-document.ts'
 import type { BackupListing, DamagedFileListing } from './backup-document.ts'
 import type { JsonDocument } from './json-document.ts'
 import type { IntegrityListing } from './verify-document.ts'
@@ -26,6 +27,8 @@ export interface RepoListing {
       readonly isDamaged: boolean
     })[]
   readonly integrity: IntegrityListing
+  /** The last restore that was tried; null when none was. */
+  readonly drill: DrillListing | null
   readonly windows: readonly WindowListing[]
   readonly wal: WalListing
 }

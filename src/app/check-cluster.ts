@@ -55,13 +55,8 @@ export async function checkCluster(request: CheckRequest, context: RunContext): 
       items.push(...(await checkItems(`repo ${repo.settings.name}`, look, context)))
     }
   }
-  return { cluster: settings.name, items: [...items, ...notThere] }
+  return { cluster: settings.name, items }
 }
-
-/** So that nobody takes a green check for more than it is. */
-const notThere: readonly CheckItem[] = [
-  { name: 'drill', state: 'info', message: 'never done: this version cannot try a restore by itself yet' },
-]
 
 interface ReachedServer {
   readonly session: PostgresSession

@@ -9,6 +9,8 @@ import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
 import { assertSameCluster } from '../repository/cluster-record.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
 import { parseRepositoryLocation } from '../storage/open-store.ts'
+import { readNewestDrill } from '../drill/drill-report-store.ts'
+import { judgeDrill } from './judge-drill.ts'
 import { readVerifyState } from '../verify/verify-state-store.ts'
 import { checkItem, type CheckItem } from './check-item.ts'
 import { withoutExpiredGaps } from './expired-gaps.ts'
@@ -52,6 +54,9 @@ export async function checkRepository(
     await check('last backup', () => Promise.resolve(judgeLastBackup(backups, context.clock.now()))),
     await check('verify', async () =>
       judgeVerified(await readVerifyState(repository, cluster.id, context), context.clock.now()),
+    ),
+    await check('drill', async () =>
+      judgeDrill(await readNewestDrill({ repository, cluster }, context), context.clock.now()),
     ),
     await check('space', () => checkSpace(path, backups)),
     ...(facts === undefined ? [] : [await check('place', () => checkPlace(path, facts))]),

@@ -12,6 +12,8 @@ import { readManifestHead } from '../repository/manifest-reader.ts'
 import type { ManifestHead } from '../repository/manifest-head.ts'
 import { judgeCatalogue, reportDoubts, type JudgedCatalogue } from './guarded-catalogue.ts'
 import { withoutExpiredGaps } from './expired-gaps.ts'
+import type { DrillReport } from '../drill/drill-report.ts'
+import { readNewestDrill } from '../drill/drill-report-store.ts'
 import { readVerifyState } from '../verify/verify-state-store.ts'
 import { damagedLabels, type VerifyState } from '../verify/verify-state.ts'
 import { measureBackups, type BackupSizes } from './backup-sizes.ts'
@@ -35,6 +37,8 @@ export interface DescribedRepo extends RecoveryReach {
   readonly sizes: ReadonlyMap<BackupLabel, BackupSizes> | undefined
   /** What verify remembers; undefined when nothing was ever verified. */
   readonly integrity: VerifyState | undefined
+  /** The last restore that was tried; undefined when none was. */
+  readonly drill: DrillReport | undefined
 }
 
 export interface DescribedCluster {
@@ -139,6 +143,7 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
     age,
     sizes: await measureBackups(backups, place, context),
     integrity,
+    drill: await readNewestDrill(place, context),
     ...(await reachOfWhole({ backups, inventory }, { place, integrity }, context)),
   }
 }

@@ -15,6 +15,7 @@ import { damagedLabels } from '../verify/verify-state.ts'
 import type { BackupSizes } from './backup-sizes.ts'
 import { listBackup, listDamagedFile } from './list-backup.ts'
 import { listIntegrity } from './list-damage.ts'
+import { listDrill } from './list-drill.ts'
 import type { RecoveryWindow } from './recovery-window.ts'
 
 /** A described cluster as programs are told of it. */
@@ -65,6 +66,7 @@ function listRepo({
   age,
   sizes,
   integrity,
+  drill,
   ...reach
 }: DescribedRepo): RepoListing {
   const damaged = damagedLabels(integrity)
@@ -83,6 +85,7 @@ function listRepo({
       isDamaged: damaged.has(backup.label),
     })),
     integrity: listIntegrity(integrity),
+    drill: drill === undefined ? null : listDrill(drill),
     windows: reach.windows.map(listWindow),
     wal: {
       storedBytes: inventory.storedBytes,

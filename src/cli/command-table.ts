@@ -18,6 +18,7 @@ export const commandTable: ReadonlyMap<string, () => Promise<RegisterCommand>> =
   ['find', async () => (await import('./commands/find.ts')).registerFind],
   ['at', async () => (await import('./commands/at.ts')).registerAt],
   ['rescue', async () => (await import('./commands/rescue.ts')).registerRescue],
+  ['drill', async () => (await import('./commands/drill.ts')).registerDrill],
   ['expire', async () => (await import('./commands/expire.ts')).registerExpire],
   ['delete', async () => (await import('./commands/delete.ts')).registerDelete],
   ['pin', async () => (await import('./commands/pin.ts')).registerPin],

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { ClusterRepository } from '../app/open-cluster.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
-import { parseRecoveryTarget } from '../domain/recovery-target.ts'
+import { parseRecoveryTarget, type RecoveryTarget } from '../domain/recovery-target.ts'
 import type { Sandbox } from '../sandbox/open-sandbox.ts'
 import { loadAsOwner } from './become-owner.ts'
 import type { CommandEnvironment } from './command-environment.ts'
@@ -18,11 +18,30 @@ interface Wanted {
   readonly isReadOnly: boolean
 }
 
+/** The repository that a sandbox comes from, and how to open it there. */
+export interface SandboxPlace {
+  readonly place: ClusterRepository
+  readonly target: RecoveryTarget
+  readonly open: () => Promise<Sandbox>
+}
+
 /** Opens a sandbox at the moment that the options say, works with it, and removes it. */
-export async function withSandbox<Result>(
-  { options, isReadOnly }: Wanted,
+export function withSandbox<Result>(
+  wanted: Wanted,
   environment: CommandEnvironment,
   work: (sandbox: Sandbox) => Promise<Result>,
+): Promise<Result> {
+  return withSandboxPlace(wanted, environment, async ({ open }) => {
+    await using sandbox = await open()
+    return await work(sandbox)
+  })
+}
+
+/** Opens what a sandbox needs, under a lease that keeps what it restores. Whoever opens the sandbox disposes it. */
+export async function withSandboxPlace<Result>(
+  { options, isReadOnly }: Wanted,
+  environment: CommandEnvironment,
+  work: (place: SandboxPlace) => Promise<Result>,
 ): Promise<Result> {
   const target = parseRecoveryTarget(options)
   const backup = options.backup === undefined ? undefined : parseBackupLabel(options.backup)
@@ -53,10 +72,10 @@ export async function withSandbox<Result>(
   const tools = await restoreTools({ configuration, file, settings, place }, environment)
   const parent =
     options.sandboxDirectory ?? configuration.sandboxDirectory ?? (await usualParent(configuration))
-  await using stack = new AsyncDisposableStack()
-  stack.use(await holdRestoreLease(place, context))
-  const sandbox = stack.use(await openSandbox({ parent, backup, target, isReadOnly }, tools, context))
-  return await work(sandbox)
+  await using held = new AsyncDisposableStack()
+  held.use(await holdRestoreLease(place, context))
+  const open = (): Promise<Sandbox> => openSandbox({ parent, backup, target, isReadOnly }, tools, context)
+  return await work({ place, target, open })
 }
 
 async function usualParent({

@@ -39,6 +39,7 @@ const kindNumbers = {
   'sweep-marks': 11,
   'wal-index': 12,
   'name-list': 13,
+  'drill-report': 14,
 } as const
 const methodNumbers = { none: 0, 'aes-256-gcm': 1 } as const
 

@@ -95,3 +95,9 @@ export const sweepPrefix = (clusterId: string): string => `${clusterId}/sweep/`
 
 export const sweepKey = (clusterId: string, number: number): string =>
   `${sweepPrefix(clusterId)}${pad(number, 10)}`
+
+/** What came of restores that were tried. */
+export const drillPrefix = (clusterId: string): string => `${clusterId}/drill/`
+
+export const drillKey = (clusterId: string, number: number): string =>
+  `${drillPrefix(clusterId)}${pad(number, 10)}`

@@ -3,7 +3,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import { keySlotKind } from '../repository/key-slot.ts'
 import { openNameList } from '../repository/name-list.ts'
 import { parseNameListKey } from '../repository/name-list-key.ts'
-import { clusterRecordPrefix, keySlotPrefix, nameListPrefix } from '../repository/object-keys.ts'
+import { clusterRecordPrefix, drillPrefix, keySlotPrefix, nameListPrefix } from '../repository/object-keys.ts'
 import { RecordReader } from '../repository/record.ts'
 import { openObject } from '../repository/sealed-store.ts'
 import { readOrProblem, type Finding } from './object-problem.ts'
@@ -15,7 +15,7 @@ export interface MetadataResult {
 
 /**
  * Checks what is above the backups: every key slot as far as its form tells (the one in use has just opened the
- * repository, and with it the header), every revision of the cluster's record, and the lists of names beside them.
+ * repository, and with it the header), every revision of the cluster's record, lists of names and reports of drills.
  */
 export async function checkMetadata(place: ArchivePlace, context: RunContext): Promise<MetadataResult> {
   const { repository, cluster } = place
@@ -39,9 +39,19 @@ export async function checkMetadata(place: ArchivePlace, context: RunContext): P
     { prefix: nameListPrefix(cluster.id), kind: 'name-list', check: checkNames },
     context,
   )
+  const checkDrill = (bytes: Uint8Array, key: string): void => {
+    const payload = openObject(repository, { kind: 'drill-report', key }, bytes)
+    RecordReader.decode(payload, `drill report "${key}"`)
+  }
+  const drills = await checkAll(
+    place,
+    { prefix: drillPrefix(cluster.id), kind: 'drill-report', check: checkDrill },
+    context,
+  )
+  const all = [slots, records, names, drills]
   return {
-    findings: [...slots.findings, ...records.findings, ...names.findings],
-    objects: slots.objects + records.objects + names.objects,
+    findings: all.flatMap(({ findings }) => findings),
+    objects: all.reduce((sum, { objects }) => sum + objects, 0),
   }
 }
 

@@ -18,6 +18,7 @@ const damageKinds = [
   'history',
   'wal-index',
   'name-list',
+  'drill-report',
 ] as const
 
 /** So many packs are told as one damage at most. */

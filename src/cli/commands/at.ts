@@ -4,6 +4,7 @@ import { formatDuration, parseDurationMs } from '../../domain/duration.ts'
 import { formatLsn } from '../../domain/lsn.ts'
 import { OperationError } from '../../domain/operation-error.ts'
 import { formatInstant, instantFromMs } from '../../domain/target-time.ts'
+import { lastCommitAt } from '../../sandbox/last-commit.ts'
 import type { Sandbox } from '../../sandbox/open-sandbox.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { addTargetOptions } from '../target-options.ts'
@@ -87,7 +88,7 @@ function documentOf({ conninfo, plan, reached, restored }: Sandbox, untilMs: num
     backup: plan.backup.label,
     timeline: reached.timeline,
     reachedLsn: formatLsn(reached.lsn),
-    lastCommitAt: reached.commitTime ?? null,
+    lastCommitAt: lastCommitAt(reached) ?? null,
     keptUntil: formatInstant(instantFromMs(untilMs)),
     filesMs: Math.round(restored.filesMs),
     recoveryMs: Math.round(restored.recoveryMs),

@@ -100,6 +100,7 @@ function repoText(name: string, repo: DescribedRepo, { now, style }: Look): stri
     `\n${style('bold', 'WAL archive')}: ${formatByteSize(repo.inventory.storedBytes)}\n`,
     walText(repo, style),
     `\n${style('bold', 'verified')}: ${integrityText(repo, { now, style })}`,
+    `${style('bold', 'restore tried')}: ${drillText(repo, { now, style })}`,
   ].join('')
 }
 
@@ -126,6 +127,13 @@ function integrityText({ integrity }: DescribedRepo, look: Look): string {
   const age = (at: number | undefined): string => (at === undefined ? 'never' : formatAge(look.now - at))
   const ages = `all of it ${age(lastCompletedAtMs)}, oldest proof ${age(oldestProofAtMs)}\n`
   return damage.length === 0 ? ages : `${ages}${damageText(damage, look)}`
+}
+
+function drillText({ drill }: DescribedRepo, { now, style }: Look): string {
+  if (drill === undefined) return 'never; "holdfast drill" does it\n'
+  const { outcome, beganAtMs, filesMs, recoveryMs } = drill
+  const text = `${outcome.replace('-', ' ')} ${formatAge(now - beganAtMs)}, ${formatDuration(filesMs + recoveryMs)}`
+  return `${outcome === 'passed' ? text : style(outcome === 'failed' ? 'red' : 'yellow', text)}\n`
 }
 
 function windowText({ timeline, oldest, toLsn, toTime, hasGap }: RecoveryWindow, style: Style): string {

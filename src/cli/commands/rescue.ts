@@ -6,6 +6,7 @@ import { formatLsn } from '../../domain/lsn.ts'
 import { OperationError } from '../../domain/operation-error.ts'
 import { quote } from '../../domain/quote.ts'
 import type { Conninfo } from '../../postgres/conninfo.ts'
+import { lastCommitAt } from '../../sandbox/last-commit.ts'
 import type { Sandbox } from '../../sandbox/open-sandbox.ts'
 import type { RescuedTable, RescueRequest } from '../../sandbox/rescue-tables.ts'
 import { loadAsOwner } from '../become-owner.ts'
@@ -137,7 +138,7 @@ function documentOf({ sandbox, rescued, copyMs, totalMs }: Rescued, database: st
     database,
     backup: plan.backup.label,
     reachedLsn: formatLsn(reached.lsn),
-    lastCommitAt: reached.commitTime ?? null,
+    lastCommitAt: lastCommitAt(reached) ?? null,
     tables: rescued.map(({ from, to, rows, bytes, brokenForeignKeys }) => ({
       from: `${from.schema}.${from.name}`,
       to: `${to.schema}.${to.name}`,

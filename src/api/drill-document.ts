@@ -1,0 +1,26 @@
+import type { JsonDocument } from './json-document.ts'
+
+/** The answer of `drill`. */
+export interface DrillDocument extends JsonDocument, DrillListing {}
+
+/** A restore that was tried. */
+export interface DrillListing {
+  readonly beganAt: string
+  readonly outcome: 'passed' | 'failed' | 'not-proven'
+  readonly target: string
+  readonly backup: string | null
+  readonly reachedLsn: string | null
+  /** Of the last commit that was recovered, and of the last one that is archived. */
+  readonly lastCommitAt: string | null
+  readonly archivedCommitAt: string | null
+  readonly checks: readonly {
+    readonly name: string
+    readonly state: 'passed' | 'failed' | 'not-proven'
+    readonly message: string
+    readonly findings: readonly string[]
+  }[]
+  readonly filesMs: number
+  readonly recoveryMs: number
+  readonly checkMs: number
+  readonly writtenBytes: number
+}

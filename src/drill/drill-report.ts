@@ -1,0 +1,89 @@
+import { parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
+import { formatLsn, parseLsn, type Lsn } from '../domain/lsn.ts'
+import { encodeRecord, RecordReader } from '../repository/record.ts'
+
+const checkNames = ['recovery', 'pages', 'indexes', 'tables', 'visibility', 'rows', 'assertions'] as const
+const checkStates = ['passed', 'failed', 'not-proven'] as const
+const outcomes = ['passed', 'failed', 'not-proven'] as const
+
+export type DrillCheckName = (typeof checkNames)[number]
+
+/** One thing that was proved, or was not. */
+export interface DrillCheck {
+  readonly name: DrillCheckName
+  /** `not-proven`: it could not be looked at, and `message` says why. */
+  readonly state: (typeof checkStates)[number]
+  /** For people: how much was looked at, or what is wrong. */
+  readonly message: string
+  /** What is wrong, where: the first of them. */
+  readonly findings: readonly string[]
+}
+
+/** What came of a restore that was tried. Kept in the repository. */
+export interface DrillReport {
+  readonly beganAtMs: number
+  /** `passed` only if every check ran and passed. */
+  readonly outcome: (typeof outcomes)[number]
+  /** What was asked for, for people. */
+  readonly target: string
+  /** Undefined: it did not come so far. */
+  readonly reached: ReachedMoment | undefined
+  readonly checks: readonly DrillCheck[]
+  /** How long the parts took, in milliseconds. */
+  readonly filesMs: number
+  readonly recoveryMs: number
+  readonly checkMs: number
+  readonly writtenBytes: number
+}
+
+interface ReachedMoment {
+  readonly backup: BackupLabel
+  readonly lsn: Lsn
+  /** Of the last commit that was recovered, and of the last one that is archived: RFC 3339. */
+  readonly lastCommitAt: string | undefined
+  readonly archivedCommitAt: string | undefined
+}
+
+/** The worst of the checks; a drill without checks has proved nothing. */
+export function outcomeOf(checks: readonly DrillCheck[]): DrillReport['outcome'] {
+  if (checks.some(({ state }) => state === 'failed')) return 'failed'
+  const isComplete = checkNames.every((name) => checks.some((check) => check.name === name))
+  return isComplete && checks.every(({ state }) => state === 'passed') ? 'passed' : 'not-proven'
+}
+
+export function encodeDrillReport({ reached, ...report }: DrillReport): Uint8Array {
+  return encodeRecord({
+    ...report,
+    ...(reached !== undefined && { reached: { ...reached, lsn: formatLsn(reached.lsn) } }),
+  })
+}
+
+/** Throws `damaged`. */
+export function decodeDrillReport(bytes: Uint8Array, key: string): DrillReport {
+  const reader = RecordReader.decode(bytes, `drill report "${key}"`)
+  return {
+    beganAtMs: reader.count('beganAtMs'),
+    outcome: reader.word('outcome', outcomes),
+    target: reader.string('target'),
+    reached: reader.has('reached') ? decodeReached(reader.record('reached')) : undefined,
+    checks: reader.records('checks').map((check) => ({
+      name: check.word('name', checkNames),
+      state: check.word('state', checkStates),
+      message: check.string('message'),
+      findings: check.strings('findings'),
+    })),
+    filesMs: reader.count('filesMs'),
+    recoveryMs: reader.count('recoveryMs'),
+    checkMs: reader.count('checkMs'),
+    writtenBytes: reader.count('writtenBytes'),
+  }
+}
+
+function decodeReached(reader: RecordReader): ReachedMoment {
+  return {
+    backup: reader.parsed('backup', parseBackupLabel),
+    lsn: reader.parsed('lsn', parseLsn),
+    lastCommitAt: reader.optionalString('lastCommitAt'),
+    archivedCommitAt: reader.optionalString('archivedCommitAt'),
+  }
+}

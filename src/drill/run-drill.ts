@@ -1,0 +1,108 @@
+import { join } from 'node:path'
+import { formatInstant } from '../domain/target-time.ts'
+import { isOperationError, type OperationError } from '../domain/operation-error.ts'
+import { describeRecoveryTarget, type RecoveryTarget } from '../domain/recovery-target.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { readControlFile } from '../postgres/control-file.ts'
+import { lastCommitAt } from '../sandbox/last-commit.ts'
+import type { Sandbox } from '../sandbox/open-sandbox.ts'
+import { checkAssertions } from './check-assertions.ts'
+import { checkPages } from './check-pages.ts'
+import { checkRelations } from './check-relations.ts'
+import { outcomeOf, type DrillCheck, type DrillReport } from './drill-report.ts'
+
+export interface DrillRequest {
+  readonly target: RecoveryTarget
+  /** Statements that must each give one value that is true. */
+  readonly assertions: readonly string[]
+  /** Where they run. */
+  readonly database: string
+}
+
+/** Opens the sandbox that is to be proved. */
+type OpenSandbox = () => Promise<Sandbox>
+
+/**
+ * Proves a restore: it is done into a throw-away server, and everything in it is read and checked. Passes only if every
+ * check ran and found nothing wrong. A restore that fails is a report, too; what keeps it from being tried at all, such as
+ * `store-unreachable`, is thrown.
+ */
+export async function runDrill(
+  request: DrillRequest,
+  open: OpenSandbox,
+  context: RunContext,
+): Promise<DrillReport> {
+  const { clock } = context
+  const begun = { beganAtMs: clock.now(), target: describeRecoveryTarget(request.target) }
+  let sandbox: Sandbox
+  try {
+    sandbox = await open()
+  } catch (error) {
+    if (!isVerdict(error)) throw error
+    const failed = { name: 'recovery', state: 'failed', message: error.message, findings: [] } as const
+    return { ...begun, ...nothingDone, outcome: 'failed', reached: undefined, checks: [failed] }
+  }
+  await using held = sandbox
+  const checking = clock.monotonic()
+  const checks = [recovered(held), ...(await checkAll(request, held, context))]
+  const { plan, reached, restored } = held
+  return {
+    ...begun,
+    outcome: outcomeOf(checks),
+    reached: {
+      backup: plan.backup.label,
+      lsn: reached.lsn,
+      lastCommitAt: lastCommitAt(reached),
+      archivedCommitAt:
+        plan.wal.lastCommitAt === undefined ? undefined : formatInstant(plan.wal.lastCommitAt),
+    },
+    checks,
+    filesMs: Math.round(restored.filesMs),
+    recoveryMs: Math.round(restored.recoveryMs),
+    checkMs: Math.round(clock.monotonic() - checking),
+    writtenBytes: restored.writtenBytes,
+  }
+}
+
+const nothingDone = { filesMs: 0, recoveryMs: 0, checkMs: 0, writtenBytes: 0 }
+
+/** Whether a failure says that what is stored cannot be restored, and not that it could not be tried. */
+function isVerdict(error: unknown): error is OperationError {
+  return (
+    isOperationError(error, 'damaged') ||
+    isOperationError(error, 'recovery-failed') ||
+    isOperationError(error, 'wal-missing') ||
+    isOperationError(error, 'target-unreachable')
+  )
+}
+
+function recovered({ plan, reached }: Sandbox): DrillCheck {
+  const message = `backup ${plan.backup.label} and ${plan.wal.count} WAL segments, promoted to timeline ${reached.timeline}`
+  return { name: 'recovery', state: 'passed', message, findings: [] }
+}
+
+async function checkAll(
+  { assertions, database }: DrillRequest,
+  sandbox: Sandbox,
+  context: RunContext,
+): Promise<readonly DrillCheck[]> {
+  const { conninfo, plan } = sandbox
+  const pages = await provePages(plan.request.targetDirectory, context)
+  const relations = await checkRelations(conninfo, context)
+  return [pages, ...relations, await checkAssertions(assertions, { ...conninfo, dbname: database }, context)]
+}
+
+async function provePages(dataDirectory: string, context: RunContext): Promise<DrillCheck> {
+  const name = 'pages'
+  const { control } = await readControlFile(join(dataDirectory, 'global/pg_control'), context)
+  const hasChecksums = control.dataChecksumVersion > 0
+  const { pages, bad, badCount } = await checkPages({ dataDirectory, hasChecksums }, context)
+  if (badCount > 0) {
+    const message = `${badCount} of ${pages} pages have a wrong checksum`
+    return { name, state: 'failed', message, findings: bad }
+  }
+  const message = hasChecksums
+    ? `${pages} pages have the right checksum`
+    : `${pages} pages were read; the cluster has no checksums to prove them by`
+  return { name, state: 'passed', message, findings: [] }
+}

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict'
+import { open, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import type { DrillDocument } from '../src/api/drill-document.ts'
+import type { CheckDocument } from '../src/api/check-document.ts'
+import { everydayMajors } from './support/everyday.ts'
+import { prepareLedger } from './support/ledger-schema.ts'
+import { startLedger } from './support/ledger.ts'
+import { createScratch } from './support/scratch.ts'
+import { startUserSite, type UserSite } from './support/user-site.ts'
+
+for (const major of everydayMajors) {
+  describe(`drill, on PostgreSQL ${major},`, () => {
+    test('proves a restore, and says what was reached against what is archived', async () => {
+      await using scratch = await createScratch('drill')
+      await using site = await startUserSite({ major, scratch })
+      const place = await scratch.makeFolder(`space-${site.server.port}`)
+      await site.server.query(`create tablespace side location '${place}'`)
+      await site.server.query('create table apart tablespace side as select generate_series(1, 5000) as i')
+      await prepareLedger(site.server)
+      await using ledger = await startLedger(site.server, { ratePerSecond: 100 })
+      await site.backup()
+      await ledger.advance(50)
+      await ledger.stop()
+      await site.switchWal()
+      const assertions = join(site.folder, 'assertions.sql')
+      await writeFile(assertions, '-- what must hold\nselect count(*) > 0\n  from apart;\nselect true;\n')
+
+      const drill = await answered(site, 0, '--sql', assertions)
+      const wrong = join(site.folder, 'wrong.sql')
+      await writeFile(
+        wrong,
+        'select true;\nselect count(*) = 0 from apart;\nselect i from apart;\nselect 1/0;\n',
+      )
+      const failed = await answered(site, 4, '--sql', wrong)
+
+      assert.equal(drill.outcome, 'passed')
+      assert.deepEqual(
+        drill.checks.map(({ name, state, findings }) => [name, state, findings]),
+        ['recovery', 'pages', 'indexes', 'tables', 'visibility', 'rows', 'assertions'].map((name) => [
+          name,
+          'passed',
+          [],
+        ]),
+      )
+      assert.equal(drill.lastCommitAt, drill.archivedCommitAt)
+      assert.ok(
+        drill.writtenBytes > 20_000_000 && drill.filesMs > 0 && drill.recoveryMs > 0 && drill.checkMs > 0,
+      )
+      assert.equal(failed.outcome, 'failed')
+      const findings = failed.checks.find(({ name }) => name === 'assertions')?.findings ?? []
+      assert.deepEqual(
+        findings.map((finding) => finding.replace(/^.*?: /s, '')),
+        [
+          'expected one value that is true, it gave f',
+          'expected one value that is true, it gave 5000 values',
+          'division by zero',
+        ],
+      )
+      assert.deepEqual(await readdir(join(site.folder, 'sandboxes')), [])
+    })
+  })
+}
+
+describe('drill', () => {
+  test('fails for pages that were damaged when they were backed up, and check says so', async () => {
+    await using scratch = await createScratch('damage')
+    await using site = await startUserSite({ major: 17, scratch })
+    const { server } = site
+    await server.query(
+      'create table broken as select g as i, md5(g::text) as t from generate_series(1, 3000) g',
+    )
+    await server.query('create table whole as select 1 as i')
+    await server.query('checkpoint')
+    const [row] = await server.query<{ path: string }>("select pg_relation_filepath('broken') as path")
+    {
+      await using file = await open(join(server.dataDirectory, row?.path ?? ''), 'r+')
+      await file.write(Buffer.from('damage'), 0, 6, 3 * 8192 + 4000)
+    }
+    await site.run('backup')
+    await site.switchWal()
+
+    const drill = await answered(site, 4)
+    const checked = JSON.parse((await site.run('--output', 'json', 'check')).stdout) as CheckDocument
+
+    assert.equal(drill.outcome, 'failed')
+    const wrong = drill.checks.filter(({ state }) => state === 'failed')
+    assert.deepEqual(
+      wrong.map(({ name }) => name),
+      ['pages', 'tables', 'rows'],
+    )
+    assert.deepEqual(wrong[0]?.findings, [`${row?.path}, block 3: its checksum is wrong`])
+    const item = checked.items.find(({ name }) => name.startsWith('drill')) ?? assert.fail()
+    assert.equal(item.state, 'failed')
+    assert.match(item.message, /^failed less than a day ago: pages: 1 of \d+ pages have a wrong checksum$/)
+  })
+
+  test('proves nothing with a cluster that is empty, and fails with WAL that is not there', async () => {
+    await using scratch = await createScratch('empty')
+    await using site = await startUserSite({ major: 18, scratch })
+    await site.backup()
+    await site.switchWal()
+
+    const empty = await answered(site, 1)
+    const beyond = await answered(site, 4, '--target-lsn', 'F/0')
+    const unreadable = await site.run('drill', '--sql', join(site.folder, 'nothing.sql'))
+
+    assert.equal(empty.outcome, 'not-proven')
+    assert.deepEqual(
+      empty.checks.filter(({ state }) => state !== 'passed').map(({ name, message }) => ({ name, message })),
+      [{ name: 'rows', message: 'there are no tables of yours, read row by row' }],
+    )
+    assert.equal(beyond.outcome, 'failed')
+    assert.deepEqual(
+      beyond.checks.map(({ name, state }) => [name, state]),
+      [['recovery', 'failed']],
+    )
+    assert.equal(unreadable.code, 1)
+    const { repos } = (await site.answer('info')) as unknown as { repos: { drill: DrillDocument }[] }
+    assert.equal(repos[0]?.drill.outcome, 'failed')
+  })
+})
+
+/** What the drill says; it must exit with this code. */
+async function answered(site: UserSite, code: number, ...options: readonly string[]): Promise<DrillDocument> {
+  const place = ['--sandbox-directory', join(site.folder, 'sandboxes')]
+  const result = await site.run('--output', 'json', 'drill', ...place, ...options)
+  assert.equal(result.code, code, result.stderr + result.stdout)
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what it says is what the test looks at
+  return JSON.parse(result.stdout) as DrillDocument
+}
