@@ -51,6 +51,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'retention',
     'history',
     'sandbox',
+    'drill',
     'app',
     'api',
   ],
