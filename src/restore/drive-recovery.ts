@@ -27,8 +27,6 @@ export interface DriveRequest {
   readonly binaries: ServerBinaries
   /** Roles to connect as, in this order: the first that exists is taken. */
   readonly roles: readonly string[]
-  /** Whether the cluster's own configuration files and libraries are left out of it (R63). */
-  readonly isIsolated: boolean
 }
 
 /** What recovery has come to. */
@@ -55,7 +53,8 @@ export async function driveRecovery(request: DriveRequest, context: RunContext):
   await using cleanup = new AsyncDisposableStack()
   const socketDirectory = await makeSocketDirectory(context)
   cleanup.defer(() => removeSocketDirectory(socketDirectory, context))
-  const raised: Record<string, string> = request.isIsolated ? { shared_preload_libraries: '' } : {}
+  const raised: Record<string, string> =
+    request.plan.request.isIsolated === true ? { shared_preload_libraries: '' } : {}
   for (let start = 1; ; start += 1) {
     const outcome = await recoverOnce({ ...request, socketDirectory, raised }, context)
     if (outcome.kind === 'reached') return outcome.reached
@@ -269,13 +268,10 @@ function shutdownProblem(
 }
 
 /** A minimal file of ours, where the backup has none because it is elsewhere on the server, as on Debian; or must not count. */
-async function missingConfiguration({
-  plan,
-  socketDirectory,
-  isIsolated,
-}: Attempt): Promise<Record<string, string>> {
-  const own = join(plan.request.targetDirectory, 'postgresql.conf')
-  if (!isIsolated && (await lookAt(own)) !== undefined) return {}
+async function missingConfiguration({ plan, socketDirectory }: Attempt): Promise<Record<string, string>> {
+  const { targetDirectory, isIsolated } = plan.request
+  const own = join(targetDirectory, 'postgresql.conf')
+  if (isIsolated !== true && (await lookAt(own)) !== undefined) return {}
   const path = join(socketDirectory, 'postgresql.conf')
   await writeFile(path, '', { mode: 0o600 })
   return { config_file: path }

@@ -67,7 +67,7 @@ export function planRestore(request: RestoreRequest, facts: RestoreFacts): Resto
     },
     places,
     isDelta: places.some(({ state }) => state !== 'vacant'),
-    warnings: warningsOf(facts),
+    warnings: warningsOf(facts, request),
   }
 }
 
@@ -84,7 +84,7 @@ function refuseLackOfSpace(space: readonly SpaceNeed[]): void {
   )
 }
 
-function warningsOf(facts: RestoreFacts): readonly string[] {
+function warningsOf(facts: RestoreFacts, { isIsolated }: RestoreRequest): readonly string[] {
   const { route, walRoute, linksOutside, hasConfiguration, places } = facts
   const { damagedPageCount, label, walRetention } = route.backup
   return [
@@ -95,7 +95,7 @@ function warningsOf(facts: RestoreFacts): readonly string[] {
     ...(walRoute.hasGap && walRetention === 'onward'
       ? [`WAL segment ${walRoute.missing} is missing: nothing behind it can be reached`]
       : []),
-    ...(hasConfiguration
+    ...(hasConfiguration || isIsolated === true
       ? []
       : [
           'postgresql.conf or pg_hba.conf is not part of the backup, because it is not in the data directory: put it back, or name it with "-c config_file" when you start the server',

@@ -17,6 +17,8 @@ export interface RestoreRequest {
   readonly isFilesOnly: boolean
   /** The restored cluster goes on archiving as the cluster that it was restored from (R49). */
   readonly continuesLineage: boolean
+  /** For a throw-away server: nothing reads the cluster's configuration files, and none of its libraries are loaded (R63). */
+  readonly isIsolated?: boolean
 }
 
 export interface TablespaceMapping {

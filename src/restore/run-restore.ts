@@ -21,8 +21,6 @@ export interface RestoreTools {
   /** Roles of the cluster to ask how far recovery has come. */
   readonly roles: readonly string[]
   readonly forbidden: ForbiddenPlaces
-  /** Whether the server of the recovery reads no configuration file of the cluster, and loads none of its libraries. */
-  readonly isIsolated?: boolean
 }
 
 /** A restore that was planned and not begun. */
@@ -93,6 +91,5 @@ async function recover(
   context: RunContext,
 ): Promise<Reached> {
   context.report({ kind: 'note', message: 'files are complete; recovering on a private socket' })
-  const { roles, isIsolated } = tools
-  return driveRecovery({ plan, binaries: serverBinaries, roles, isIsolated: isIsolated === true }, context)
+  return driveRecovery({ plan, binaries: serverBinaries, roles: tools.roles }, context)
 }

@@ -58,11 +58,12 @@ export async function openSandbox(
       tablespaceMap: [],
       isFilesOnly: false,
       continuesLineage: false,
+      isIsolated: true,
     },
     tools,
     context,
   )
-  const restored = await runRestore(prepared, { ...tools, isIsolated: true }, context)
+  const restored = await runRestore(prepared, tools, context)
   const { plan, reached } = restored
   if (reached === undefined || prepared.serverBinaries === undefined)
     throw new Error('a restore that recovers says nothing of its recovery')
