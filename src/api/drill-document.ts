@@ -23,4 +23,6 @@ export interface DrillListing {
   readonly recoveryMs: number
   readonly checkMs: number
   readonly writtenBytes: number
+  /** WAL from the beginning of the backup to where the recovery ended. */
+  readonly replayedBytes: number
 }

@@ -34,6 +34,8 @@ export interface DrillReport {
   readonly recoveryMs: number
   readonly checkMs: number
   readonly writtenBytes: number
+  /** WAL from the beginning of the backup to where the recovery ended. */
+  readonly replayedBytes: number
 }
 
 interface ReachedMoment {
@@ -76,6 +78,7 @@ export function decodeDrillReport(bytes: Uint8Array, key: string): DrillReport {
     recoveryMs: reader.count('recoveryMs'),
     checkMs: reader.count('checkMs'),
     writtenBytes: reader.count('writtenBytes'),
+    replayedBytes: reader.count('replayedBytes'),
   }
 }
 

@@ -61,10 +61,11 @@ export async function runDrill(
     recoveryMs: Math.round(restored.recoveryMs),
     checkMs: Math.round(clock.monotonic() - checking),
     writtenBytes: restored.writtenBytes,
+    replayedBytes: Math.max(0, Number(reached.lsn - plan.backup.startLsn)),
   }
 }
 
-const nothingDone = { filesMs: 0, recoveryMs: 0, checkMs: 0, writtenBytes: 0 }
+const nothingDone = { filesMs: 0, recoveryMs: 0, checkMs: 0, writtenBytes: 0, replayedBytes: 0 }
 
 /** Whether a failure says that what is stored cannot be restored, and not that it could not be tried. */
 function isVerdict(error: unknown): error is OperationError {

@@ -35,6 +35,8 @@ export interface WalkTools {
   readonly take: (facts: WalFacts) => void
   /** What comes next does not follow what came last. */
   readonly breakOff: (hole: WalHole) => void
+  /** Asked after each segment: true ends the walk there. */
+  readonly isDone?: () => boolean
   /** Called after each segment. */
   readonly advance?: (done: number, total: number) => void
 }
@@ -72,6 +74,7 @@ export async function walkWal(request: WalkRequest, tools: WalkTools, context: R
     await walk.add(read)
     done += 1
     tools.advance?.(done, total)
+    if (tools.isDone?.() === true) return
   }
   walk.finish(to)
 }

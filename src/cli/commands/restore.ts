@@ -108,8 +108,9 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   const [place] = opened.repositories
   const tools = await restoreTools({ configuration, file, settings, place }, environment)
   if (options.dryRun === true) {
-    const { plan } = await prepareRestore(request, tools, environment.context)
-    environment.answer(planAnswer(plan))
+    const prepared = await prepareRestore(request, tools, environment.context)
+    const { previewRestore } = await import('../../app/preview-restore.ts')
+    environment.answer(planAnswer(prepared.plan, await previewRestore(prepared, place, environment.context)))
     return
   }
   await using held = new AsyncDisposableStack()

@@ -4,6 +4,8 @@ import { formatLsn } from '../../domain/lsn.ts'
 import { describeRecoveryTarget } from '../../domain/recovery-target.ts'
 import { formatInstant, parseTargetTime } from '../../domain/target-time.ts'
 import type { JsonDocument } from '../../api/json-document.ts'
+import type { RestorePreview } from '../../app/preview-restore.ts'
+import type { Commit } from '../../history/find-edge.ts'
 import type { RestorePlan } from '../../restore/plan-restore.ts'
 import { stopSettings } from '../../restore/recovery-stop.ts'
 import type { RestoreResult } from '../../restore/run-restore.ts'
@@ -36,6 +38,20 @@ interface PlanDocument extends JsonDocument {
   readonly continuesLineage: boolean
   readonly restoredBytes: number
   readonly warnings: readonly string[]
+  /** The last commit that is kept and the first one that is lost; left out when that was not looked up. */
+  readonly edge?: {
+    readonly lastKept: CommitListing | null
+    readonly firstLost: CommitListing | null
+    readonly isCertain: boolean
+  } | null
+  /** By the last drill; null when there was none. Left out with `edge`. */
+  readonly estimatedMs?: number | null
+}
+
+interface CommitListing {
+  readonly xid: string
+  readonly lsn: string
+  readonly time: string
 }
 
 interface ResultDocument extends PlanDocument {
@@ -52,9 +68,50 @@ interface ResultDocument extends PlanDocument {
 }
 
 /** What `restore --dry-run` prints. */
-export function planAnswer(plan: RestorePlan): Answer {
-  return { document: planDocument(plan, true), text: () => planText(plan) }
+export function planAnswer(plan: RestorePlan, preview: RestorePreview): Answer {
+  const document = { ...planDocument(plan, true), ...previewDocument(preview) }
+  return { document, text: () => planText(plan, preview) }
 }
+
+function previewDocument({ edge, estimatedMs }: RestorePreview): Pick<PlanDocument, 'edge' | 'estimatedMs'> {
+  const listed = edge && {
+    lastKept: edge.lastKept === undefined ? null : listCommit(edge.lastKept),
+    firstLost: edge.firstLost === undefined ? null : listCommit(edge.firstLost),
+    isCertain: edge.holes.length === 0,
+  }
+  return { edge: listed ?? null, estimatedMs: estimatedMs ?? null }
+}
+
+const listCommit = ({ xid, lsn, time }: Commit): CommitListing => ({
+  xid: String(xid),
+  lsn: formatLsn(lsn),
+  time: formatInstant(time),
+})
+
+function previewLines({ edge, estimatedMs }: RestorePreview): readonly (readonly [string, string])[] {
+  const time =
+    estimatedMs === undefined
+      ? 'unknown until there was a drill'
+      : `about ${formatDuration(estimatedMs)}, as the last drill went`
+  if (edge === undefined) return [['time', time]]
+  const doubt = edge.holes.length === 0 ? '' : ', but some WAL could not be read'
+  return [
+    [
+      'keeps up to',
+      edge.lastKept === undefined
+        ? `no commit behind the beginning of the backup${doubt}`
+        : `${commitText(edge.lastKept)}${doubt}`,
+    ],
+    [
+      'loses from',
+      edge.firstLost === undefined ? `nothing that is archived${doubt}` : commitText(edge.firstLost),
+    ],
+    ['time', time],
+  ]
+}
+
+const commitText = ({ xid, lsn, time }: Commit): string =>
+  `${formatInstant(time)}: transaction ${xid}, LSN ${formatLsn(lsn)}`
 
 /** What `restore` prints when it is done. */
 export function resultAnswer(result: RestoreResult): Answer {
@@ -112,7 +169,7 @@ function resultDocument(result: RestoreResult): ResultDocument {
   }
 }
 
-function planText(plan: RestorePlan): string {
+function planText(plan: RestorePlan, preview: RestorePreview): string {
   const { backup, request, wal } = plan
   const lines = [
     [
@@ -127,6 +184,7 @@ function planText(plan: RestorePlan): string {
         .join(', '),
     ],
     ['wal', `${wal.first} to ${wal.last} (${wal.count} segments), up to LSN ${formatLsn(wal.endLsn)}`],
+    ...previewLines(preview),
     ...plan.places.map(({ root, name, path, state }) => [
       root === 0 ? 'directory' : `tablespace ${name}`,
       `${path} (${describeState(state)})`,
