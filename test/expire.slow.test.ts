@@ -306,7 +306,7 @@ async function sweep(selection: ClusterSelection): Promise<SweepResult> {
 
 /** The server goes on archiving. */
 const withoutWal = (files: ReadonlyMap<string, number>): readonly (readonly [string, number])[] =>
-  [...files].filter(([path]) => !path.includes('/wal/'))
+  [...files].filter(([path]) => !/\/(?:wal|index)\//.test(path))
 
 /** As if this were stored two hours earlier. */
 async function age(site: UserSite, folder: string): Promise<void> {

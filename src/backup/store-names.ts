@@ -30,8 +30,9 @@ export async function storeNames(
     const [now] = await session.query<{ lsn: string }>('select pg_catalog.pg_current_wal_insert_lsn() as lsn')
     const moment = { timeline: wanted.timeline, lsn: parseLsn(now?.lsn ?? '') }
     const list = new NameListWriter(repository, cluster.id, moment)
+    const conninfo = { ...wanted.conninfo, ...(await quietOptions(session, wanted.conninfo)) }
     for (const database of await databasesOf(session)) {
-      const problem = await addRelations({ ...wanted, database }, list, context)
+      const problem = await addRelations({ ...wanted, conninfo, database }, list, context)
       list.addDatabase({ ...database, problem })
     }
     await list.finish(context)
@@ -43,6 +44,18 @@ export async function storeNames(
       hint: 'Nothing of the backup is missing; "holdfast find" may show numbers instead of names.',
     })
   }
+}
+
+/** So that no database makes us run its login triggers (17 and later) with what a superuser may do. Others may not say so. */
+async function quietOptions(
+  session: PostgresSession,
+  { options = '' }: Conninfo,
+): Promise<Pick<Conninfo, 'options'>> {
+  const [row] = await session.query<{ can: string }>(
+    `select pg_catalog.current_setting('is_superuser') operator(pg_catalog.=) 'on'
+        and pg_catalog.current_setting('event_triggers', true) is not null as can`,
+  )
+  return row?.can === 't' ? { options: `${options} -c event_triggers=off`.trim() } : {}
 }
 
 interface Database {
