@@ -141,29 +141,33 @@ async function openPrepared(
   }
 }
 
-/** Both at once, so that they are on their way to the disk together. The index may fail, and is not waited for long. */
+/** The segment first: nothing about its index may keep it waiting. */
 async function storeWithIndex(
   file: SealedObject & { readonly name: ArchiveFileName },
   place: ArchivePlace,
   context: RunContext,
 ): Promise<StoredWalFile> {
-  const { index, name } = file
-  if (index === undefined) return storeSealedFile(file, place, context)
+  const answer = await storeSealedFile(file, place, context)
+  if (file.index !== undefined) await storeIndexInTime(file.index, file.name, { place, context })
+  return answer
+}
+
+/** The index may fail, and is not waited for long. */
+async function storeIndexInTime(
+  { key, sealed }: NonNullable<SealedObject['index']>,
+  { name }: ArchiveFileName,
+  { place, context }: { readonly place: ArchivePlace; readonly context: RunContext },
+): Promise<void> {
   const ended = new AbortController()
   const limited = { ...context, signal: AbortSignal.any([context.signal, ended.signal]) }
-  const stored = place.repository.store.putIfAbsent(index.key, index.sealed, limited).then(
+  const stored = place.repository.store.putIfAbsent(key, sealed, limited).then(
     () => undefined,
     (error: unknown) => {
-      if (!limited.signal.aborted) warnOfLostIndex(name.name, error, context)
+      if (!limited.signal.aborted) warnOfLostIndex(name, error, context)
     },
   )
-  try {
-    const answer = await storeSealedFile(file, place, context)
-    await Promise.race([stored, context.clock.sleep(waitForIndexMs, limited.signal).catch(() => undefined)])
-    return answer
-  } finally {
-    ended.abort()
-  }
+  await Promise.race([stored, context.clock.sleep(waitForIndexMs, limited.signal).catch(() => undefined)])
+  ended.abort()
 }
 
 /** A segment gets its index here. In a backlog it is archived without: the scanner comes late, and would be cold there. */
