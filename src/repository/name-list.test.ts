@@ -41,6 +41,19 @@ describe('a list of names', () => {
     assert.deepEqual(read, expected)
   })
 
+  test('holds very many databases', async () => {
+    const repository = await testRepository(context)
+    const { id } = await testClusterRecord(repository, context)
+    const problem = 'it allows no connections, and says so at length'.padEnd(200, '.')
+    const writer = new NameListWriter(repository, id, moment)
+    for (let oid = 1; oid <= 10_000; oid += 1) writer.addDatabase({ oid, name: `database ${oid}`, problem })
+    await writer.finish(context)
+
+    const read = [...((await readNameList(repository, { clusterId: id, moment }, context)) ?? [])]
+
+    assert.equal(read.length, 10_000)
+  })
+
   test('is absent when there is none, and its key tells the moment', async () => {
     const repository = await testRepository(context)
 

@@ -59,7 +59,7 @@ export class NameListWriter {
     const frame = this.#frame.u8(tags.relation).varint(tablespace).varint(database).varint(relation.relation)
     frame.varint(oid).text(kind).text(schema).text(name)
     frame.varint(rows === undefined ? 0 : rows + 1)
-    if (frame.length >= frameBytes) this.#seal(false)
+    this.#sealIfFull()
   }
 
   addDatabase({ oid, name, problem }: NamedDatabase): void {
@@ -68,6 +68,7 @@ export class NameListWriter {
       .varint(oid)
       .text(name)
       .text(problem.slice(0, mostNameBytes / 4))
+    this.#sealIfFull()
   }
 
   /** Stores the list. Gives its size. */
@@ -76,6 +77,10 @@ export class NameListWriter {
     const bytes = Buffer.concat(this.#parts)
     await this.#repository.store.putIfAbsent(this.#key, bytes, context)
     return bytes.length
+  }
+
+  #sealIfFull(): void {
+    if (this.#frame.length >= frameBytes) this.#seal(false)
   }
 
   #seal(isLast: boolean): void {
