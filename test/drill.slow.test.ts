@@ -96,6 +96,32 @@ describe('drill', () => {
     assert.match(item.message, /^failed less than a day ago: pages: 1 of \d+ pages have a wrong checksum$/)
   })
 
+  test('fails for an index that does not fit its table', async () => {
+    await using scratch = await createScratch('misfit')
+    await using site = await startUserSite({ major: 17, scratch })
+    const { server } = site
+    await server.query('create table said as select generate_series(1, 1000) as i')
+    const same = 'create or replace function same(i int) returns int language sql immutable as'
+    await server.query(`${same} 'select i'`)
+    await server.query('create index said_same on said (same(i))')
+    await server.query(`${same} 'select i + 7'`)
+    await site.backup()
+    await site.switchWal()
+
+    const { outcome, checks } = await answered(site, 4)
+
+    assert.equal(outcome, 'failed')
+    const wrong = checks.filter(({ state }) => state === 'failed')
+    assert.deepEqual(
+      wrong.map(({ name }) => name),
+      ['indexes'],
+    )
+    assert.match(
+      wrong[0]?.findings.join() ?? '',
+      /postgres, public\.said_same: heap tuple .* lacks matching index tuple/,
+    )
+  })
+
   test('proves nothing with a cluster that is empty, and fails with WAL that is not there', async () => {
     await using scratch = await createScratch('empty')
     await using site = await startUserSite({ major: 18, scratch })

@@ -2,6 +2,7 @@ import type { AffectedListing, FindDocument, FoundTransaction } from '../api/fin
 import { formatLsn } from '../domain/lsn.ts'
 import { formatInstant } from '../domain/target-time.ts'
 import type { Accident, AffectedRelation } from '../history/find-accidents.ts'
+import { relationKey } from '../wal/row-counts.ts'
 import { restoreOptions, type SearchedHistory } from './search-history.ts'
 
 /** Enough to see where a night changed. */
@@ -58,7 +59,7 @@ function listTransaction(accident: Accident, { wayBack }: SearchedHistory): Foun
 }
 
 function listAffected(affected: AffectedRelation): AffectedListing {
-  const { effect, rows, tablespace, database, relation, databaseNamed, whyUnknown } = affected
+  const { effect, rows, database, relation, databaseNamed, whyUnknown } = affected
   const isDatabase = relation === 0
   const named = isDatabase ? databaseNamed : affected.named
   return {
@@ -67,7 +68,7 @@ function listAffected(affected: AffectedRelation): AffectedListing {
     database: databaseNamed?.name ?? null,
     databaseOid: String(database),
     ...listName(affected.named),
-    files: isDatabase ? null : `${tablespace}/${database}/${relation}`,
+    files: isDatabase ? null : relationKey(affected),
     whyUnknown: named === undefined ? whyUnknown : null,
   }
 }

@@ -3,13 +3,12 @@ import { parseLsn } from '../domain/lsn.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
+import { firstNormalOid } from '../postgres/object-ids.ts'
 import { NameListWriter } from '../repository/name-list.ts'
 import type { BackupTools } from './run-backup.ts'
 
 /** A cluster has few hundred relations, or a million: so many rows are fetched at a time. */
 const rowsAtATime = 10_000
-/** FirstNormalObjectId in access/transam.h: what is below came with initdb, and keeps its number in most clusters. */
-const firstNormalOid = 16384
 
 interface Wanted {
   readonly conninfo: Conninfo

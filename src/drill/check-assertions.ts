@@ -1,6 +1,7 @@
 import type { RunContext } from '../domain/run-context.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
+import { serverWords } from '../postgres/server-error.ts'
 import type { DrillCheck } from './drill-report.ts'
 
 /** How long one assertion may take. */
@@ -42,8 +43,7 @@ async function problemWith(statement: string, session: PostgresSession): Promise
     return `expected one value that is true, ${found}`
   } catch (error) {
     if (session.lost.aborted) throw error
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-    return cause instanceof Error ? cause.message : String(cause)
+    return serverWords(error)
   }
 }
 

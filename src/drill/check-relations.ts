@@ -1,6 +1,8 @@
 import type { RunContext } from '../domain/run-context.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
+import { firstNormalOid } from '../postgres/object-ids.ts'
+import { serverWords } from '../postgres/server-error.ts'
 import type { DrillCheck, DrillCheckName } from './drill-report.ts'
 
 type RelationCheckName = Extract<DrillCheckName, 'indexes' | 'tables' | 'visibility' | 'rows'>
@@ -52,7 +54,7 @@ const relationsQuery = `
          pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) as name,
          case c.relkind when 'i' then 'index' when 't' then 'toast' else 'table' end as kind,
          a.amname operator(pg_catalog.=) 'heap' as is_heap,
-         c.oid operator(pg_catalog.>=) 16384::pg_catalog.oid as is_own,
+         c.oid operator(pg_catalog.>=) ${firstNormalOid}::pg_catalog.oid as is_own,
          a.amname operator(pg_catalog.=) 'btree' and x.indisvalid and x.indisready as is_btree
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
@@ -128,7 +130,7 @@ async function makeExtensions(
     } catch (error) {
       if (session.lost.aborted) throw error
       for (const tally of dependents)
-        tally.unproven = `the extension ${extension} cannot be made: ${messageOf(error)}`
+        tally.unproven = `the extension ${extension} cannot be made: ${serverWords(error)}`
     }
   }
   return made
@@ -143,29 +145,48 @@ interface Checking {
 
 /** The visibility map comes first: reading a table prunes its pages, which can hide what the map promised wrongly. */
 async function checkRelation(checking: Checking, relation: Relation): Promise<void> {
-  const { has, tallies } = checking
+  for (const { tally, isCounted, sql } of questionsAbout(relation, checking)) {
+    if (isCounted) tally.count += 1
+    await expectNothing(checking, tally, { relation, sql })
+  }
+}
+
+interface Question {
+  readonly tally: Tally
+  readonly isCounted: boolean
+  readonly sql: string
+}
+
+/** In the order in which they are to be asked. */
+function questionsAbout(relation: Relation, { has, tallies }: Checking): readonly Question[] {
+  const { kind, name, oid, is_heap: isHeap, is_btree: isBtree, is_own: isOwn } = relation
   const amcheck = has.get('amcheck')
   const visibility = has.get('pg_visibility')
-  if (relation.kind === 'index') {
-    if (relation.is_btree === 't' && amcheck !== undefined)
-      await expectNoError(checking, tallies.indexes, {
-        relation,
-        sql: `select ${amcheck}.bt_index_check($1::pg_catalog.regclass, true)`,
-      })
-    return
+  const regclass = `${oid}::pg_catalog.oid::pg_catalog.regclass`
+  if (kind === 'index') {
+    if (isBtree !== 't' || amcheck === undefined) return []
+    // The function gives one row of nothing when all is well; counting it makes sure that it runs.
+    const sql = `select 'it was not checked' as found from ${amcheck}.bt_index_check(${regclass}, true) having pg_catalog.count(*) operator(pg_catalog.<>) 1`
+    return [{ tally: tallies.indexes, isCounted: true, sql }]
   }
-  const isHeap = relation.is_heap === 't'
-  if (isHeap && visibility !== undefined) {
-    const sql = `select t_ctid::pg_catalog.text as found from ${visibility}.pg_check_visible($1::pg_catalog.regclass)
-                 union all select t_ctid::pg_catalog.text from ${visibility}.pg_check_frozen($1::pg_catalog.regclass) limit 3`
-    await expectNoRows(checking, tallies.visibility, { relation, sql })
+  const questions: Question[] = []
+  if (isHeap === 't' && visibility !== undefined) {
+    const sql = `select t_ctid::pg_catalog.text as found from ${visibility}.pg_check_visible(${regclass})
+                 union all select t_ctid::pg_catalog.text from ${visibility}.pg_check_frozen(${regclass}) limit 3`
+    questions.push({ tally: tallies.visibility, isCounted: true, sql })
   }
-  if (relation.kind === 'table') await readRows(checking, relation)
-  if (isHeap && amcheck !== undefined) {
+  if (kind === 'table') {
+    // COPY converts every value of every row, as a dump would, here to nowhere. A cluster without tables of its user's is
+    // not the one that was meant.
+    const sql = `copy (select * from ${name}) to '/dev/null'`
+    questions.push({ tally: tallies.rows, isCounted: isOwn === 't', sql })
+  }
+  if (isHeap === 't' && amcheck !== undefined) {
     const sql = `select 'block ' || blkno || ', tuple ' || coalesce(offnum, 0) || ': ' || msg as found
-                   from ${amcheck}.verify_heapam($1::pg_catalog.regclass, check_toast => true) limit 3`
-    await expectNoRows(checking, tallies.tables, { relation, sql })
+                   from ${amcheck}.verify_heapam(${regclass}, check_toast => true) limit 3`
+    questions.push({ tally: tallies.tables, isCounted: true, sql })
   }
+  return questions
 }
 
 interface Asked {
@@ -173,50 +194,18 @@ interface Asked {
   readonly sql: string
 }
 
-async function expectNoError(
+/** Runs a statement about one relation, which must give no error and no rows. Rows say in `found` what is wrong. */
+async function expectNothing(
   { session, database }: Checking,
   tally: Tally,
   { relation, sql }: Asked,
 ): Promise<void> {
-  tally.count += 1
   try {
-    await session.query(sql, [relation.oid])
-  } catch (error) {
-    if (session.lost.aborted) throw error
-    tally.note(`${database}, ${relation.name}: ${messageOf(error)}`)
-  }
-}
-
-async function expectNoRows(
-  { session, database }: Checking,
-  tally: Tally,
-  { relation, sql }: Asked,
-): Promise<void> {
-  tally.count += 1
-  try {
-    const rows = await session.query<{ found: string }>(sql, [relation.oid])
+    const rows = await session.query<{ found: string }>(sql)
     if (rows.length > 0)
       tally.note(`${database}, ${relation.name}: ${rows.map(({ found }) => found).join('; ')}`)
   } catch (error) {
     if (session.lost.aborted) throw error
-    tally.note(`${database}, ${relation.name}: ${messageOf(error)}`)
+    tally.note(`${database}, ${relation.name}: ${serverWords(error)}`)
   }
-}
-
-/** COPY converts every value of every row, as a dump would, here to nowhere. */
-async function readRows({ session, tallies, database }: Checking, relation: Relation): Promise<void> {
-  // A cluster without tables of its user's is not the one that was meant.
-  if (relation.is_own === 't') tallies.rows.count += 1
-  try {
-    await session.query(`copy (select * from ${relation.name}) to '/dev/null'`)
-  } catch (error) {
-    if (session.lost.aborted) throw error
-    tallies.rows.note(`${database}, ${relation.name}: ${messageOf(error)}`)
-  }
-}
-
-/** What the server said, without our words around it. */
-function messageOf(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-  return cause instanceof Error ? cause.message : String(cause)
 }

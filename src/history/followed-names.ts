@@ -1,5 +1,5 @@
 import type { NamedDatabase, NamedRelation } from '../repository/name-list.ts'
-import type { RelationId } from '../wal/row-counts.ts'
+import { relationKey, type RelationId } from '../wal/row-counts.ts'
 import type { AffectedFiles } from './judge-transaction.ts'
 import type { KnownNames, WantedName } from './name-relations.ts'
 import type { PastTransaction } from './past-transaction.ts'
@@ -35,12 +35,12 @@ export class FollowedNames {
       const owner = table ?? known[0]
       if (owner === undefined) return
       const kind = file === first ? owner.kind : indexKind
-      this.#followed.set(keyOf(file), { ...owner, ...file, kind })
+      this.#followed.set(relationKey(file), { ...owner, ...file, kind })
     }
   }
 
   relation(wanted: WantedName): NamedRelation | undefined {
-    return this.#lists.relation(wanted) ?? this.#followed.get(keyOf(wanted))
+    return this.#lists.relation(wanted) ?? this.#followed.get(relationKey(wanted))
   }
 
   database(wanted: Pick<WantedName, 'database' | 'at'>): NamedDatabase | undefined {
@@ -65,6 +65,3 @@ function madeFilesOf(
 /** The file of a table is made before those of its TOAST table and its indexes, so that it has the least number. */
 const firstOf = (made: readonly RelationId[]): RelationId | undefined =>
   made.toSorted((one, other) => one.relation - other.relation)[0]
-
-const keyOf = ({ tablespace, database, relation }: RelationId): string =>
-  `${tablespace}/${database}/${relation}`

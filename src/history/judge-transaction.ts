@@ -1,4 +1,5 @@
-import type { RelationId } from '../wal/row-counts.ts'
+import { firstNormalOid } from '../postgres/object-ids.ts'
+import { relationKey, type RelationId } from '../wal/row-counts.ts'
 import type { ChangedRows, PastTransaction } from './past-transaction.ts'
 
 /** What was done to a relation, or with relation 0 to a database. */
@@ -19,8 +20,6 @@ export interface AffectedFiles extends RelationId {
 
 /** OIDs in catalog/pg_class.h and catalog/pg_database.h; their files have the same numbers until they are rewritten. */
 const catalogs = { class: 1259, database: 1262 } as const
-/** FirstNormalObjectId in access/transam.h: below are the catalogs. */
-const firstNormalOid = 16384
 
 /**
  * What a transaction did that somebody may want to undo: relations that it dropped, emptied or rewrote, and rows that it
@@ -51,10 +50,10 @@ function lostFiles(transaction: PastTransaction): readonly AffectedFiles[] {
   const gone = events.filter(({ kind }) => kind === 'dropped')
   // What an aborted transaction had dropped stays.
   if (gone.length === 0 || isAborted) return []
-  const own = new Set(events.filter(({ kind }) => kind === 'created').map(fileName))
+  const own = new Set(events.filter(({ kind }) => kind === 'created').map(relationKey))
   const effect = effectOnFiles(transaction)
   return gone
-    .filter((event) => !own.has(fileName(event)))
+    .filter((event) => !own.has(relationKey(event)))
     .map(({ tablespace, database, relation }) => ({
       tablespace,
       database,
@@ -110,6 +109,3 @@ function changedRows({ rows }: PastTransaction, minRows: number): readonly Affec
     ])
     .filter((affected) => affected.rows >= minRows)
 }
-
-const fileName = ({ tablespace, database, relation }: RelationId): string =>
-  `${tablespace}/${database}/${relation}`

@@ -11,7 +11,7 @@ import {
 } from '../repository/name-list.ts'
 import { parseNameListKey, type NameListMoment } from '../repository/name-list-key.ts'
 import { nameListPrefix } from '../repository/object-keys.ts'
-import type { RelationId } from '../wal/row-counts.ts'
+import { relationKey, type RelationId } from '../wal/row-counts.ts'
 
 /** Names are wanted as they were at a moment. */
 export interface WantedName extends RelationId {
@@ -108,6 +108,3 @@ function whyUnknown(
     ? 'no backup had stored names by then'
     : `it was made after names were last stored, at LSN ${formatLsn(before.lsn)}`
 }
-
-const relationKey = ({ tablespace, database, relation }: RelationId): string =>
-  `${tablespace}/${database}/${relation}`

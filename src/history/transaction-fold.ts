@@ -2,6 +2,7 @@ import type { Lsn } from '../domain/lsn.ts'
 import type { FirstLsns } from '../wal/first-lsns.ts'
 import { PairTable } from '../wal/pair-table.ts'
 import type { RelationEvent } from '../wal/relation-events.ts'
+import { relationKey } from '../wal/row-counts.ts'
 import type { TransactionEnds } from '../wal/transaction-ends.ts'
 import type { WalFacts } from '../wal/wal-facts.ts'
 import type { ChangedRows, MadeFile, PastTransaction } from './past-transaction.ts'
@@ -25,8 +26,9 @@ class Done {
   readonly events: RelationEvent[] = []
   readonly madeFiles: MadeFile[] = []
 
-  addRows({ tablespace, database, relation, inserted, updated, deleted }: ChangedRows): void {
-    const key = `${tablespace}/${database}/${relation}`
+  addRows(rows: ChangedRows): void {
+    const { tablespace, database, relation, inserted, updated, deleted } = rows
+    const key = relationKey(rows)
     const known = this.rows.get(key)
     this.rows.set(key, {
       tablespace,

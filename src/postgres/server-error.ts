@@ -1,6 +1,7 @@
 import { DatabaseError } from 'pg'
 import { OperationError, type OperationErrorCode } from '../domain/operation-error.ts'
 import { describeConninfo, type Conninfo } from './conninfo.ts'
+import { quoteIdentifier } from './quote-sql.ts'
 
 /** Why a statement is run, for the error when it fails. */
 export interface StatementPurpose {
@@ -94,9 +95,9 @@ function grantHint(user: string, grant: string | undefined): { hint: string } {
   return { hint: `As a superuser, run: GRANT ${what} TO ${quoteIdentifier(user)};` }
 }
 
-/** A name as SQL takes it, whatever it contains. */
-export function quoteIdentifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`
+/** What the server said, or the driver, without our words around it. */
+export function serverWords(error: unknown): string {
+  return messageOf(error instanceof OperationError && error.cause !== undefined ? error.cause : error)
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -5,7 +5,7 @@ import { parseSystemIdentifier, type SystemIdentifier } from '../domain/system-i
 import { parseTimelineId, type TimelineId } from '../domain/timeline.ts'
 import { toWalSegmentSize, type WalSegmentSize } from '../domain/wal-segment.ts'
 import type { PostgresSession } from './connection.ts'
-import { quoteIdentifier } from './server-error.ts'
+import { quoteIdentifier } from './quote-sql.ts'
 
 export interface Tablespace {
   readonly oid: number

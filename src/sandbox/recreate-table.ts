@@ -1,4 +1,4 @@
-import { quoteIdentifier } from '../postgres/server-error.ts'
+import { quoteIdentifier, quoteLiteral } from '../postgres/quote-sql.ts'
 import { qualified, type OwnedSequence, type TableColumn, type TableDefinition } from './table-definition.ts'
 
 /** Statements that make a table again under another schema, in the order in which they are to be run. */
@@ -79,7 +79,7 @@ function valueSql(
   return [`default ${renamed === undefined ? expression : ownSequence(renamed)}`]
 }
 
-const ownSequence = (name: string): string => `pg_catalog.nextval(${literal(name)}::pg_catalog.regclass)`
+const ownSequence = (name: string): string => `pg_catalog.nextval(${quoteLiteral(name)}::pg_catalog.regclass)`
 
 function createSequence(old: string, { definition, sequences }: Known): string {
   const sequence = definition.sequences.get(old)
@@ -102,7 +102,7 @@ function setSequence(
   if (known === undefined) return []
   const { lastValue, isCalled } = known
   return [
-    `select pg_catalog.setval(pg_catalog.pg_get_serial_sequence(${literal(table)}, ${literal(name)}), ${lastValue}, ${isCalled})`,
+    `select pg_catalog.setval(pg_catalog.pg_get_serial_sequence(${quoteLiteral(table)}, ${quoteLiteral(name)}), ${lastValue}, ${isCalled})`,
   ]
 }
 
@@ -122,11 +122,11 @@ function moveIndex(sql: string, { printedName }: TableDefinition, table: string)
 
 function comments({ comment, columns }: TableDefinition, table: string): readonly string[] {
   return [
-    ...(comment === null ? [] : [`comment on table ${table} is ${literal(comment)}`]),
+    ...(comment === null ? [] : [`comment on table ${table} is ${quoteLiteral(comment)}`]),
     ...columns.flatMap((column) =>
       column.comment === null
         ? []
-        : [`comment on column ${table}.${quoteIdentifier(column.name)} is ${literal(column.comment)}`],
+        : [`comment on column ${table}.${quoteIdentifier(column.name)} is ${quoteLiteral(column.comment)}`],
     ),
   ]
 }
@@ -135,9 +135,3 @@ function comments({ comment, columns }: TableDefinition, table: string): readonl
 function lastPart(name: string): string {
   return /(?:"(?:[^"]|"")*"|[^."]+)$/.exec(name)?.[0] ?? name
 }
-
-/** Text as SQL takes it, whatever the settings of the session. */
-const literal = (text: string): string =>
-  text.includes('\\')
-    ? `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
-    : `'${text.replaceAll("'", "''")}'`

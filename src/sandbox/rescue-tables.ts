@@ -3,7 +3,8 @@ import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { PostgresSession } from '../postgres/connection.ts'
 import { copyRows } from '../postgres/copy-rows.ts'
-import { quoteIdentifier } from '../postgres/server-error.ts'
+import { quoteIdentifier } from '../postgres/quote-sql.ts'
+import { serverWords } from '../postgres/server-error.ts'
 import { planRecreation } from './recreate-table.ts'
 import { findTable, qualified, readDefinition, type FoundTable } from './table-definition.ts'
 
@@ -132,7 +133,6 @@ async function tryInTransaction(target: PostgresSession, sql: string): Promise<s
   } catch (error) {
     if (target.lost.aborted) throw error
     await target.query('rollback to savepoint trial')
-    const cause = error instanceof OperationError ? error.cause : error
-    return cause instanceof Error ? cause.message : String(cause)
+    return serverWords(error)
   }
 }

@@ -1,7 +1,7 @@
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { PostgresSession } from '../postgres/connection.ts'
-import { quoteIdentifier } from '../postgres/server-error.ts'
+import { quoteIdentifier } from '../postgres/quote-sql.ts'
 
 /** A table in the catalogs of one database. */
 export interface FoundTable {

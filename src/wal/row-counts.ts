@@ -8,6 +8,10 @@ export interface RelationId {
   readonly relation: number
 }
 
+/** One text for each, to look it up by. */
+export const relationKey = ({ tablespace, database, relation }: RelationId): string =>
+  `${tablespace}/${database}/${relation}`
+
 /** How many rows one transaction, or subtransaction, changed in one relation. */
 export interface RowCount extends RelationId {
   readonly xid: number
