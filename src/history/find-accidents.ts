@@ -1,13 +1,13 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { instantFromPostgres, type Instant } from '../domain/target-time.ts'
+import type { Instant } from '../domain/target-time.ts'
 import type { NamedDatabase, NamedRelation } from '../repository/name-list.ts'
 import { CommitHistogram } from './commit-histogram.ts'
 import { judgeTransaction, type AffectedFiles, type Effect } from './judge-transaction.ts'
 import { FollowedNames } from './followed-names.ts'
 import { nameRelations } from './name-relations.ts'
-import type { PastTransaction } from './past-transaction.ts'
+import { momentOf, type EndedTransaction, type PastTransaction } from './past-transaction.ts'
 import { TransactionFold } from './transaction-fold.ts'
 import { walkWal, type WalHole, type WalkRequest } from './walk-wal.ts'
 
@@ -36,8 +36,7 @@ export interface AffectedRelation extends AffectedFiles {
 }
 
 /** A transaction that did what is looked for. */
-export interface Accident extends Omit<PastTransaction, 'time' | 'rows' | 'events' | 'madeFiles'> {
-  readonly time: Instant
+export interface Accident extends EndedTransaction {
   /** The worst first. Not empty. */
   readonly affected: readonly AffectedRelation[]
   /** How many there are; `affected` has only the first of very many. */
@@ -134,13 +133,12 @@ export async function findAccidents(
   return { accidents, omittedCount, holes, commitCount: fold.commitCount, histogram }
 }
 
-function isWithin({ time, isAborted }: PastTransaction, { since, until, withAborted }: FindRequest): boolean {
-  const at = instantFromPostgres(time)
-  return (
-    (since === undefined || at >= since) &&
-    (until === undefined || at <= until) &&
-    (withAborted || !isAborted)
-  )
+function isWithin(
+  { ended: { time, isAborted } }: PastTransaction,
+  { since, until, withAborted }: FindRequest,
+): boolean {
+  const isInTime = (since === undefined || time >= since) && (until === undefined || time <= until)
+  return isInTime && (withAborted || !isAborted)
 }
 
 /** What gave a relation new files is kept whatever is looked for: it tells what these are called. */
@@ -151,9 +149,6 @@ const isKept = (effect: Effect, transaction: PastTransaction, request: FindReque
 
 const wantedNames = ({ transaction, files }: Candidate): readonly (AffectedFiles & { readonly at: Lsn })[] =>
   files.map((file) => ({ ...file, at: momentOf(transaction) }))
-
-/** When the names must still have been there. */
-const momentOf = ({ firstLsn, endRecordLsn }: PastTransaction): Lsn => firstLsn ?? endRecordLsn
 
 /** Nothing when all that it did was to relations that nobody would miss, or that were not asked for. */
 function describe(
@@ -171,15 +166,7 @@ function describe(
     .filter((relation) => isOwnData(relation) && isAsked(relation, table))
     .toSorted((one, other) => severity.indexOf(one.effect) - severity.indexOf(other.effect))
   if (affected.length === 0) return []
-  const { time, rows: _, events: __, madeFiles: ___, ...rest } = transaction
-  return [
-    {
-      ...rest,
-      time: instantFromPostgres(time),
-      affected: affected.slice(0, mostAffected),
-      affectedCount: affected.length,
-    },
-  ]
+  return [{ ...transaction.ended, affected: affected.slice(0, mostAffected), affectedCount: affected.length }]
 }
 
 function nameFiles(file: AffectedFiles, at: Lsn, names: FollowedNames): AffectedRelation {

@@ -2,7 +2,7 @@ import type { NamedDatabase, NamedRelation } from '../repository/name-list.ts'
 import { relationKey, type RelationId } from '../wal/row-counts.ts'
 import type { AffectedFiles } from './judge-transaction.ts'
 import type { KnownNames, WantedName } from './name-relations.ts'
-import type { PastTransaction } from './past-transaction.ts'
+import { momentOf, type PastTransaction } from './past-transaction.ts'
 
 /** A table has a file, and its TOAST table one. */
 const mostTableFiles = 2
@@ -24,7 +24,7 @@ export class FollowedNames {
   /** Transactions must come in the order of their ends. */
   follow(transaction: PastTransaction, files: readonly AffectedFiles[]): void {
     const replaced = files.filter(({ effect }) => effect === 'truncated' || effect === 'rewritten')
-    const at = transaction.firstLsn ?? transaction.endRecordLsn
+    const at = momentOf(transaction)
     const known = replaced.flatMap((file) => this.relation({ ...file, at }) ?? [])
     const [table, ...others] = known.filter(({ kind }) => 'rm'.includes(kind))
     // Of several tables nobody can tell which file is whose.

@@ -46,10 +46,10 @@ function affectedDatabases({ events, rows }: PastTransaction): readonly Affected
 }
 
 function lostFiles(transaction: PastTransaction): readonly AffectedFiles[] {
-  const { events, isAborted } = transaction
+  const { events, ended } = transaction
   const gone = events.filter(({ kind }) => kind === 'dropped')
   // What an aborted transaction had dropped stays.
-  if (gone.length === 0 || isAborted) return []
+  if (gone.length === 0 || ended.isAborted) return []
   const own = new Set(events.filter(({ kind }) => kind === 'created').map(relationKey))
   const effect = effectOnFiles(transaction)
   return gone

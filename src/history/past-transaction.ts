@@ -1,4 +1,5 @@
 import type { Lsn } from '../domain/lsn.ts'
+import type { Instant } from '../domain/target-time.ts'
 import type { RelationEvent } from '../wal/relation-events.ts'
 import type { RelationId } from '../wal/row-counts.ts'
 
@@ -17,14 +18,14 @@ export interface MadeFile extends RelationId {
   hasRows: boolean
 }
 
-/** A transaction that has ended, with all that its subtransactions did. */
-export interface PastTransaction {
+/** A transaction that has ended: where it began and ended. */
+export interface EndedTransaction {
   readonly xid: number
   readonly isAborted: boolean
   /** Whether it ended by COMMIT PREPARED or ROLLBACK PREPARED. */
   readonly isPrepared: boolean
-  /** Of its end, in microseconds since 2000-01-01 UTC. */
-  readonly time: bigint
+  /** Of its end. */
+  readonly time: Instant
   /**
    * Of its first record. A recovery that stops there, exclusive, has nothing of the transaction, not even its locks.
    * Undefined when it began before the WAL that was read.
@@ -32,13 +33,22 @@ export interface PastTransaction {
   readonly firstLsn: Lsn | undefined
   /** Of the record that ends it. */
   readonly endRecordLsn: Lsn
-  readonly rows: readonly ChangedRows[]
-  /** What befell whole files, in the order of the WAL. */
-  readonly events: readonly RelationEvent[]
-  readonly madeFiles: readonly Readonly<MadeFile>[]
   /**
    * Other transactions that were committed between its first record and its end: a recovery to before it loses them.
    * Undefined with `firstLsn`.
    */
   readonly commitsMeanwhile: number | undefined
 }
+
+/** A transaction that has ended, with all that it and its subtransactions did. */
+export interface PastTransaction {
+  readonly ended: EndedTransaction
+  readonly rows: readonly ChangedRows[]
+  /** What befell whole files, in the order of the WAL. */
+  readonly events: readonly RelationEvent[]
+  readonly madeFiles: readonly Readonly<MadeFile>[]
+}
+
+/** When what it did away with was certainly still there, for what it was called. */
+export const momentOf = ({ ended: { firstLsn, endRecordLsn } }: PastTransaction): Lsn =>
+  firstLsn ?? endRecordLsn

@@ -52,7 +52,7 @@ describe('TransactionFold', () => {
     )
 
     assert.deepEqual(
-      told.map(({ xid, isAborted }) => ({ xid, isAborted })),
+      told.map(({ ended: { xid, isAborted } }) => ({ xid, isAborted })),
       [{ xid: 101, isAborted: true }],
     )
   })
@@ -76,7 +76,7 @@ describe('TransactionFold', () => {
     )
 
     assert.deepEqual(
-      told.map(({ xid, firstLsn, commitsMeanwhile }) => ({ xid, firstLsn, commitsMeanwhile })),
+      told.map(({ ended: { xid, firstLsn, commitsMeanwhile } }) => ({ xid, firstLsn, commitsMeanwhile })),
       [
         { xid: 101, firstLsn: undefined, commitsMeanwhile: undefined },
         { xid: 140, firstLsn: undefined, commitsMeanwhile: undefined },
@@ -92,7 +92,7 @@ describe('TransactionFold', () => {
     )
 
     assert.deepEqual(
-      told.map(({ firstLsn }) => firstLsn),
+      told.map(({ ended }) => ended.firstLsn),
       [100n],
     )
   })
@@ -156,7 +156,8 @@ const event =
     facts.relationEvents.add({ ...relation, kind, fork: 0, block: 0, xid, lsn: toLsn(BigInt(at)) })
   }
 
-function brief({ xid, firstLsn, endRecordLsn, commitsMeanwhile, rows }: PastTransaction) {
+function brief({ ended, rows }: PastTransaction) {
+  const { xid, firstLsn, endRecordLsn, commitsMeanwhile } = ended
   return {
     xid,
     firstLsn,

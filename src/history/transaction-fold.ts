@@ -1,4 +1,5 @@
 import type { Lsn } from '../domain/lsn.ts'
+import { instantFromPostgres } from '../domain/target-time.ts'
 import type { FirstLsns } from '../wal/first-lsns.ts'
 import { PairTable } from '../wal/pair-table.ts'
 import type { RelationEvent } from '../wal/relation-events.ts'
@@ -147,19 +148,17 @@ export class TransactionFold {
     done.addAll(details)
     done.lookAtFiles(stretch.facts)
     const { firstLsn, commitsBefore } = begun ?? unknownBeginning
-    return {
+    const ended = {
       xid: transactions.xidAt(end),
       isAborted: transactions.isAbortAt(end),
       isPrepared: transactions.at(end).isPrepared,
-      time: transactions.timeAt(end),
+      time: instantFromPostgres(transactions.timeAt(end)),
       firstLsn,
       endRecordLsn: transactions.lsnAt(end),
-      rows: [...done.rows.values()],
-      events: done.events,
-      madeFiles: done.madeFiles,
       commitsMeanwhile:
         firstLsn === undefined ? undefined : this.#commits + stretch.commitsUpTo(end) - commitsBefore,
     }
+    return { ended, rows: [...done.rows.values()], events: done.events, madeFiles: done.madeFiles }
   }
 
   /** Of one that has a record in this stretch, and none in those before. */
