@@ -1,4 +1,3 @@
-import { surveyArchive } from '../archive/archive-inventory.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import { toLsn, type Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
@@ -25,13 +24,12 @@ export async function previewRestore(
 ): Promise<RestorePreview> {
   const isKept = keeping(plan.stop, facts.located)
   const size = BigInt(place.cluster.walSegmentSize)
-  const { hasSegment } = await surveyArchive(place, context)
   const request = {
     history: facts.route.history,
     from: toLsn((plan.backup.startLsn / size) * size),
     to: toLsn(((plan.wal.endLsn + size - 1n) / size) * size),
     since: plan.backup.startLsn,
-    hasSegment,
+    hasSegment: facts.archived.hasSegment,
   }
   return {
     edge: isKept && (await findEdge({ ...request, isKept }, place, context)),

@@ -18,13 +18,15 @@ import { readArchiveEnd } from './read-archive-end.ts'
 import { readLayout } from './read-layout.ts'
 import { refuseLaterTablespaces } from './refuse-later-tablespaces.ts'
 import { goalOf, type RestoreRequest } from './restore-request.ts'
-import { followWal } from './wal-route.ts'
+import { followWal, type ArchivedNames } from './wal-route.ts'
 import { packMissing } from './write-packs.ts'
 
 /** What was found out, and what is needed to act on it. */
 export interface GatheredFacts extends RestoreFacts {
   readonly head: ManifestHead
   readonly layout: Layout
+  /** What the archive holds, as far as names tell. */
+  readonly archived: ArchivedNames
 }
 
 /** WAL that recovery keeps in pg_wal beside the files, at most: PostgreSQL recycles what it has replayed. */
@@ -82,6 +84,7 @@ export async function gatherRestoreFacts(
     .map(({ path }) => fromBytePath(path).toString('utf8'))
   return {
     route,
+    archived,
     walRoute,
     archiveEnd,
     located,
