@@ -7,6 +7,17 @@ const root = join(import.meta.dirname, '..')
 
 const technology = ['domain', 'platform']
 const capability = [...technology, 'codec', 'storage', 'wal', 'postgres', 'repository', 'archive']
+const whole = [
+  ...capability,
+  'config',
+  'backup',
+  'restore',
+  'verify',
+  'retention',
+  'history',
+  'sandbox',
+  'drill',
+]
 
 /**
  * Which folders of `src` a folder may import from, besides itself. Technology folders do not know each other, and
@@ -29,32 +40,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   history: capability,
   sandbox: [...capability, 'restore'],
   drill: [...capability, 'restore', 'sandbox'],
-  app: [
-    ...capability,
-    'config',
-    'backup',
-    'restore',
-    'verify',
-    'retention',
-    'history',
-    'sandbox',
-    'drill',
-    'api',
-  ],
+  app: [...whole, 'api'],
   api: ['domain'],
-  cli: [
-    ...capability,
-    'config',
-    'backup',
-    'restore',
-    'verify',
-    'retention',
-    'history',
-    'sandbox',
-    'drill',
-    'app',
-    'api',
-  ],
+  cli: [...whole, 'app', 'api'],
 }
 
 /** Calls that have a home: elsewhere they would hide what a function depends on. */

@@ -27,3 +27,22 @@ export function addTargetOptions(command: Command): Command {
     )
     .option('--target-exclusive', 'stop right before the target')
 }
+
+/** The options of commands that work with a throw-away server. */
+export interface SandboxOptions extends TargetOptions {
+  readonly sandboxDirectory?: string
+  readonly acceptOlderRepository?: true
+}
+
+/** Adds the options that say which moment, and where the server is restored to meanwhile. */
+export function addSandboxOptions(command: Command): Command {
+  return addTargetOptions(command)
+    .option(
+      '--sandbox-directory <dir>',
+      'where the cluster is restored to meanwhile; default: the setting, or the state directory',
+    )
+    .option(
+      '--accept-older-repository',
+      'also when the repository is older than what this host has seen of it',
+    )
+}

@@ -6,13 +6,14 @@ import type { RecoveryTarget } from '../domain/recovery-target.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
+import type { ServerBinaries } from '../postgres/binaries.ts'
 import { readControlFile } from '../postgres/control-file.ts'
 import { startPrivateServer, type PrivateServer } from '../postgres/server-process.ts'
 import type { Reached } from '../restore/drive-recovery.ts'
 import type { RestorePlan } from '../restore/plan-restore.ts'
 import { prepareRestore, runRestore, type RestoreResult, type RestoreTools } from '../restore/run-restore.ts'
 import { makeSocketDirectory, removeSocketDirectory } from '../restore/socket-directory.ts'
-import { makeSandboxFolder } from './sandbox-folder.ts'
+import { makeSandboxFolder, type SandboxFolder } from './sandbox-folder.ts'
 import { sandboxSettings } from './sandbox-settings.ts'
 
 export interface SandboxRequest {
@@ -67,28 +68,35 @@ export async function openSandbox(
   const { plan, reached } = restored
   if (reached === undefined || prepared.serverBinaries === undefined)
     throw new Error('a restore that recovers says nothing of its recovery')
-  const { binDirectory, major } = prepared.serverBinaries
+  const { serverBinaries } = prepared
+  const server = await startServer({ folder, serverBinaries, ...request }, opened, context)
+  const conninfo = await firstRole(server, tools.roles, context)
+  const lifetime = opened.move()
+  return { plan, reached, restored, conninfo, server, [Symbol.asyncDispose]: () => lifetime.disposeAsync() }
+}
+
+interface ServerRequest extends Pick<SandboxRequest, 'isReadOnly'> {
+  readonly folder: SandboxFolder
+  readonly serverBinaries: ServerBinaries
+}
+
+/** Starts a server on what was restored. It, and its socket directory, go with what is `opened`. */
+async function startServer(
+  { folder, serverBinaries, isReadOnly }: ServerRequest,
+  opened: AsyncDisposableStack,
+  context: RunContext,
+): Promise<PrivateServer> {
   const socketDirectory = await makeSocketDirectory(context)
   opened.defer(() => removeSocketDirectory(socketDirectory, context))
   const configFile = join(socketDirectory, 'postgresql.conf')
   await writeFile(configFile, '', { mode: 0o600 })
-  const { dataDirectory } = folder
+  const { path, dataDirectory } = folder
   const { control } = await readControlFile(join(dataDirectory, 'global/pg_control'), context)
-  const server = opened.use(
-    await startPrivateServer(
-      {
-        binDirectory,
-        dataDirectory,
-        socketDirectory,
-        logFile: join(folder.path, 'server.log'),
-        settings: sandboxSettings(control, major, { configFile, isReadOnly: request.isReadOnly }),
-      },
-      context,
-    ),
-  )
-  const conninfo = await firstRole(server, tools.roles, context)
-  const lifetime = opened.move()
-  return { plan, reached, restored, conninfo, server, [Symbol.asyncDispose]: () => lifetime.disposeAsync() }
+  const { binDirectory, major } = serverBinaries
+  const settings = sandboxSettings(control, major, { configFile, isReadOnly })
+  const logFile = join(path, 'server.log')
+  const request = { binDirectory, dataDirectory, socketDirectory, logFile, settings }
+  return opened.use(await startPrivateServer(request, context))
 }
 
 /** The first of the roles that is there. Waits until the server lets somebody in. */

@@ -7,8 +7,8 @@ import { formatInstant, instantFromMs } from '../../domain/target-time.ts'
 import { lastCommitAt } from '../../sandbox/last-commit.ts'
 import type { Sandbox } from '../../sandbox/open-sandbox.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
-import { addTargetOptions } from '../target-options.ts'
-import { withSandbox, type SandboxOptions } from '../with-sandbox.ts'
+import { addSandboxOptions, type SandboxOptions } from '../target-options.ts'
+import { withSandboxPlace } from '../with-sandbox-place.ts'
 
 interface AtOptions extends SandboxOptions {
   readonly keep: string
@@ -16,20 +16,12 @@ interface AtOptions extends SandboxOptions {
 
 /** `at`: a throw-away read-only server at a moment; prints how to reach it, or runs a command with it. */
 export function registerAt(program: Command, environment: CommandEnvironment): void {
-  addTargetOptions(program.command('at'))
+  addSandboxOptions(program.command('at'))
     .description(
       'a throw-away read-only server as of a moment: print its connection, or run a command with it',
     )
     .argument('[command...]', 'after "--": what to run; it finds the server by PGHOST, PGPORT and PGUSER')
     .option('--keep <duration>', 'how long the server stays when no command is given', '1h')
-    .option(
-      '--sandbox-directory <dir>',
-      'where it is restored to; default: the setting, or the state directory',
-    )
-    .option(
-      '--accept-older-repository',
-      'also when the repository is older than what this host has seen of it',
-    )
     .action((command: readonly string[], options: AtOptions) => at(command, options, environment))
 }
 
@@ -39,9 +31,10 @@ async function at(
   environment: CommandEnvironment,
 ): Promise<void> {
   const keepMs = parseDurationMs(options.keep)
-  await withSandbox({ options, isReadOnly: true }, environment, (sandbox) =>
-    command.length === 0 ? stay(sandbox, keepMs, environment) : run(sandbox, command, environment),
-  )
+  await withSandboxPlace({ options, isReadOnly: true }, environment, async ({ open }) => {
+    await using sandbox = await open()
+    await (command.length === 0 ? stay(sandbox, keepMs, environment) : run(sandbox, command, environment))
+  })
 }
 
 /** Until the time is over, somebody stops us, or the server ends. */

@@ -8,8 +8,8 @@ import { quote } from '../../domain/quote.ts'
 import type { DrillCheck, DrillReport } from '../../drill/drill-report.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { printable, type Style } from '../output/text.ts'
-import { addTargetOptions } from '../target-options.ts'
-import { withSandboxPlace, type SandboxOptions } from '../with-sandbox.ts'
+import { addSandboxOptions, type SandboxOptions } from '../target-options.ts'
+import { withSandboxPlace } from '../with-sandbox-place.ts'
 
 interface DrillOptions extends SandboxOptions {
   readonly sql?: string
@@ -18,21 +18,13 @@ interface DrillOptions extends SandboxOptions {
 
 /** `drill`: restores, recovers, reads and checks everything, reports, and removes it. */
 export function registerDrill(program: Command, environment: CommandEnvironment): void {
-  addTargetOptions(program.command('drill'))
+  addSandboxOptions(program.command('drill'))
     .description('prove that a restore works: do one into a throw-away server, and check all of it')
     .option(
       '--sql <file>',
       'assertions: each statement, ended by ";" at the end of a line, must give one value that is true',
     )
     .option('--database <name>', 'where the assertions run', 'postgres')
-    .option(
-      '--sandbox-directory <dir>',
-      'where it is restored to; default: the setting, or the state directory',
-    )
-    .option(
-      '--accept-older-repository',
-      'also when the repository is older than what this host has seen of it',
-    )
     .action((options: DrillOptions) => drill(options, environment))
 }
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { RescueDocument } from '../../api/rescue-document.ts'
+import type { ClusterConfiguration } from '../../config/select-configured.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
 import { formatLsn } from '../../domain/lsn.ts'
@@ -9,12 +10,11 @@ import type { Conninfo } from '../../postgres/conninfo.ts'
 import { lastCommitAt } from '../../sandbox/last-commit.ts'
 import type { Sandbox } from '../../sandbox/open-sandbox.ts'
 import type { RescuedTable, RescueRequest } from '../../sandbox/rescue-tables.ts'
-import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { confirmName } from '../confirm-name.ts'
 import { printable } from '../output/text.ts'
-import { addTargetOptions } from '../target-options.ts'
-import { withSandbox, type SandboxOptions } from '../with-sandbox.ts'
+import { addSandboxOptions, type SandboxOptions } from '../target-options.ts'
+import { withSandboxPlace } from '../with-sandbox-place.ts'
 
 interface RescueOptions extends SandboxOptions {
   readonly table: readonly string[]
@@ -26,7 +26,7 @@ interface RescueOptions extends SandboxOptions {
 
 /** `rescue`: tables out of the past, into the live database. */
 export function registerRescue(program: Command, environment: CommandEnvironment): void {
-  addTargetOptions(program.command('rescue'))
+  addSandboxOptions(program.command('rescue'))
     .description('bring tables back out of the past, into the live database, under another schema')
     .requiredOption(
       '--table <name...>',
@@ -36,11 +36,6 @@ export function registerRescue(program: Command, environment: CommandEnvironment
     .option('--into <conninfo>', 'the server to put them into; default: the cluster')
     .option('--replace', 'drop tables of the same names in that schema first')
     .option('--confirm <name>', 'the name of the first table, to replace tables')
-    .option('--sandbox-directory <dir>', 'where the cluster is restored to meanwhile')
-    .option(
-      '--accept-older-repository',
-      'also when the repository is older than what this host has seen of it',
-    )
     .action((options: RescueOptions) => rescue(options, environment))
 }
 
@@ -48,16 +43,17 @@ async function rescue(options: RescueOptions, environment: CommandEnvironment): 
   const { clock } = environment.context
   const began = clock.monotonic()
   const { database, tables } = splitNames(options.table)
-  const target = await targetOf(options, database, environment)
   if (options.replace === true) await confirmReplacing(options, tables, environment)
   const request = { tables, schema: options.as, isReplacing: options.replace === true }
-  const answer = await withSandbox({ options, isReadOnly: true }, environment, async (sandbox) => {
+  const document = await withSandboxPlace({ options, isReadOnly: true }, environment, async (place) => {
+    const target = await targetOf(options, database, { settings: place.settings, environment })
+    await using sandbox = await place.open()
     const copying = clock.monotonic()
     const rescued = await copyOut(request, { sandbox, target }, environment)
     const [copyMs, totalMs] = [clock.monotonic() - copying, clock.monotonic() - began]
-    return { sandbox, rescued, copyMs: Math.round(copyMs), totalMs: Math.round(totalMs) }
+    const { dbname } = target
+    return documentOf({ sandbox, rescued, copyMs, totalMs, dbname })
   })
-  const document = documentOf(answer, target.dbname)
   environment.answer({ document, text: () => toText(document) })
 }
 
@@ -83,14 +79,12 @@ function splitNames(names: readonly string[]): {
 async function targetOf(
   { into }: RescueOptions,
   database: string | undefined,
-  environment: CommandEnvironment,
+  {
+    settings,
+    environment,
+  }: { readonly settings: ClusterConfiguration; readonly environment: CommandEnvironment },
 ): Promise<Conninfo> {
-  const [{ selectCluster }, { clusterConnection }] = await Promise.all([
-    import('../../config/select-configured.ts'),
-    import('../../app/cluster-connection.ts'),
-  ])
-  const { configuration } = await loadAsOwner(environment)
-  const settings = selectCluster(configuration, environment.options.cluster)
+  const { clusterConnection } = await import('../../app/cluster-connection.ts')
   const connection = into === undefined ? settings : { connection: into }
   const conninfo = clusterConnection(connection, environment.surroundings.variables)
   return database === undefined ? conninfo : { ...conninfo, dbname: database }
@@ -129,13 +123,14 @@ interface Rescued {
   readonly rescued: readonly RescuedTable[]
   readonly copyMs: number
   readonly totalMs: number
+  readonly dbname: string
 }
 
-function documentOf({ sandbox, rescued, copyMs, totalMs }: Rescued, database: string): RescueDocument {
+function documentOf({ sandbox, rescued, copyMs, totalMs, dbname }: Rescued): RescueDocument {
   const { plan, reached, restored } = sandbox
   return {
     version: 1,
-    database,
+    database: dbname,
     backup: plan.backup.label,
     reachedLsn: formatLsn(reached.lsn),
     lastCommitAt: lastCommitAt(reached) ?? null,
@@ -148,8 +143,8 @@ function documentOf({ sandbox, rescued, copyMs, totalMs }: Rescued, database: st
     })),
     filesMs: Math.round(restored.filesMs),
     recoveryMs: Math.round(restored.recoveryMs),
-    copyMs,
-    totalMs,
+    copyMs: Math.round(copyMs),
+    totalMs: Math.round(totalMs),
   }
 }
 

@@ -16,10 +16,10 @@ import {
 import type { RestorePlan } from '../../restore/plan-restore.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { confirmName } from '../confirm-name.ts'
+import { addTargetOptions, type TargetOptions } from '../target-options.ts'
 
-interface RestoreOptions {
+interface RestoreOptions extends TargetOptions {
   readonly targetDir: string
-  readonly backup?: string
   readonly delta?: true
   readonly tablespaceMap: readonly TablespaceMapping[]
   readonly filesOnly?: true
@@ -27,33 +27,16 @@ interface RestoreOptions {
   readonly acceptOlderRepository?: true
   readonly dryRun?: true
   readonly confirm?: string
-  readonly targetTime?: string
-  readonly targetLsn?: string
-  readonly targetXid?: string
-  readonly targetName?: string
-  readonly targetImmediate?: true
-  readonly targetTimeline?: string
-  readonly targetExclusive?: true
   readonly targetAction?: string
 }
 
 /** `restore`: plans, refuses early, restores the files, recovers to the target, checks what was reached. */
 export function registerRestore(program: Command, environment: CommandEnvironment): void {
-  program
+  const command = program
     .command('restore')
     .description('restore a backup and recover it to any moment')
     .requiredOption('--target-dir <dir>', 'the data directory to restore into')
-    .option('--backup <label>', 'the backup to begin with; default: the newest that fits the target')
-    .option('--target-time <time>', 'recover to this moment: a date, a time and an offset or a zone')
-    .option('--target-lsn <lsn>', 'recover to this position in the WAL')
-    .option('--target-xid <xid>', 'recover to the end of this transaction')
-    .option('--target-name <name>', 'recover to this restore point')
-    .option('--target-immediate', 'recover to the end of the backup')
-    .option(
-      '--target-timeline <timeline>',
-      'a number, "current" or "latest"; default: the only one that leads on',
-    )
-    .option('--target-exclusive', 'stop right before the target')
+  addTargetOptions(command)
     .option('--target-action <action>', 'what to do there: promote, pause or shutdown (default: promote)')
     .option('--delta', 'bring a copy of the same cluster in the directory to the state of the backup')
     .option(

@@ -1,17 +1,13 @@
 import { join } from 'node:path'
 import type { ClusterRepository } from '../app/open-cluster.ts'
+import type { ClusterConfiguration } from '../config/select-configured.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { parseRecoveryTarget, type RecoveryTarget } from '../domain/recovery-target.ts'
 import type { Sandbox } from '../sandbox/open-sandbox.ts'
 import { loadAsOwner } from './become-owner.ts'
 import type { CommandEnvironment } from './command-environment.ts'
-import type { TargetOptions } from './target-options.ts'
-
-export interface SandboxOptions extends TargetOptions {
-  readonly sandboxDirectory?: string
-  readonly acceptOlderRepository?: true
-}
+import type { SandboxOptions } from './target-options.ts'
 
 interface Wanted {
   readonly options: SandboxOptions
@@ -21,20 +17,9 @@ interface Wanted {
 /** The repository that a sandbox comes from, and how to open it there. */
 export interface SandboxPlace {
   readonly place: ClusterRepository
+  readonly settings: ClusterConfiguration
   readonly target: RecoveryTarget
   readonly open: () => Promise<Sandbox>
-}
-
-/** Opens a sandbox at the moment that the options say, works with it, and removes it. */
-export function withSandbox<Result>(
-  wanted: Wanted,
-  environment: CommandEnvironment,
-  work: (sandbox: Sandbox) => Promise<Result>,
-): Promise<Result> {
-  return withSandboxPlace(wanted, environment, async ({ open }) => {
-    await using sandbox = await open()
-    return await work(sandbox)
-  })
 }
 
 /** Opens what a sandbox needs, under a lease that keeps what it restores. Whoever opens the sandbox disposes it. */
@@ -75,7 +60,7 @@ export async function withSandboxPlace<Result>(
   await using held = new AsyncDisposableStack()
   held.use(await holdRestoreLease(place, context))
   const open = (): Promise<Sandbox> => openSandbox({ parent, backup, target, isReadOnly }, tools, context)
-  return await work({ place, target, open })
+  return await work({ place, settings, target, open })
 }
 
 async function usualParent({
