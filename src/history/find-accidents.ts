@@ -5,6 +5,7 @@ import type { Instant } from '../domain/target-time.ts'
 import type { NamedDatabase, NamedRelation } from '../repository/name-list.ts'
 import { CommitHistogram } from './commit-histogram.ts'
 import { judgeTransaction, type AffectedFiles, type Effect } from './judge-transaction.ts'
+import { findDatabaseMark } from './find-database-mark.ts'
 import { FollowedNames } from './followed-names.ts'
 import { nameRelations } from './name-relations.ts'
 import { momentOf, type EndedTransaction, type PastTransaction } from './past-transaction.ts'
@@ -129,8 +130,21 @@ export async function findAccidents(
     context,
   )
   const names = new FollowedNames(lists)
-  const accidents = candidates.flatMap((candidate) => describe(candidate, names, request)).toReversed()
-  return { accidents, omittedCount, holes, commitCount: fold.commitCount, histogram }
+  const accidents: Accident[] = []
+  for (const accident of candidates.flatMap((candidate) => describe(candidate, names, request)))
+    accidents.push(await beforeMark(accident, { way: request, place }, context))
+  return { accidents: accidents.toReversed(), omittedCount, holes, commitCount: fold.commitCount, histogram }
+}
+
+/** The moment before a database was dropped is the one before it was marked as going. */
+async function beforeMark(
+  accident: Accident,
+  search: Parameters<typeof findDatabaseMark>[1],
+  context: RunContext,
+): Promise<Accident> {
+  const { firstLsn, affected } = accident
+  if (firstLsn === undefined || affected[0]?.effect !== 'database-dropped') return accident
+  return { ...accident, firstLsn: (await findDatabaseMark(firstLsn, search, context)) ?? firstLsn }
 }
 
 function isWithin(

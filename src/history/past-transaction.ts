@@ -27,7 +27,8 @@ export interface EndedTransaction {
   /** Of its end. */
   readonly time: Instant
   /**
-   * Of its first record. A recovery that stops there, exclusive, has nothing of the transaction, not even its locks.
+   * Of its first record, or of what it did before it had a number (`findDatabaseMark`). A recovery that stops there,
+   * exclusive, has nothing of the transaction, not even its locks.
    * Undefined when it began before the WAL that was read.
    */
   readonly firstLsn: Lsn | undefined
