@@ -21,33 +21,62 @@ export const backup: FaultCase = {
 }
 export const incrementalBackup: FaultCase = {
   name: 'backup, incremental',
-  mostPerOperation: 40,
+  mostPerOperation: 20,
   sampleSize: 3,
   stage: (scratch) => stage(scratch, 'incr'),
 }
 
+/** Every turn adds WAL to the archive, which all later ones read again: after so many there is a new cluster. */
+const turnsPerCluster = 20
+
 async function stage(scratch: Scratch, type: 'full' | 'incr'): Promise<FaultStage> {
-  const cluster = await startProtectedCluster(scratch, { major: 17 })
+  let prepared: Prepared | undefined
+  let turnCount = 0
+  return {
+    turn: async () => {
+      if (turnCount % turnsPerCluster === 0) {
+        await prepared?.place.cluster[Symbol.asyncDispose]()
+        prepared = undefined
+        prepared = await prepare(scratch, type)
+      }
+      turnCount += 1
+      assert.ok(prepared)
+      return takeTurn(prepared)
+    },
+    [Symbol.asyncDispose]: async () => prepared?.place.cluster[Symbol.asyncDispose](),
+  }
+}
+
+interface Prepared {
+  readonly place: BackupPlace
+  /** The repository as it is at the beginning of each turn, but for its WAL. */
+  readonly template: string
+  /** Of what it lists. */
+  readonly labels: readonly string[]
+}
+
+async function prepare(scratch: Scratch, type: 'full' | 'incr'): Promise<Prepared> {
+  // Small segments are soon archived and read back.
+  const cluster = await startProtectedCluster(scratch, { major: 17, walSegmentSizeMb: 1 })
   // A home keeps compiled code, which makes each run faster.
-  const env = { HOME: await scratch.makeFolder('home') }
+  const env = { HOME: await scratch.makeFolder(`home-${cluster.server.port}`) }
   const options = { config: cluster.archive.configFile, asUser: scratch.user, env }
   expectOk(await runHoldfast(['backup'], options))
   await archiveEverything(cluster.server)
-  const template = join(scratch.folder, 'template')
+  const template = join(scratch.folder, `template-${cluster.server.port}`)
   await copyTree(cluster.archive.repositoryFolder, template)
-  const before = await cluster.listed()
-  const labels = before.map(({ label }) => label)
-  return {
-    turn: async () => {
-      // Nothing may be on its way into the repository that is exchanged.
-      await archiveEverything(cluster.server)
-      await exchangeRepository(cluster.archive.repositoryFolder, template)
-      // An older copy than this host has seen would be refused.
-      await rm(join(cluster.archive.folder, 'state'), { recursive: true, force: true })
-      return new BackupTurn({ cluster, options, type }, labels)
-    },
-    [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
-  }
+  const labels = (await cluster.listed()).map(({ label }) => label)
+  return { place: { cluster, options, type }, template, labels }
+}
+
+async function takeTurn({ place, template, labels }: Prepared): Promise<FaultTurn> {
+  const { archive, server } = place.cluster
+  // Nothing may be on its way into the repository that is exchanged.
+  await archiveEverything(server)
+  await exchangeRepository(archive.repositoryFolder, template)
+  // An older copy than this host has seen would be refused.
+  await rm(join(archive.folder, 'state'), { recursive: true, force: true })
+  return new BackupTurn(place, labels)
 }
 
 const run = promisify(execFile)
