@@ -143,7 +143,7 @@ class PosixStore implements ObjectStore {
       } catch (error) {
         if (!this.#usesReserve || !hasSystemCode(error, 'ENOSPC', 'EDQUOT')) throw error
         if (!(await releaseReserve(this.#path))) throw error
-        return this.#put(key, bytes, signal)
+        return await this.#putAgain(key, bytes, signal)
       }
     })
   }
@@ -190,6 +190,18 @@ class PosixStore implements ObjectStore {
       `storing ${this.#nameOf(key)}: its folder was removed ${maxPutAttempts} times meanwhile`,
       { hint: 'Find out what deletes directories there; Holdfast itself removes only empty ones.' },
     )
+  }
+
+  /** The attempt before may have failed when the object had its name already: then it is ours all the same. */
+  async #putAgain(
+    key: string,
+    bytes: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<'created' | 'exists'> {
+    const answer = await this.#put(key, bytes, signal)
+    if (answer === 'created') return answer
+    const stored = await this.get(key, undefined, { ...(signal && { signal }) })
+    return stored !== undefined && Buffer.compare(stored, bytes) === 0 ? 'created' : answer
   }
 
   async #tryToPut(
