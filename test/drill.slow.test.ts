@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { open, readdir, writeFile } from 'node:fs/promises'
+import { open, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { DrillDocument } from '../src/api/drill-document.ts'
@@ -34,6 +34,7 @@ for (const major of everydayMajors) {
         'select true;\nselect count(*) = 0 from apart;\nselect i from apart;\nselect 1/0;\n',
       )
       const failed = await answered(site, 4, '--sql', wrong)
+      const random = await answered(site, 0, '--random')
 
       assert.equal(drill.outcome, 'passed')
       assert.deepEqual(
@@ -44,10 +45,13 @@ for (const major of everydayMajors) {
           [],
         ]),
       )
-      assert.equal(drill.lastCommitAt, drill.archivedCommitAt)
+      // What was rolled back after the last commit counts here, and not there.
+      assert.ok(drill.archivedCommitAt !== null && (drill.lastCommitAt ?? '') >= drill.archivedCommitAt)
       assert.ok(
         drill.writtenBytes > 20_000_000 && drill.filesMs > 0 && drill.recoveryMs > 0 && drill.checkMs > 0,
       )
+      assert.match(random.target, /^up to .*, then promote$/)
+      assert.ok((random.lastCommitAt ?? '') <= (drill.lastCommitAt ?? ''), String(random.lastCommitAt))
       assert.equal(failed.outcome, 'failed')
       const findings = failed.checks.find(({ name }) => name === 'assertions')?.findings ?? []
       assert.deepEqual(
@@ -129,29 +133,45 @@ describe('drill', () => {
     await site.switchWal()
 
     const empty = await answered(site, 1)
-    const beyond = await answered(site, 4, '--target-lsn', 'F/0')
+    const beyond = await site.run('drill', ...placeOf(site), '--target-lsn', 'F/0')
+    const afterwards = (await site.answer('info')) as unknown as Drilled
     const unreadable = await site.run('drill', '--sql', join(site.folder, 'nothing.sql'))
+    const both = await site.run('drill', '--random', '--target-immediate')
+    for (const file of await readdir(site.repository, { recursive: true }))
+      if (file.includes('/wal/00000001/00000000/')) await rm(join(site.repository, file))
+    const walless = await answered(site, 4)
 
     assert.equal(empty.outcome, 'not-proven')
     assert.deepEqual(
       empty.checks.filter(({ state }) => state !== 'passed').map(({ name, message }) => ({ name, message })),
       [{ name: 'rows', message: 'there are no tables of yours, read row by row' }],
     )
-    assert.equal(beyond.outcome, 'failed')
+    assert.equal(beyond.code, 3, beyond.stderr)
+    assert.equal(afterwards.repos[0]?.drill.outcome, 'not-proven')
+    assert.equal(walless.outcome, 'failed')
     assert.deepEqual(
-      beyond.checks.map(({ name, state }) => [name, state]),
+      walless.checks.map(({ name, state }) => [name, state]),
       [['recovery', 'failed']],
     )
+    assert.equal(both.code, 2, both.stderr)
     assert.equal(unreadable.code, 1)
-    const { repos } = (await site.answer('info')) as unknown as { repos: { drill: DrillDocument }[] }
+    const { repos } = (await site.answer('info')) as unknown as Drilled
     assert.equal(repos[0]?.drill.outcome, 'failed')
   })
 })
 
+interface Drilled {
+  readonly repos: readonly { readonly drill: DrillDocument }[]
+}
+
+const placeOf = ({ folder }: UserSite): readonly string[] => [
+  '--sandbox-directory',
+  join(folder, 'sandboxes'),
+]
+
 /** What the drill says; it must exit with this code. */
 async function answered(site: UserSite, code: number, ...options: readonly string[]): Promise<DrillDocument> {
-  const place = ['--sandbox-directory', join(site.folder, 'sandboxes')]
-  const result = await site.run('--output', 'json', 'drill', ...place, ...options)
+  const result = await site.run('--output', 'json', 'drill', ...placeOf(site), ...options)
   assert.equal(result.code, code, result.stderr + result.stdout)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what it says is what the test looks at
   return JSON.parse(result.stdout) as DrillDocument

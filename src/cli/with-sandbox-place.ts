@@ -12,6 +12,8 @@ import type { SandboxOptions } from './target-options.ts'
 interface Wanted {
   readonly options: SandboxOptions
   readonly isReadOnly: boolean
+  /** Default: what the options say. */
+  readonly chooseTarget?: (place: ClusterRepository) => Promise<RecoveryTarget>
 }
 
 /** The repository that a sandbox comes from, and how to open it there. */
@@ -24,11 +26,11 @@ export interface SandboxPlace {
 
 /** Opens what a sandbox needs, under a lease that keeps what it restores. Whoever opens the sandbox disposes it. */
 export async function withSandboxPlace<Result>(
-  { options, isReadOnly }: Wanted,
+  { options, isReadOnly, chooseTarget }: Wanted,
   environment: CommandEnvironment,
   work: (place: SandboxPlace) => Promise<Result>,
 ): Promise<Result> {
-  const target = parseRecoveryTarget(options)
+  const asked = parseRecoveryTarget(options)
   const backup = options.backup === undefined ? undefined : parseBackupLabel(options.backup)
   const { configuration, file } = await loadAsOwner(environment)
   const [
@@ -59,6 +61,7 @@ export async function withSandboxPlace<Result>(
     options.sandboxDirectory ?? configuration.sandboxDirectory ?? (await usualParent(configuration))
   await using held = new AsyncDisposableStack()
   held.use(await holdRestoreLease(place, context))
+  const target = chooseTarget === undefined ? asked : await chooseTarget(place)
   const open = (): Promise<Sandbox> => openSandbox({ parent, backup, target, isReadOnly }, tools, context)
   return await work({ place, settings, target, open })
 }

@@ -38,7 +38,7 @@ export async function runDrill(
   try {
     sandbox = await open()
   } catch (error) {
-    if (!isVerdict(error)) throw error
+    if (!isVerdict(error, request)) throw error
     const failed = { name: 'recovery', state: 'failed', message: error.message, findings: [] } as const
     return { ...begun, ...nothingDone, outcome: 'failed', reached: undefined, checks: [failed] }
   }
@@ -67,18 +67,21 @@ export async function runDrill(
 
 const nothingDone = { filesMs: 0, recoveryMs: 0, checkMs: 0, writtenBytes: 0, replayedBytes: 0 }
 
-/** Whether a failure says that what is stored cannot be restored, and not that it could not be tried. */
-function isVerdict(error: unknown): error is OperationError {
+/**
+ * Whether a failure says that what is stored cannot be restored, and not that it could not be tried. That a moment which
+ * somebody named cannot be reached says nothing of what is stored.
+ */
+function isVerdict(error: unknown, { target }: DrillRequest): error is OperationError {
   return (
     isOperationError(error, 'damaged') ||
     isOperationError(error, 'recovery-failed') ||
     isOperationError(error, 'wal-missing') ||
-    isOperationError(error, 'target-unreachable')
+    (isOperationError(error, 'target-unreachable') && target.kind === 'latest')
   )
 }
 
 function recovered({ plan, reached }: Sandbox): DrillCheck {
-  const message = `backup ${plan.backup.label} and ${plan.wal.count} WAL segments, promoted to timeline ${reached.timeline}`
+  const message = `backup ${plan.backup.label} and ${plan.wal.count} WAL ${plan.wal.count === 1 ? 'segment' : 'segments'}, promoted to timeline ${reached.timeline}`
   return { name: 'recovery', state: 'passed', message, findings: [] }
 }
 

@@ -14,3 +14,8 @@ export function freshSalt(): Uint8Array {
 export function freshName(): string {
   return crypto.randomBytes(16).toString('hex')
 }
+
+/** A whole number from 0 up to, but not including, `end`: at least 1, at most 2^48. Each as likely as the others. */
+export function randomBelow(end: number): number {
+  return crypto.randomInt(end)
+}

@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
+import type { ArchivePlace } from '../../archive/archive-place.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
 import { formatLsn } from '../../domain/lsn.ts'
 import { OperationError, operationErrors } from '../../domain/operation-error.ts'
 import { quote } from '../../domain/quote.ts'
+import { parseRecoveryTarget, type RecoveryTarget } from '../../domain/recovery-target.ts'
 import type { DrillCheck, DrillReport } from '../../drill/drill-report.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { printable, type Style } from '../output/text.ts'
@@ -14,6 +16,7 @@ import { withSandboxPlace } from '../with-sandbox-place.ts'
 interface DrillOptions extends SandboxOptions {
   readonly sql?: string
   readonly database: string
+  readonly random?: true
 }
 
 /** `drill`: restores, recovers, reads and checks everything, reports, and removes it. */
@@ -24,15 +27,19 @@ export function registerDrill(program: Command, environment: CommandEnvironment)
       '--sql <file>',
       'assertions: each statement, ended by ";" at the end of a line, must give one value that is true',
     )
+    .option('--random', 'recover to a random moment of all that can be recovered')
     .option('--database <name>', 'where the assertions run', 'postgres')
     .action((options: DrillOptions) => drill(options, environment))
 }
 
 async function drill(options: DrillOptions, environment: CommandEnvironment): Promise<void> {
+  if (options.random === true) refuseOtherTargets(options)
   const assertions = await readAssertions(options.sql)
   const { context } = environment
+  const { chooseRandomMoment } = await import('../../app/random-moment.ts')
+  const chooseTarget = (place: ArchivePlace): Promise<RecoveryTarget> => chooseRandomMoment(place, context)
   const report = await withSandboxPlace(
-    { options, isReadOnly: false },
+    { options, isReadOnly: false, ...(options.random === true && { chooseTarget }) },
     environment,
     async ({ place, target, open }) => {
       const [{ runDrill }, { storeDrillReport }] = await Promise.all([
@@ -51,6 +58,14 @@ async function drill(options: DrillOptions, environment: CommandEnvironment): Pr
     text: (style) => toText(report, style),
   })
   environment.exitWith(exitCodes[report.outcome])
+}
+
+function refuseOtherTargets(options: DrillOptions): void {
+  const { kind, timeline } = parseRecoveryTarget(options)
+  if (kind === 'latest' && timeline === undefined && options.backup === undefined) return
+  throw new OperationError('usage', 'reading the arguments: "--random" was given with a backup or a target', {
+    hint: 'Give one of them.',
+  })
 }
 
 /** What was not proven may be proven by the next one, on a better place. */
