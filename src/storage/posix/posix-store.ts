@@ -143,7 +143,7 @@ class PosixStore implements ObjectStore {
       } catch (error) {
         if (!this.#usesReserve || !hasSystemCode(error, 'ENOSPC', 'EDQUOT')) throw error
         if (!(await releaseReserve(this.#path))) throw error
-        return await this.#putAgain(key, bytes, signal)
+        return this.#putAgain(key, bytes, signal)
       }
     })
   }
