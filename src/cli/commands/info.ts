@@ -17,6 +17,7 @@ import { damageText } from '../output/damage-text.ts'
 import { formatTable } from '../output/table.ts'
 import { formatAge, printable } from '../output/text.ts'
 import type { Style } from '../output/text.ts'
+import { drawWindows } from '../output/window-picture.ts'
 
 /** `info`: what the repositories hold and which moments can be reached; with a label, one backup in detail. */
 export function registerInfo(program: Command, environment: CommandEnvironment): void {
@@ -89,6 +90,7 @@ function repoText(name: string, repo: DescribedRepo, { now, style }: Look): stri
     windows.length === 0
       ? 'nothing can be recovered yet: there is no backup with all its WAL\n'
       : windows.map((window) => windowText(window, style) + lostText(window, repo, style)).join(''),
+    drawWindows(repo, shortTime),
     `\n${style('bold', 'backups')}\n`,
     backups.length === 0
       ? 'none yet; "holdfast backup" takes the first\n'
