@@ -56,6 +56,27 @@ for (const major of everydayMajors) {
 }
 
 describe('rescue', () => {
+  test('brings values back to the last bit, however the database prints them', async () => {
+    await using scratch = await createScratch('rescue')
+    await using site = await startUserSite({ major: 17, scratch })
+    const { server } = site
+    await server.query('create table exact (number float8, span interval)')
+    await server.query("insert into exact values (0.1::float8 + 0.2, '-1 day +02:03:04')")
+    await server.query('alter database postgres set extra_float_digits = -3')
+    await server.query('alter database postgres set "IntervalStyle" = sql_standard')
+    await site.backup()
+    await server.query('drop table exact')
+    await server.query('alter database postgres reset all')
+    await site.switchWal()
+
+    await rescue(site, '--table', 'exact', ...(await momentBefore(site, 'exact')))
+
+    const [row] = await server.query(
+      `select number = 0.1::float8 + 0.2 as number, span = interval '-1 day +02:03:04' as span from rescued.exact`,
+    )
+    assert.deepEqual(row, { number: true, span: true })
+  })
+
   test('changes nothing when a table is not there, or its type is not', async () => {
     await using scratch = await createScratch('rescue')
     await using site = await startUserSite({ major: 17, scratch })

@@ -6,13 +6,17 @@ import { isSocketDirectory, type Conninfo } from './conninfo.ts'
 import { readPassword, readPrivateFile } from './passfile.ts'
 
 /**
- * Fixed for our sessions, over what the role, the database or postgresql.conf set: text that we can parse, and no time
- * limit that would end a backup session in its sleep. The server looks every second whether we are still there.
+ * Fixed for our sessions, over what the role, the database or postgresql.conf set: text that we can parse and that loses
+ * nothing when rows are copied, and no time limit that would end a backup session in its sleep. The server looks every
+ * second whether we are still there.
  */
 const sessionSettings: Readonly<Record<string, string>> = {
   client_encoding: 'UTF8',
   DateStyle: 'ISO',
+  IntervalStyle: 'postgres',
   TimeZone: 'UTC',
+  extra_float_digits: '3',
+  xmloption: 'content',
   bytea_output: 'hex',
   statement_timeout: '0',
   lock_timeout: '0',
