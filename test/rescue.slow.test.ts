@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict'
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { describe, test } from 'node:test'
+import { Client } from 'pg'
+import { from as copyFrom } from 'pg-copy-streams'
 import type { FindDocument } from '../src/api/find-document.ts'
 import type { RescueDocument } from '../src/api/rescue-document.ts'
 import { everydayMajors } from './support/everyday.ts'
+import type { TestServer } from './support/postgres-server.ts'
 import { createScratch } from './support/scratch.ts'
 import { startUserSite, type UserSite } from './support/user-site.ts'
 
@@ -31,6 +36,10 @@ for (const major of everydayMajors) {
       await server.query(`insert into rescued."Order" (customer) values (1)`)
       const after = await contents(site, 'rescued')
       const replaced = await rescue(site, '--table', 'Order', '--replace', '--confirm', 'Order', ...options)
+      const replacedRows = (await contents(site, 'rescued')).rows
+      const script = join(site.folder, 'order.sql')
+      const dumped = await rescue(site, '--table', 'Order', '--to-file', script, ...options)
+      const overwriting = await site.run(...rescueArgs(site, '--table', 'Order', '--to-file', script))
 
       assert.deepEqual(
         rescued.tables.map(({ from, to, rows }) => ({ from, to, rows })),
@@ -46,10 +55,16 @@ for (const major of everydayMajors) {
       // A recovered server goes on up to 32 behind: SEQ_LOG_VALS in commands/sequence.c.
       assert.match(after.rows.at(-1) ?? '', /^20(?:0[2-9]|[123]\d)\|1\|none\|~none\|0$/)
       assert.deepEqual(after.definition, before.definition)
+      await server.query('drop schema rescued cascade')
+      await loadScript(server, script)
+      assert.equal(dumped.file, script)
+      assert.deepEqual((await contents(site, 'rescued')).rows, before.rows)
+      assert.deepEqual((await contents(site, 'rescued')).definition, before.definition)
+      assert.equal(overwriting.code, 5, overwriting.stderr)
       assert.equal(again.code, 5, again.stderr)
       assert.equal(unconfirmed.code, 5, unconfirmed.stderr)
       assert.equal(replaced.tables[0]?.rows, '2001')
-      assert.deepEqual((await contents(site, 'rescued')).rows, before.rows)
+      assert.deepEqual(replacedRows, before.rows)
       assert.deepEqual(await readdir(join(site.folder, 'sandboxes')), [])
     })
   })
@@ -145,6 +160,22 @@ async function momentBefore(site: UserSite, table: string): Promise<readonly str
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what it says is what the test looks at
   const { transactions } = (await site.answer('find', '--table', table)) as unknown as FindDocument
   return transactions[0]?.restore?.options ?? assert.fail(`nothing leads to before ${table} was dropped`)
+}
+
+/** As psql does. The last statements are foreign keys, which do not hold any more. */
+async function loadScript(server: TestServer, file: string): Promise<void> {
+  const script = (await readFile(file, 'utf8')).replaceAll(/^\\set .*\n/gm, '')
+  const [transaction = '', foreignKeys = ''] = script.split(/(?<=^commit;\n)/m)
+  const client = new Client(server.clientConfig)
+  await client.connect()
+  for (const part of transaction.split(/(?<=^\\\.\n)/m)) {
+    const [, statements = part, copy, rows = ''] =
+      /^(.*?)(copy [^\n]* from stdin);\n(.*)\\\.\n$/s.exec(part) ?? []
+    await client.query(statements)
+    if (copy !== undefined) await pipeline(Readable.from([rows]), client.query(copyFrom(copy)))
+  }
+  await assert.rejects(client.query(foreignKeys), /violates foreign key constraint/)
+  await client.end()
 }
 
 const rescueArgs = ({ folder }: UserSite, ...args: readonly string[]): readonly string[] => [

@@ -3,6 +3,8 @@ import type { JsonDocument } from './json-document.ts'
 /** The answer of `rescue`. */
 export interface RescueDocument extends JsonDocument {
   readonly database: string
+  /** The SQL script that was written instead; null when the tables are in the database. */
+  readonly file: string | null
   readonly backup: string
   readonly reachedLsn: string
   readonly lastCommitAt: string | null

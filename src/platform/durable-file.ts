@@ -299,7 +299,8 @@ const staleAfterMs = 24 * 60 * 60 * 1000
 const temporaryName = (): string => `.holdfast-${freshName()}.tmp`
 const isTemporaryName = (name: string): boolean => /^\.holdfast-[0-9a-f]{32}\.tmp$/.test(name)
 
-function writeFailure(path: string, error: unknown): unknown {
+/** What is thrown when a file cannot be written: `no-space` or `file-unwritable`; other errors as they are. */
+export function writeFailure(path: string, error: unknown): unknown {
   if (!isSystemError(error)) return error
   const isFull = error.code === 'ENOSPC' || error.code === 'EDQUOT'
   return new OperationError(

@@ -1,5 +1,5 @@
 import { pipeline } from 'node:stream/promises'
-import { Transform } from 'node:stream'
+import { Transform, type Readable } from 'node:stream'
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import type { PostgresSession } from './connection.ts'
 
@@ -27,4 +27,9 @@ export async function copyRows(
   const into = target.submit(copyFrom(targetSql))
   await pipeline(source.submit(copyTo(sourceSql)), count, into, { signal })
   return { bytes, rows: into.rowCount }
+}
+
+/** Rows as COPY ... TO STDOUT prints them, as they come. `rowCount` is right once all of them were read. */
+export function readRows(source: PostgresSession, sql: string): Readable & { readonly rowCount: number } {
+  return source.submit(copyTo(sql))
 }

@@ -5,7 +5,7 @@ import type { PostgresSession } from '../postgres/connection.ts'
 import { copyRows } from '../postgres/copy-rows.ts'
 import { quoteIdentifier } from '../postgres/quote-sql.ts'
 import { serverWords } from '../postgres/server-error.ts'
-import { planRecreation } from './recreate-table.ts'
+import { planRecreation, type Recreation } from './recreate-table.ts'
 import { findTable, qualified, readDefinition, type FoundTable } from './table-definition.ts'
 
 export interface RescueRequest {
@@ -45,9 +45,7 @@ export async function rescueTables(
   context: RunContext,
 ): Promise<readonly RescuedTable[]> {
   const { source, target } = ends
-  const found: FoundTable[] = []
-  for (const wanted of request.tables) found.push(await findTable(source, wanted))
-  refuseSameNames(found)
+  const found = await findTables(request.tables, source)
   await target.query('begin')
   await target.query(`create schema if not exists ${quoteIdentifier(request.schema)}`, [], {
     doing: `making schema ${quote(request.schema)}`,
@@ -60,11 +58,16 @@ export async function rescueTables(
   return rescued
 }
 
-/** They come to lie in one schema. */
-function refuseSameNames(found: readonly FoundTable[]): void {
+/** Throws `usage` when two have the same name: they come to lie in one schema. */
+export async function findTables(
+  wanted: readonly string[],
+  source: PostgresSession,
+): Promise<readonly FoundTable[]> {
+  const found: FoundTable[] = []
+  for (const name of wanted) found.push(await findTable(source, name))
   const names = found.map(({ name }) => name)
   const repeated = names.find((name, index) => names.indexOf(name) !== index)
-  if (repeated === undefined) return
+  if (repeated === undefined) return found
   throw new OperationError('usage', `rescuing tables: two of them are called ${quote(repeated)}`, {
     hint: 'Rescue them one after the other, into two schemas.',
   })
@@ -102,18 +105,7 @@ async function rescueTable(
   const doing = `making ${quote(`${schema}.${table.name}`)}`
   for (const sql of plan.before) await target.query(sql, [], { doing })
   context.report({ kind: 'note', message: `copying the rows of ${quote(`${table.schema}.${table.name}`)}` })
-  const columns = plan.columns.map(quoteIdentifier).join(', ')
-  // ONLY rows of its own, unless it is partitioned: then all of them come to lie in one table.
-  const rowsOf = table.kind === 'p' ? qualified(table) : `only ${qualified(table)}`
-  const copied = await copyRows(
-    {
-      source,
-      sourceSql: `copy (select ${columns} from ${rowsOf}) to stdout`,
-      target,
-      targetSql: `copy ${qualified(to)} (${columns}) from stdin`,
-    },
-    context.signal,
-  )
+  const copied = await copyRows({ source, target, ...copySql(table, plan, to) }, context.signal)
   for (const sql of plan.after) await target.query(sql, [], { doing })
   const brokenForeignKeys: { name: string; reason: string }[] = []
   for (const { name, sql } of plan.foreignKeys) {
@@ -121,6 +113,21 @@ async function rescueTable(
     if (reason !== undefined) brokenForeignKeys.push({ name, reason })
   }
   return { from: table, to, ...copied, brokenForeignKeys }
+}
+
+/** How all its rows are read, and how they are written into the table that was made for them. */
+export function copySql(
+  table: FoundTable,
+  plan: Recreation,
+  to: RescuedTable['to'],
+): { readonly sourceSql: string; readonly targetSql: string } {
+  const columns = plan.columns.map(quoteIdentifier).join(', ')
+  // ONLY rows of its own, unless it is partitioned: then all of them come to lie in one table.
+  const rowsOf = table.kind === 'p' ? qualified(table) : `only ${qualified(table)}`
+  return {
+    sourceSql: `copy (select ${columns} from ${rowsOf}) to stdout`,
+    targetSql: `copy ${qualified(to)} (${columns}) from stdin`,
+  }
 }
 
 /** Gives what the server said against it. */

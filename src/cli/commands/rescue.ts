@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import type { RescueDocument } from '../../api/rescue-document.ts'
 import type { ClusterConfiguration } from '../../config/select-configured.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
@@ -22,6 +22,7 @@ interface RescueOptions extends SandboxOptions {
   readonly into?: string
   readonly replace?: true
   readonly confirm?: string
+  readonly toFile?: string
 }
 
 /** `rescue`: tables out of the past, into the live database. */
@@ -34,6 +35,12 @@ export function registerRescue(program: Command, environment: CommandEnvironment
     )
     .option('--as <schema>', 'the schema to put them into; made if missing', 'rescued')
     .option('--into <conninfo>', 'the server to put them into; default: the cluster')
+    .addOption(
+      new Option('--to-file <file>', 'write an SQL script for psql instead, and touch no server').conflicts([
+        'into',
+        'replace',
+      ]),
+    )
     .option('--replace', 'drop tables of the same names in that schema first')
     .option('--confirm <name>', 'the name of the first table, to replace tables')
     .action((options: RescueOptions) => rescue(options, environment))
@@ -44,15 +51,16 @@ async function rescue(options: RescueOptions, environment: CommandEnvironment): 
   const began = clock.monotonic()
   const { database, tables } = splitNames(options.table)
   if (options.replace === true) await confirmReplacing(options, tables, environment)
+  if (options.toFile !== undefined) await refuseExistingFile(options.toFile)
   const request = { tables, schema: options.as, isReplacing: options.replace === true }
   const document = await withSandboxPlace({ options, isReadOnly: true }, environment, async (place) => {
     const target = await targetOf(options, database, { settings: place.settings, environment })
     await using sandbox = await place.open()
     const copying = clock.monotonic()
-    const rescued = await copyOut(request, { sandbox, target }, environment)
+    const rescued = await copyOut({ ...request, path: options.toFile }, { sandbox, target }, environment)
     const [copyMs, totalMs] = [clock.monotonic() - copying, clock.monotonic() - began]
     const { dbname } = target
-    return documentOf({ sandbox, rescued, copyMs, totalMs, dbname })
+    return documentOf({ sandbox, rescued, copyMs, totalMs, dbname, file: options.toFile })
   })
   environment.answer({ document, text: () => toText(document) })
 }
@@ -104,16 +112,23 @@ async function confirmReplacing(
   await confirmName(confirmation, environment)
 }
 
+async function refuseExistingFile(path: string): Promise<void> {
+  const { refuseExisting } = await import('../../sandbox/dump-tables.ts')
+  await refuseExisting(path)
+}
+
 async function copyOut(
-  request: RescueRequest,
+  { path, ...request }: RescueRequest & { readonly path: string | undefined },
   { sandbox, target }: { readonly sandbox: Sandbox; readonly target: Conninfo },
   { context }: CommandEnvironment,
 ): Promise<readonly RescuedTable[]> {
-  const [{ connect }, { rescueTables }] = await Promise.all([
+  const [{ connect }, { rescueTables }, { dumpTables }] = await Promise.all([
     import('../../postgres/connection.ts'),
     import('../../sandbox/rescue-tables.ts'),
+    import('../../sandbox/dump-tables.ts'),
   ])
   await using source = await connect({ ...sandbox.conninfo, dbname: target.dbname }, context)
+  if (path !== undefined) return await dumpTables({ ...request, path }, source, context)
   await using live = await connect(target, context)
   return await rescueTables(request, { source, target: live }, context)
 }
@@ -124,13 +139,15 @@ interface Rescued {
   readonly copyMs: number
   readonly totalMs: number
   readonly dbname: string
+  readonly file: string | undefined
 }
 
-function documentOf({ sandbox, rescued, copyMs, totalMs, dbname }: Rescued): RescueDocument {
+function documentOf({ sandbox, rescued, copyMs, totalMs, dbname, file }: Rescued): RescueDocument {
   const { plan, reached, restored } = sandbox
   return {
     version: 1,
     database: dbname,
+    file: file ?? null,
     backup: plan.backup.label,
     reachedLsn: formatLsn(reached.lsn),
     lastCommitAt: lastCommitAt(reached) ?? null,
@@ -157,10 +174,12 @@ function toText({
   filesMs,
   recoveryMs,
   copyMs,
+  file,
 }: RescueDocument): string {
+  const where = file === null ? `back as` : `in ${printable(file)}, as`
   return [
     ...tables.flatMap(({ from, to, rows, bytes, brokenForeignKeys }) => [
-      `${printable(from)} is back as ${printable(to)} in ${printable(database)}: ${rows} rows, ${formatByteSize(bytes)}\n`,
+      `${printable(from)} is ${where} ${printable(to)} ${file === null ? 'in' : 'of'} ${printable(database)}: ${rows} rows, ${formatByteSize(bytes)}\n`,
       ...brokenForeignKeys.map(
         ({ name, reason }) =>
           `  left out, because it does not hold any more: ${printable(name)}: ${printable(reason)}\n`,
