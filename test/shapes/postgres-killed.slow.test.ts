@@ -58,17 +58,23 @@ const phases: readonly Phase[] = [
   {
     name: 'while files are copied',
     death: 'stopped at once',
-    enter: startCopying,
+    enter: (cluster) => startCopying(cluster, 'full'),
     // The list of tablespaces is asked for in a session of its own.
     error:
       /the backup session ended before the backup|connecting on .* failed: (the database system is shutting down|write EPIPE|read ECONNRESET|connect EC)/,
+  },
+  {
+    name: 'while an incremental one reads what has changed',
+    death: 'killed with all its children',
+    enter: (cluster) => startCopying(cluster, 'incr'),
+    error: /the backup session ended before the backup|connecting on .* failed|session was lost/,
   },
   {
     name: 'when all is copied and the backup is to be stopped',
     death: 'killed with all its children',
     enter: async (cluster) => {
       const before = (await cluster.keys('data')).length
-      const running = await startCopying(cluster)
+      const running = await startCopying(cluster, 'full')
       process.kill(await sessionPid(cluster), 'SIGSTOP') // so it will never stop the backup
       await waitUntil('the packs to be stored', async () => (await cluster.keys('data')).length > before)
       await sleep(500)
@@ -80,7 +86,7 @@ const phases: readonly Phase[] = [
     name: 'while the WAL of the backup is archived',
     death: 'killed without its children',
     enter: async (cluster) => {
-      const running = await startCopying(cluster)
+      const running = await startCopying(cluster, 'full')
       await stopWithoutArchiving(cluster)
       return running
     },
@@ -123,7 +129,7 @@ describe('a backup whose server dies', () => {
     const { server } = cluster
     await prepareLedger(server)
     await using ledger = await startLedger(server, { ratePerSecond: 60 })
-    const running = await startCopying(cluster)
+    const running = await startCopying(cluster, 'full')
     await stopWithoutArchiving(cluster)
 
     await server.kill()
@@ -207,9 +213,9 @@ async function recoverAndCheck(
 }
 
 /** Slow enough for what the phases do in the midst of it. */
-function startCopying(cluster: ProtectedCluster): Promise<RunningHoldfast> {
+function startCopying(cluster: ProtectedCluster, type: 'full' | 'incr'): Promise<RunningHoldfast> {
   const started = { statement: 'from pg_catalog.pg_control_checkpoint', state: 'idle' } as const
-  return startUntil(cluster, started, { args: ['--max-rate', '12MB'] })
+  return startUntil(cluster, started, { type, args: ['--max-rate', '12MB'] })
 }
 
 interface Statement {
@@ -219,13 +225,20 @@ interface Statement {
   readonly state: 'active' | 'idle'
 }
 
+interface Start {
+  /** Default: full. */
+  readonly type?: 'full' | 'incr'
+  readonly args?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
 /** Starts a backup and resolves when a session of it is at this statement. */
 async function startUntil(
   cluster: ProtectedCluster,
   statement: Statement,
-  { args = [], env = {} }: { readonly args?: readonly string[]; readonly env?: Record<string, string> } = {},
+  { type = 'full', args = [], env = {} }: Start = {},
 ): Promise<RunningHoldfast> {
-  const running = cluster.start(['backup', '--type', 'full', ...args], {
+  const running = cluster.start(['backup', '--type', type, ...args], {
     HOLDFAST_BACKUP_ARCHIVE_TIMEOUT: '2m',
     ...env,
   })
