@@ -34,6 +34,10 @@ interface Phase {
   readonly error: RegExp
 }
 
+/** Tablespaces, names and what proves the archiving are asked for in sessions of their own: whichever notices it first. */
+const anySession =
+  /the backup session ended before the backup|session was lost|on .* failed: .*(shutting down|terminat|EPIPE|ECONNRESET|connect EC|closed)/
+
 const phases: readonly Phase[] = [
   {
     name: 'while it proves that archiving works',
@@ -59,15 +63,13 @@ const phases: readonly Phase[] = [
     name: 'while files are copied',
     death: 'stopped at once',
     enter: (cluster) => startCopying(cluster, 'full'),
-    // The list of tablespaces is asked for in a session of its own.
-    error:
-      /the backup session ended before the backup|connecting on .* failed: (the database system is shutting down|write EPIPE|read ECONNRESET|connect EC)/,
+    error: anySession,
   },
   {
     name: 'while an incremental one reads what has changed',
     death: 'killed with all its children',
     enter: (cluster) => startCopying(cluster, 'incr'),
-    error: /the backup session ended before the backup|connecting on .* failed|session was lost/,
+    error: anySession,
   },
   {
     name: 'when all is copied and the backup is to be stopped',
@@ -258,9 +260,11 @@ async function stopWithoutArchiving(cluster: ProtectedCluster): Promise<void> {
   await untilStatement(cluster, { statement: 'pg_(backup_stop|stop_backup)', state: 'idle' })
 }
 
+/** There are other sessions, which ask for tablespaces and names. */
 async function sessionPid({ server }: ProtectedCluster): Promise<number> {
   const [row] = await server.query<{ pid: number }>(
-    "select pid from pg_stat_activity where application_name = 'holdfast'",
+    `select pid from pg_stat_activity
+       where application_name = 'holdfast' and query ~ 'from pg_catalog.pg_control_checkpoint'`,
   )
   return row?.pid ?? assert.fail('no session of a backup')
 }
