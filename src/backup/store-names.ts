@@ -80,6 +80,8 @@ async function addRelations(
   try {
     await using session = await connect({ ...conninfo, dbname: database.name }, context)
     await session.query('begin isolation level repeatable read read only')
+    const schemas = await session.query<{ oid: string; name: string }>(schemasQuery)
+    for (const { oid, name } of schemas) list.addSchema({ database: database.oid, oid: Number(oid), name })
     await session.query(`declare names no scroll cursor for ${relationsQuery}`)
     for (;;) {
       const rows = await session.query<RelationRow>(`fetch ${rowsAtATime} from names`)
@@ -91,6 +93,12 @@ async function addRelations(
     return messageOf(error)
   }
 }
+
+/** Neither those that every database has, nor those of sessions. */
+const schemasQuery = `
+  select oid::pg_catalog.text as oid, nspname as name from pg_catalog.pg_namespace
+  where oid operator(pg_catalog.>=) ${firstNormalOid}::pg_catalog.oid
+    and nspname operator(pg_catalog.!~) '^pg_(toast_)?temp_'`
 
 /** What has files of its own; temporary relations are not in the WAL. */
 const relationsQuery = `

@@ -5,9 +5,11 @@ import type { Instant } from '../domain/target-time.ts'
 import type { NamedDatabase, NamedRelation } from '../repository/name-list.ts'
 import { CommitHistogram } from './commit-histogram.ts'
 import { judgeTransaction, type AffectedFiles, type Effect } from './judge-transaction.ts'
+import { findBirthNames } from './birth-names.ts'
 import { findDatabaseMark } from './find-database-mark.ts'
 import { FollowedNames } from './followed-names.ts'
 import { nameRelations } from './name-relations.ts'
+import { MadeFiles } from './made-files.ts'
 import { momentOf, type EndedTransaction, type PastTransaction } from './past-transaction.ts'
 import { TransactionFold } from './transaction-fold.ts'
 import { walkWal, type WalHole, type WalkRequest } from './walk-wal.ts'
@@ -100,6 +102,7 @@ export async function findAccidents(
     },
   })
   const histogram = new CommitHistogram()
+  const madeFiles = new MadeFiles()
   const holes: WalHole[] = []
   await walkWal(
     request,
@@ -107,6 +110,7 @@ export async function findAccidents(
       place,
       take: (facts) => {
         histogram.add(facts.transactions)
+        madeFiles.add(facts)
         fold.add(facts)
       },
       breakOff: (hole) => {
@@ -124,12 +128,12 @@ export async function findAccidents(
     },
     context,
   )
-  const lists = await nameRelations(
-    candidates.flatMap(wantedNames),
-    { history: request.history, place },
-    context,
-  )
-  const names = new FollowedNames(lists)
+  const wanted = candidates.flatMap(wantedNames)
+  const lists = await nameRelations(wanted, { history: request.history, place }, context)
+  const unnamed = wanted.filter((each) => lists.relation(each) === undefined)
+  const schemaName = lists.schema
+  const births = await findBirthNames(madeFiles.of(unnamed), { way: request, place, schemaName }, context)
+  const names = new FollowedNames(lists, births)
   const accidents: Accident[] = []
   for (const accident of candidates.flatMap((candidate) => describe(candidate, names, request)))
     accidents.push(await beforeMark(accident, { way: request, place }, context))

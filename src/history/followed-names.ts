@@ -15,10 +15,13 @@ const indexKind = 'i'
  */
 export class FollowedNames {
   readonly #lists: KnownNames
+  /** What relations were called that were made later: `findBirthNames`. */
+  readonly #births: ReadonlyMap<string, NamedRelation>
   readonly #followed = new Map<string, NamedRelation>()
 
-  constructor(lists: KnownNames) {
+  constructor(lists: KnownNames, births: ReadonlyMap<string, NamedRelation>) {
     this.#lists = lists
+    this.#births = births
   }
 
   /** Transactions must come in the order of their ends. */
@@ -40,7 +43,8 @@ export class FollowedNames {
   }
 
   relation(wanted: WantedName): NamedRelation | undefined {
-    return this.#lists.relation(wanted) ?? this.#followed.get(relationKey(wanted))
+    const key = relationKey(wanted)
+    return this.#lists.relation(wanted) ?? this.#followed.get(key) ?? this.#births.get(key)
   }
 
   database(wanted: Pick<WantedName, 'database' | 'at'>): NamedDatabase | undefined {

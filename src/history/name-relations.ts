@@ -22,6 +22,8 @@ export interface KnownNames {
   /** Undefined: no list has it. */
   readonly relation: (wanted: WantedName) => NamedRelation | undefined
   readonly database: (wanted: Pick<WantedName, 'database' | 'at'>) => NamedDatabase | undefined
+  /** What a schema was last called. */
+  readonly schema: (database: number, oid: number) => string | undefined
   /** Why a relation may have no name: a clause for people. */
   readonly whyUnknown: (wanted: WantedName) => string
 }
@@ -44,17 +46,27 @@ export async function nameRelations(
   const moments = await listMoments(history, place, context)
   const relations = new Map<string, Found<NamedRelation>[]>(wanted.map((each) => [relationKey(each), []]))
   const databases = new Map<number, Found<NamedDatabase>[]>(wanted.map((each) => [each.database, []]))
+  const schemas = new Map<string, string>()
   for (const moment of wanted.length === 0 ? [] : moments) {
     const { lsn } = moment
     const take = (entry: NameListEntry): void => {
-      if (entry.kind === 'database') databases.get(entry.database.oid)?.push({ lsn, named: entry.database })
-      else relations.get(relationKey(entry.relation))?.push({ lsn, named: entry.relation })
+      switch (entry.kind) {
+        case 'database':
+          databases.get(entry.database.oid)?.push({ lsn, named: entry.database })
+          break
+        case 'schema':
+          schemas.set(`${entry.schema.database} ${entry.schema.oid}`, entry.schema.name)
+          break
+        case 'relation':
+          relations.get(relationKey(entry.relation))?.push({ lsn, named: entry.relation })
+      }
     }
     await readEntries({ moment, take }, place, context)
   }
   return {
     relation: (each) => nearest(relations.get(relationKey(each)), each.at),
     database: ({ database, at }) => nearest(databases.get(database), at),
+    schema: (database, oid) => schemas.get(`${database} ${oid}`),
     whyUnknown: (each) => whyUnknown(each, moments, nearest(databases.get(each.database), each.at)),
   }
 }

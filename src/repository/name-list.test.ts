@@ -31,12 +31,14 @@ describe('a list of names', () => {
     const writer = new NameListWriter(repository, id, moment)
     for (const each of relations) writer.add(each)
     for (const each of databases) writer.addDatabase(each)
+    writer.addSchema({ database: 5, oid: 16_400, name: 'old' })
     await writer.finish(context)
 
     const read = [...((await readNameList(repository, { clusterId: id, moment }, context)) ?? [])]
     const expected: NameListEntry[] = [
       ...relations.map((each) => ({ kind: 'relation' as const, relation: each })),
       ...databases.map((each) => ({ kind: 'database' as const, database: each })),
+      { kind: 'schema', schema: { database: 5, oid: 16_400, name: 'old' } },
     ]
     assert.deepEqual(read, expected)
   })

@@ -15,6 +15,13 @@ export interface NamedDatabase {
   readonly problem: string
 }
 
+/** A schema that was there. */
+export interface NamedSchema {
+  readonly database: number
+  readonly oid: number
+  readonly name: string
+}
+
 /** A relation with files of its own, and what it was called. */
 export interface NamedRelation {
   /** RelFileLocator in storage/relfilelocator.h: where its files are. Of a shared relation, the database is 0. */
@@ -30,7 +37,9 @@ export interface NamedRelation {
   readonly rows: number | undefined
 }
 
-const version = 1
+/** 2 added schemas. */
+const version = 2
+const oldestVersion = 1
 const compressionLevel = 3
 /** Names are gathered into frames of about this size before compression. */
 const frameBytes = 256 * 1024
@@ -71,6 +80,11 @@ export class NameListWriter {
     this.#sealIfFull()
   }
 
+  addSchema({ database, oid, name }: NamedSchema): void {
+    this.#frame.u8(tags.schema).varint(database).varint(oid).text(name)
+    this.#sealIfFull()
+  }
+
   /** Stores the list. Gives its size. */
   async finish(context: RunContext): Promise<number> {
     this.#seal(true)
@@ -92,10 +106,11 @@ export class NameListWriter {
 }
 
 /** What stands before an entry. */
-const tags = { database: 1, relation: 2 } as const
+const tags = { database: 1, relation: 2, schema: 3 } as const
 
 export type NameListEntry =
   | { readonly kind: 'database'; readonly database: NamedDatabase }
+  | { readonly kind: 'schema'; readonly schema: NamedSchema }
   | { readonly kind: 'relation'; readonly relation: NamedRelation }
 
 /** A stored list, entry by entry; undefined when there is none. Throws `damaged` and `format-newer`. */
@@ -127,8 +142,8 @@ export function* openNameList(
 
 function refuseOtherVersion(reader: BinaryReader, description: string): void {
   const found = reader.u8()
-  if (found === version) return
-  if (found < version) throw reader.damage(`found version ${found}`)
+  if (found >= oldestVersion && found <= version) return
+  if (found < oldestVersion) throw reader.damage(`found version ${found}`)
   throw new OperationError(
     'format-newer',
     `reading ${description}: expected version ${version}, found version ${found}`,
@@ -141,6 +156,10 @@ function readEntry(reader: BinaryReader): NameListEntry {
   if (tag === tags.database) {
     const database = { oid: readOid(reader), name: readText(reader), problem: readText(reader) }
     return { kind: 'database', database }
+  }
+  if (tag === tags.schema) {
+    const schema = { database: readOid(reader), oid: readOid(reader), name: readText(reader) }
+    return { kind: 'schema', schema }
   }
   if (tag !== tags.relation) throw reader.damage(`found an entry of kind ${tag}`)
   const [tablespace, database, relation, oid] = [

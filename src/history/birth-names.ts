@@ -1,0 +1,102 @@
+import type { Lsn } from '../domain/lsn.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { NamedRelation } from '../repository/name-list.ts'
+import { readNewRelation, readNewSchema } from '../wal/catalog-rows.ts'
+import type { WalRecord } from '../wal/record-reader.ts'
+import { relationKey, type RelationId } from '../wal/row-counts.ts'
+import { scanRecords, type WalWay } from './scan-records.ts'
+
+/** A relation, and where its file was made. */
+export interface MadeRelation extends RelationId {
+  readonly madeLsn: Lsn
+}
+
+export interface BirthTools extends WalWay {
+  /** What a schema is called as far as lists of names know. */
+  readonly schemaName: (database: number, oid: number) => string | undefined
+}
+
+/** Each segment takes about a tenth of a second; nobody waits for more of them. */
+const mostSegments = 200
+/** A relation's row follows its file, nearly always in the same segment. */
+const segmentsToLook = 2
+
+/** Schemas that every database has: catalog/pg_namespace.dat. */
+const fixedSchemas: ReadonlyMap<number, string> = new Map([
+  [11, 'pg_catalog'],
+  [99, 'pg_toast'],
+  [2200, 'public'],
+])
+
+/**
+ * What relations were called when they were made, out of the WAL itself: for those that were made after names were last
+ * stored. By `relationKey`; what is not found is left out. Reads the segments in which they were made, the newest first.
+ */
+export async function findBirthNames(
+  made: readonly MadeRelation[],
+  tools: BirthTools,
+  context: RunContext,
+): Promise<ReadonlyMap<string, NamedRelation>> {
+  const size = BigInt(tools.place.cluster.walSegmentSize)
+  const groups = [...Map.groupBy(made, ({ madeLsn }) => madeLsn / size).entries()]
+    .toSorted(([one], [other]) => Number(other > one) - Number(other < one))
+    .slice(0, mostSegments)
+  const names = new Map<string, NamedRelation>()
+  const schemas = new Map<string, string>()
+  for (const [index, [, group]] of groups.entries()) {
+    await nameGroup(group, { ...tools, names, schemas }, context)
+    context.report({
+      kind: 'progress',
+      phase: 'reading names in the WAL',
+      done: index + 1,
+      total: groups.length,
+      unit: 'segments',
+    })
+  }
+  return names
+}
+
+interface Naming extends BirthTools {
+  readonly names: Map<string, NamedRelation>
+  /** That were made meanwhile, by database and OID. */
+  readonly schemas: Map<string, string>
+}
+
+async function nameGroup(
+  group: readonly MadeRelation[],
+  { names, schemas, schemaName, ...wal }: Naming,
+  context: RunContext,
+): Promise<void> {
+  const wanted = new Map(group.map((each) => [`${each.database} ${each.relation}`, each]))
+  const look = (record: WalRecord): boolean => {
+    const schema = readNewSchema(record)
+    if (schema !== undefined) schemas.set(`${schema.database} ${schema.oid}`, schema.name)
+    const born = readNewRelation(record)
+    const file = born && wanted.get(`${born.database} ${born.relation}`)
+    if (born === undefined || file === undefined) return false
+    wanted.delete(`${born.database} ${born.relation}`)
+    if (!isPassing(born.name)) {
+      const { oid, kind, name, namespace, database } = born
+      const known = fixedSchemas.get(namespace) ?? schemas.get(`${database} ${namespace}`)
+      const inSchema = known ?? schemaName(database, namespace) ?? `schema ${namespace}`
+      const { tablespace, relation } = file
+      names.set(relationKey(file), {
+        tablespace,
+        database,
+        relation,
+        oid,
+        kind,
+        schema: inSchema,
+        name,
+        rows: undefined,
+      })
+    }
+    return wanted.size === 0
+  }
+  const [first] = group
+  if (first !== undefined)
+    await scanRecords({ from: first.madeLsn, segments: segmentsToLook, look }, wal, context)
+}
+
+/** What rewrites a table makes one of such a name, whose file the table then gets: make_new_heap in commands/cluster.c. */
+const isPassing = (name: string): boolean => /^pg_temp_\d+$/.test(name)
