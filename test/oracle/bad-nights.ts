@@ -118,16 +118,30 @@ async function prepareTables(server: TestServer): Promise<void> {
         commit;
       end loop;
     end $$`)
+  // And larger ones, of wide rows that stay where they are; fewer than a hundred each, which is no accident.
+  await server.query('create table wide (id int primary key, note text) with (fillfactor = 40)')
+  await server.query('alter table wide alter note set storage plain')
+  await server.query('insert into wide select g, repeat(md5(g::text), 32) from generate_series(1, 20000) g')
+  await server.query(`
+    create procedure be_wide(rounds int) language plpgsql as $$
+    declare first int;
+    begin
+      for i in 1..rounds loop
+        first := 1 + (random() * 19900)::int;
+        update wide set note = repeat(md5(random()::text || id), 32) where id between first and first + 90;
+        commit;
+      end loop;
+    end $$`)
   await server.query('checkpoint')
 }
 
-const writers = 3
+const writers = ['call be_busy(2000)', 'call be_wide(200)', 'call be_wide(200)']
 
 async function writeWal(server: TestServer, until: bigint): Promise<void> {
-  const busy = Array.from({ length: writers }, async () => {
+  const busy = writers.map(async (call) => {
     await using session = await server.session('postgres')
     await session.query('set synchronous_commit = off')
-    while ((await walPosition(server)) < until) await session.query('call be_busy(5000)')
+    while ((await walPosition(server)) < until) await session.query(call)
   })
   await Promise.all(busy)
 }
