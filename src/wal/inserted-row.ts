@@ -1,3 +1,4 @@
+import { pageBytes, readOnlyImage } from './page-image.ts'
 import { readBlockReferences, recordHeaderLength } from './record-body.ts'
 import type { WalRecord } from './record-reader.ts'
 import type { RelationId } from './row-counts.ts'
@@ -19,15 +20,11 @@ const loggedHeader = { length: 5, headerLengthAt: 4 } as const
 const tupleHeader = { length: 23, headerLengthAt: 22 } as const
 /** A page header, then line pointers of four bytes, whose lowest 15 bits are lp_off: storage/bufpage.h, itemid.h. */
 const linePointers = { at: 24, bytes: 4, offsetMask: 0x7fff } as const
-/** XLogRecordBlockHeader and, behind it, XLogRecordBlockImageHeader in access/xlogrecord.h. */
-const blockHeader = { dataLengthAt: 2, imageAt: 4, holeOffsetAt: 2, imageInfoAt: 4 } as const
-/** BKPIMAGE_IS_COMPRESSED of 14, BKPIMAGE_COMPRESS_* since 15. */
-const compressed = { 14: 0x02, since15: 0x1c } as const
-const pageBytes = 8192
+/** Where XLogRecordBlockHeader in access/xlogrecord.h has the length of what belongs to the block, beside its image. */
+const dataLengthAt = 2
 
 /**
- * The row of a record that inserts one: logged by itself, or in the image of its page. Undefined for other records, and
- * when the image is compressed.
+ * The row of a record that inserts one: logged by itself, or in the image of its page. Undefined for other records.
  */
 export function readInsertedRow(record: WalRecord): InsertedRow | undefined {
   if (record.rmid !== heapManager || (record.info & operationMask) !== insertOperation) return undefined
@@ -40,32 +37,24 @@ export function readInsertedRow(record: WalRecord): InsertedRow | undefined {
 
 /** What belongs to the block comes right before the main data. */
 function loggedRow({ bytes, mainData }: WalRecord): DataView | undefined {
-  const dataLength = bytes.getUint16(recordHeaderLength + blockHeader.dataLengthAt, true)
+  const dataLength = bytes.getUint16(recordHeaderLength + dataLengthAt, true)
   const start = bytes.byteLength - mainData.byteLength - dataLength
   if (dataLength <= loggedHeader.length) return undefined
   const headerLength = bytes.getUint8(start + loggedHeader.headerLengthAt)
   return part(bytes, start + loggedHeader.length + headerLength - tupleHeader.length, start + dataLength)
 }
 
-function rowInImage({ bytes, mainData, imageBytes, major }: WalRecord): DataView | undefined {
-  const header = recordHeaderLength + blockHeader.imageAt
-  const isCompressed =
-    (bytes.getUint8(header + blockHeader.imageInfoAt) &
-      (major === 14 ? compressed[14] : compressed.since15)) !==
-    0
-  if (isCompressed || mainData.byteLength < 2) return undefined
-  const holeOffset = bytes.getUint16(header + blockHeader.holeOffsetAt, true)
-  const imageStart = bytes.byteLength - mainData.byteLength - imageBytes
-  // What lies behind the hole begins that much earlier.
-  const hole = pageBytes - imageBytes
-  const inImage = (offset: number): number => imageStart + (offset < holeOffset ? offset : offset - hole)
+function rowInImage(record: WalRecord): DataView | undefined {
+  const { mainData } = record
+  const image = readOnlyImage(record)
+  if (image === undefined || mainData.byteLength < 2) return undefined
+  const page = new DataView(image.buffer)
   const number = new DataView(mainData.buffer, mainData.byteOffset, 2).getUint16(0, true)
-  const pointerAt = inImage(linePointers.at + (number - 1) * linePointers.bytes)
-  if (number < 1 || pointerAt + linePointers.bytes > bytes.byteLength) return undefined
-  const tuple = inImage(bytes.getUint32(pointerAt, true) & linePointers.offsetMask)
-  if (tuple + tupleHeader.length > bytes.byteLength) return undefined
-  const headerLength = bytes.getUint8(tuple + tupleHeader.headerLengthAt)
-  return part(bytes, tuple + headerLength, bytes.byteLength - mainData.byteLength)
+  const pointerAt = linePointers.at + (number - 1) * linePointers.bytes
+  if (number < 1 || pointerAt + linePointers.bytes > pageBytes) return undefined
+  const tuple = page.getUint32(pointerAt, true) & linePointers.offsetMask
+  if (tuple + tupleHeader.length > pageBytes) return undefined
+  return part(page, tuple + page.getUint8(tuple + tupleHeader.headerLengthAt), pageBytes)
 }
 
 function part(bytes: DataView, from: number, to: number): DataView | undefined {
