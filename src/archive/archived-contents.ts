@@ -5,7 +5,7 @@ import type { ArchivePlace } from './archive-place.ts'
 import { archivedNamePrefix, parseWalObjectKey } from './wal-object-key.ts'
 
 /** More contents of one name than this are not a mistake but an attack on the memory of whoever lists them. */
-const mostContents = 1000
+export const mostContents = 1000
 
 /** The digests of all contents that were archived completely under this name. Empty: proven to be absent here. */
 export async function listContents(

@@ -3,9 +3,8 @@ import type { RunContext } from '../domain/run-context.ts'
 import { parseSegmentName, type WalSegmentName } from '../domain/wal-segment.ts'
 import type { SegmentContents } from '../wal/segment-contents.ts'
 import { SegmentScanner } from '../wal/segment-scanner.ts'
-import type { ArchivePlace } from './archive-place.ts'
 import { archivedPages } from './archived-pages.ts'
-import { listContents } from './archived-contents.ts'
+import type { ArchivedFolders } from './archived-folders.ts'
 import { readWalIndex, storeWalIndex } from './stored-wal-index.ts'
 import { ambiguous } from './timeline-histories.ts'
 
@@ -21,18 +20,19 @@ export interface StoredContents {
  */
 export async function readSegmentContents(
   segment: WalSegmentName,
-  place: ArchivePlace,
+  archived: ArchivedFolders,
   context: RunContext,
 ): Promise<StoredContents | undefined> {
+  const { place } = archived
   const name = parseArchiveFileName(segment)
-  const digests = await listContents(name, place, context)
+  const digests = await archived.contentsOf(name, context)
   const [digest, ...others] = digests
   if (digest === undefined) return undefined
   if (others.length > 0) throw ambiguous(name, place, digests)
   const endOffset = place.cluster.walSegmentSize
   const pages = (pagesContext: RunContext): AsyncIterable<Uint8Array> =>
     archivedPages({ name, place, endOffset }, pagesContext)
-  const indexed = await readWalIndex({ name, digest }, place, context)
+  const indexed = await readWalIndex({ name, digest, areChangesLate: true }, place, context)
   if (indexed !== undefined) return { contents: indexed, pages }
   const { startLsn } = parseSegmentName(segment, endOffset)
   const scanner = new SegmentScanner({ startLsn, sizeBytes: endOffset })

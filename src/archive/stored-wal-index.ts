@@ -23,7 +23,7 @@ interface IndexOwner {
  * damage is only warned of.
  */
 export async function readWalIndex(
-  { isChangesOnly, ...indexName }: WalIndexName & DecodeOptions,
+  { isChangesOnly, areChangesLate, ...indexName }: WalIndexName & DecodeOptions,
   { repository, cluster }: ArchivePlace,
   context: RunContext,
 ): Promise<SegmentContents | undefined> {
@@ -32,7 +32,7 @@ export async function readWalIndex(
     const sealed = await repository.store.get(key, undefined, context)
     if (sealed === undefined) return undefined
     const owner = { cluster, keys: repository.keys.sealing }
-    return openWalIndex({ ...indexName, sealed, isChangesOnly }, owner)
+    return openWalIndex({ ...indexName, sealed, isChangesOnly, areChangesLate }, owner)
   } catch (error) {
     if (!isAboutObject(error)) throw error
     context.report({
@@ -46,12 +46,17 @@ export async function readWalIndex(
 
 /** Throws `damaged`, also when it is the index of something else than its name says, and `format-newer`. */
 export function openWalIndex(
-  { sealed, isChangesOnly, ...indexName }: WalIndexName & DecodeOptions & { readonly sealed: Uint8Array },
+  {
+    sealed,
+    isChangesOnly,
+    areChangesLate,
+    ...indexName
+  }: WalIndexName & DecodeOptions & { readonly sealed: Uint8Array },
   { cluster, keys }: IndexOwner,
 ): SegmentContents {
   const key = walIndexKey(cluster.id, indexName)
   const raw = openSingle(sealed, { keys, kind: 'wal-index', key }, mostIndexBytes(cluster.walSegmentSize))
-  const contents = decodeWalIndex(raw, key, { isChangesOnly })
+  const contents = decodeWalIndex(raw, key, { isChangesOnly, areChangesLate })
   const { startLsn } = parseSegmentName(indexName.name.name, cluster.walSegmentSize)
   const isOwn =
     contents.startLsn === startLsn &&

@@ -46,18 +46,25 @@ export function encodeWalIndex(contents: SegmentContents): Uint8Array<ArrayBuffe
 export interface DecodeOptions {
   /** Leaves out transactions, rows and events of relations, which are most of it. */
   readonly isChangesOnly?: boolean | undefined
+  /** Reads changes when they are asked for. */
+  readonly areChangesLate?: boolean | undefined
 }
 
 /** Throws `damaged` for everything that `encodeWalIndex` does not write, and `format-newer`. */
 export function decodeWalIndex(
   bytes: Uint8Array,
   key: string,
-  { isChangesOnly = false }: DecodeOptions = {},
+  { isChangesOnly = false, areChangesLate = false }: DecodeOptions = {},
 ): SegmentContents {
   const reader = new BinaryReader(bytes, `the index "${key}"`)
   refuseOtherVersion(reader, key)
   const frame = readSegmentFrame(reader)
-  const facts = readFacts(reader, frame, isChangesOnly)
+  const changes = reader.sizedBytes()
+  const facts = new WalFacts(() => readSection(changes, (section) => readChanges(section, frame)))
+  if (!areChangesLate) void facts.changes
+  const sections = isChangesOnly ? factSections.slice(0, alwaysRead) : factSections
+  for (const read of sections) readSection(reader.sizedBytes(), (section) => read(section, facts, frame))
+  for (let left = factSections.length - sections.length; left > 0; left -= 1) reader.sizedBytes()
   reader.expectEnd()
   return { ...frame, facts }
 }
@@ -75,10 +82,10 @@ function refuseOtherVersion(reader: BinaryReader, key: string): void {
 }
 
 /** What one section holds is put into the facts. */
-type ReadSection = (reader: BinaryReader, facts: WalFacts, segment: IndexedSegment) => void
+type FactSection = (reader: BinaryReader, facts: WalFacts, segment: IndexedSegment) => void
 
-const changesSections: readonly ReadSection[] = [
-  (reader, facts, segment) => facts.changes.addAll(readChanges(reader, segment)),
+/** What follows the changes: first what is always read. */
+const factSections: readonly FactSection[] = [
   (reader, facts, segment) => {
     for (const record of readControl(reader, segment)) facts.control.push(record)
   },
@@ -86,24 +93,18 @@ const changesSections: readonly ReadSection[] = [
     const unknown = readUnknown(reader, segment)
     if (unknown !== undefined) facts.noteUnknown(unknown, unknown.why)
   },
-]
-const otherSections: readonly ReadSection[] = [
   (reader, facts, segment) => readTransactions(reader, facts.transactions, segment),
   (reader, facts, segment) => readFirstLsns(reader, facts.firstLsns, segment),
   (reader, facts, segment) => readRows(reader, facts.rows, segment),
   (reader, facts, segment) => readEvents(reader, facts.relationEvents, segment),
 ]
+const alwaysRead = 2
 
-function readFacts(reader: BinaryReader, segment: IndexedSegment, isChangesOnly: boolean): WalFacts {
-  const facts = new WalFacts()
-  for (const readSection of [...changesSections, ...otherSections]) {
-    const bytes = reader.sizedBytes()
-    if (isChangesOnly && otherSections.includes(readSection)) continue
-    const section = new BinaryReader(bytes, 'a section of an index')
-    readSection(section, facts, segment)
-    section.expectEnd()
-  }
-  return facts
+function readSection<Result>(bytes: Uint8Array, read: (section: BinaryReader) => Result): Result {
+  const section = new BinaryReader(bytes, 'a section of an index')
+  const result = read(section)
+  section.expectEnd()
+  return result
 }
 
 function writeSection(writer: BinaryWriter, write: (section: BinaryWriter) => void): void {

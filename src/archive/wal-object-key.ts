@@ -17,7 +17,7 @@ const writtenKey = /\/([^/]{1,64})-([0-9a-f]{32})(?:\.([0-9]{2}))?$/
 /** Where all contents that were archived under this name are. */
 export function archivedNamePrefix(clusterId: string, { kind, name, timeline }: ArchiveFileName): string {
   if (kind === 'history') return `${historyPrefix(clusterId)}${name}-`
-  return `${walPrefix(clusterId)}${formatTimelineHex(timeline)}/${name.slice(8, 16)}/${name}-`
+  return `${archivedFolder(clusterId, { name, timeline })}${name}-`
 }
 
 export function walObjectKey(clusterId: string, { name, digest, part }: WalObject): string {
@@ -26,6 +26,14 @@ export function walObjectKey(clusterId: string, { name, digest, part }: WalObjec
 }
 
 /** Where the history files of all timelines are. */
+/** Where at most so many segments are as a log file of 4 GB has: those whose names differ in the last eight digits. */
+export function archivedFolder(
+  clusterId: string,
+  { name, timeline }: Pick<ArchiveFileName, 'name' | 'timeline'>,
+): string {
+  return `${walPrefix(clusterId)}${formatTimelineHex(timeline)}/${name.slice(8, 16)}/`
+}
+
 function historyPrefix(clusterId: string): string {
   return `${walPrefix(clusterId)}${historyFolder}`
 }

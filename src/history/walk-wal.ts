@@ -1,4 +1,5 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
+import { ArchivedFolders } from '../archive/archived-folders.ts'
 import { gatherRecord } from '../archive/gather-record.ts'
 import { inOrder } from '../archive/in-order.ts'
 import { isAboutObject } from '../archive/object-trouble.ts'
@@ -67,9 +68,10 @@ export async function walkWal(request: WalkRequest, tools: WalkTools, context: R
     walSegmentSize,
   )
   const walk = new Walk(tools, context)
+  const archived = new ArchivedFolders(place)
   let done = 0
   for await (const read of inOrder(steps, { limit: parallelReads, context }, (step, stepContext) =>
-    readStep(step, { request, place }, stepContext),
+    readStep(step, { request, archived }, stepContext),
   )) {
     await walk.add(read)
     done += 1
@@ -81,15 +83,15 @@ export async function walkWal(request: WalkRequest, tools: WalkTools, context: R
 
 async function readStep(
   { number, candidates }: PathSegment,
-  { request, place }: { readonly request: WalkRequest; readonly place: ArchivePlace },
+  { request, archived }: { readonly request: WalkRequest; readonly archived: ArchivedFolders },
   context: RunContext,
 ): Promise<ReadStep> {
-  const startLsn = toLsn(number * BigInt(place.cluster.walSegmentSize))
+  const startLsn = toLsn(number * BigInt(archived.place.cluster.walSegmentSize))
   const name = candidates.find((candidate) => request.hasSegment(candidate.name))?.name
   const known = { name: name ?? candidates[0]?.name ?? '', startLsn }
   if (name === undefined) return { ...known, stored: undefined, reason: `${known.name} is not archived` }
   try {
-    const stored = await readSegmentContents(name, place, context)
+    const stored = await readSegmentContents(name, archived, context)
     return { ...known, stored, reason: `${name} is not archived` }
   } catch (error) {
     if (!isAboutObject(error)) throw error

@@ -16,6 +16,8 @@ export interface WholeRecord {
   readonly major: WalMajor
 }
 
+/** It names at most 33 blocks. */
+const slotsForOne = 64
 /** XLogRecord in access/xlogrecord.h. */
 const offsets = { totalLength: 0, crc: 20 } as const
 
@@ -48,6 +50,6 @@ export function addRecord(
   record.lsnLow = Number(lsn & 0xffff_ffffn)
   record.endHigh = Number(endLsn >> 32n)
   record.endLow = Number(endLsn & 0xffff_ffffn)
-  new FactCollector(facts, major).add(record)
+  new FactCollector(facts, major, slotsForOne).add(record)
   return undefined
 }

@@ -15,10 +15,11 @@ export class FactCollector {
   readonly #forks: ForkCache
   readonly #rows: RowCounter
 
-  constructor(facts: WalFacts, major: WalMajor) {
+  /** `slotCount`: of the cache of forks, which for one record need not be large. */
+  constructor(facts: WalFacts, major: WalMajor, slotCount?: number) {
     this.facts = facts
     this.#knownOperations = knownOperationsOf(major)
-    this.#forks = new ForkCache(facts.changes, facts.rows)
+    this.#forks = new ForkCache(facts.changes, facts.rows, slotCount)
     this.#rows = new RowCounter(facts, this.#forks)
   }
 

@@ -3,8 +3,8 @@ import type { ChangedFork } from './changed-fork.ts'
 import type { RowCounts } from './row-counts.ts'
 import type { ScannedRecord } from './scanned-record.ts'
 
-/** A power of two. */
-const slotCount = 4096
+/** For a segment. Each number of slots is a power of two. */
+const usualSlotCount = 4096
 const keyParts = 4
 /** Odd numbers that spread neighbouring keys: those of XXH32. */
 const multipliers = { relation: 0x9e3779b1, database: 0x85ebca77, fork: 0xc2b2ae3d } as const
@@ -13,14 +13,19 @@ const multipliers = { relation: 0x9e3779b1, database: 0x85ebca77, fork: 0xc2b2ae
 export class ForkCache {
   readonly #changes: ChangedBlocks
   readonly #rows: RowCounts
-  readonly #keys = new Uint32Array(keyParts * slotCount)
-  readonly #forks: (ChangedFork | undefined)[] = Array.from({ length: slotCount })
+  readonly #slotMask: number
+  readonly #keys: Uint32Array
+  readonly #forks: (ChangedFork | undefined)[]
   /** Of the relation, in the counts of rows; -1 when nobody has asked. */
-  readonly #relationIndexes = new Int32Array(slotCount)
+  readonly #relationIndexes: Int32Array
 
-  constructor(changes: ChangedBlocks, rows: RowCounts) {
+  constructor(changes: ChangedBlocks, rows: RowCounts, slotCount = usualSlotCount) {
     this.#changes = changes
     this.#rows = rows
+    this.#slotMask = slotCount - 1
+    this.#keys = new Uint32Array(keyParts * slotCount)
+    this.#forks = Array.from({ length: slotCount })
+    this.#relationIndexes = new Int32Array(slotCount)
   }
 
   forkOf(record: ScannedRecord, block: number): ChangedFork {
@@ -51,7 +56,7 @@ export class ForkCache {
       Math.imul(relation, multipliers.relation) ^
       Math.imul(database, multipliers.database) ^
       Math.imul(fork, multipliers.fork)
-    const slot = (mixed ^ (mixed >>> 15)) & (slotCount - 1)
+    const slot = (mixed ^ (mixed >>> 15)) & this.#slotMask
     const key = keyParts * slot
     const keys = this.#keys
     if (

@@ -20,8 +20,6 @@ export interface UnknownRecord {
 
 /** What records did, in columns: thousands of records a megabyte, and no object for each. */
 export class WalFacts {
-  /** Every block that a record names, whatever the fork, and what was created, truncated or dropped (R51). */
-  readonly changes = new ChangedBlocks()
   readonly transactions = new TransactionEnds()
   readonly firstLsns = new FirstLsns()
   readonly rows = new RowCounts()
@@ -29,6 +27,18 @@ export class WalFacts {
   readonly control: PlacedControlRecord[] = []
   /** The first record that may have changed more than is told here. With one, `changes` proves nothing. */
   unknown: UnknownRecord | undefined
+  #changes: ChangedBlocks | undefined
+  readonly #readChanges: () => ChangedBlocks
+
+  /** `readChanges` is asked when the changes are: they are most of the facts, and not everybody wants them. */
+  constructor(readChanges: () => ChangedBlocks = () => new ChangedBlocks()) {
+    this.#readChanges = readChanges
+  }
+
+  /** Every block that a record names, whatever the fork, and what was created, truncated or dropped (R51). */
+  get changes(): ChangedBlocks {
+    return (this.#changes ??= this.#readChanges())
+  }
 
   /** Keeps the first one. */
   noteUnknown(record: Omit<UnknownRecord, 'why'>, why: string): void {
