@@ -17,7 +17,7 @@ export interface BirthTools extends WalWay {
 }
 
 /** Each segment takes about a tenth of a second; nobody waits for more of them. */
-const mostSegments = 200
+const mostSegments = 100
 /** A relation's row follows its file, nearly always in the same segment. */
 const segmentsToLook = 2
 

@@ -53,7 +53,7 @@ export async function dumpTables(
     await pipeline(script, file.createWriteStream({ flush: true }), { signal: context.signal })
     return dumped
   } catch (error) {
-    await unlink(path)
+    await unlink(path).catch(() => undefined) // what went wrong before is what counts
     throw writeFailure(path, error)
   }
 }
