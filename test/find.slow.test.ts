@@ -14,7 +14,11 @@ for (const major of supportedMajors) {
     test('tells every accident with its name and its rows, and no rewrite, and leads to the moment before', async () => {
       await using scratch = await createScratch('find')
       // Names are in pages, too, which may be compressed in the WAL.
-      const settings = { max_prepared_transactions: 5, wal_compression: major % 2 === 0 ? 'on' : 'off' }
+      const settings = {
+        max_prepared_transactions: 5,
+        wal_compression: major % 2 === 0 ? 'on' : 'off',
+        wal_level: major > 16 ? 'logical' : 'replica',
+      }
       await using site = await startUserSite({ major, scratch, settings })
       const { server } = site
       await prepareLedger(server)

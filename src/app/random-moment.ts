@@ -9,7 +9,7 @@ import { readCatalogue } from '../repository/catalogue.ts'
 import { findRecoveryReach } from './recovery-window.ts'
 
 /**
- * A moment within what can be recovered, any as likely as the others. Throws `target-unreachable` when nothing can be
+ * A moment within what can be recovered, to the millisecond; in a stretch that several timelines share it is as likely for each. Throws `target-unreachable` when nothing can be
  * recovered between the end of a backup and the last commit.
  */
 export async function chooseRandomMoment(place: ArchivePlace, context: RunContext): Promise<RecoveryTarget> {
@@ -18,14 +18,14 @@ export async function chooseRandomMoment(place: ArchivePlace, context: RunContex
   const { windows } = await findRecoveryReach({ backups, inventory }, place, context)
   const stretches = windows.flatMap(({ timeline, oldest: { stoppedAt }, toTime }) =>
     toTime !== undefined && toTime > stoppedAt
-      ? [{ timeline, from: stoppedAt, length: Number(toTime - stoppedAt) }]
+      ? [{ timeline, from: stoppedAt, length: Math.ceil(Number(toTime - stoppedAt) / 1000) }]
       : [],
   )
   const total = stretches.reduce((sum, { length }) => sum + length, 0)
   let left = total === 0 ? 0 : randomBelow(total)
   for (const { timeline, from, length } of stretches) {
     if (left < length) {
-      const time = toInstant(from + BigInt(left))
+      const time = toInstant(from + BigInt(left) * 1000n)
       return { kind: 'time', time, inclusive: true, timeline, action: 'promote' }
     }
     left -= length

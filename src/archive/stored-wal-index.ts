@@ -20,7 +20,7 @@ interface IndexOwner {
 
 /**
  * What the stored index of a content tells; undefined when there is none that can be used: the segment tells the same, so
- * damage is only warned of.
+ * damage is only warned of, unless it is in changes that are read late.
  */
 export async function readWalIndex(
   { isChangesOnly, areChangesLate, ...indexName }: WalIndexName & DecodeOptions,

@@ -25,7 +25,6 @@ export function walObjectKey(clusterId: string, { name, digest, part }: WalObjec
   return name.kind === 'history' ? key : `${key}.${part.toString().padStart(2, '0')}`
 }
 
-/** Where the history files of all timelines are. */
 /** Where at most so many segments are as a log file of 4 GB has: those whose names differ in the last eight digits. */
 export function archivedFolder(
   clusterId: string,
@@ -34,6 +33,7 @@ export function archivedFolder(
   return `${walPrefix(clusterId)}${formatTimelineHex(timeline)}/${name.slice(8, 16)}/`
 }
 
+/** Where the history files of all timelines are. */
 function historyPrefix(clusterId: string): string {
   return `${walPrefix(clusterId)}${historyFolder}`
 }

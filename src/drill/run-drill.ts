@@ -13,6 +13,8 @@ import { outcomeOf, type DrillCheck, type DrillReport } from './drill-report.ts'
 
 export interface DrillRequest {
   readonly target: RecoveryTarget
+  /** Whether somebody named the moment, which may not be there. */
+  readonly isTargetNamed: boolean
   /** Statements that must each give one value that is true. */
   readonly assertions: readonly string[]
   /** Where they run. */
@@ -71,12 +73,12 @@ const nothingDone = { filesMs: 0, recoveryMs: 0, checkMs: 0, writtenBytes: 0, re
  * Whether a failure says that what is stored cannot be restored, and not that it could not be tried. That a moment which
  * somebody named cannot be reached says nothing of what is stored.
  */
-function isVerdict(error: unknown, { target }: DrillRequest): error is OperationError {
+function isVerdict(error: unknown, { isTargetNamed }: DrillRequest): error is OperationError {
   return (
     isOperationError(error, 'damaged') ||
     isOperationError(error, 'recovery-failed') ||
     isOperationError(error, 'wal-missing') ||
-    (isOperationError(error, 'target-unreachable') && target.kind === 'latest')
+    (isOperationError(error, 'target-unreachable') && !isTargetNamed)
   )
 }
 

@@ -1,7 +1,7 @@
 import type { Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { NamedRelation } from '../repository/name-list.ts'
-import { readNewRelation, readNewSchema } from '../wal/catalog-rows.ts'
+import { readNewRelation, readNewSchema, type NewRelation } from '../wal/catalog-rows.ts'
 import type { WalRecord } from '../wal/record-reader.ts'
 import { relationKey, type RelationId } from '../wal/row-counts.ts'
 import { scanRecords, type WalWay } from './scan-records.ts'
@@ -41,10 +41,10 @@ export async function findBirthNames(
   const groups = [...Map.groupBy(made, ({ madeLsn }) => madeLsn / size).entries()]
     .toSorted(([one], [other]) => Number(other > one) - Number(other < one))
     .slice(0, mostSegments)
-  const names = new Map<string, NamedRelation>()
+  const born = new Map<string, Born>()
   const schemas = new Map<string, string>()
   for (const [index, [, group]] of groups.entries()) {
-    await nameGroup(group, { ...tools, names, schemas }, context)
+    await nameGroup(group, { ...tools, born, schemas }, context)
     context.report({
       kind: 'progress',
       phase: 'reading names in the WAL',
@@ -53,44 +53,42 @@ export async function findBirthNames(
       unit: 'segments',
     })
   }
-  return names
+  // A schema may have been made in a segment that was read later.
+  const nameOf = ({ database, namespace }: Born): string =>
+    fixedSchemas.get(namespace) ??
+    schemas.get(`${database} ${namespace}`) ??
+    tools.schemaName(database, namespace) ??
+    `schema ${namespace}`
+  return new Map(
+    [...born].map(([key, each]) => {
+      const { tablespace, database, relation, oid, kind, name } = each
+      return [key, { tablespace, database, relation, oid, kind, schema: nameOf(each), name, rows: undefined }]
+    }),
+  )
 }
 
-interface Naming extends BirthTools {
-  readonly names: Map<string, NamedRelation>
+type Born = NewRelation & RelationId
+
+interface Naming extends WalWay {
+  readonly born: Map<string, Born>
   /** That were made meanwhile, by database and OID. */
   readonly schemas: Map<string, string>
 }
 
 async function nameGroup(
   group: readonly MadeRelation[],
-  { names, schemas, schemaName, ...wal }: Naming,
+  { born, schemas, ...wal }: Naming,
   context: RunContext,
 ): Promise<void> {
   const wanted = new Map(group.map((each) => [`${each.database} ${each.relation}`, each]))
   const look = (record: WalRecord): boolean => {
     const schema = readNewSchema(record)
     if (schema !== undefined) schemas.set(`${schema.database} ${schema.oid}`, schema.name)
-    const born = readNewRelation(record)
-    const file = born && wanted.get(`${born.database} ${born.relation}`)
-    if (born === undefined || file === undefined) return false
-    wanted.delete(`${born.database} ${born.relation}`)
-    if (!isPassing(born.name)) {
-      const { oid, kind, name, namespace, database } = born
-      const known = fixedSchemas.get(namespace) ?? schemas.get(`${database} ${namespace}`)
-      const inSchema = known ?? schemaName(database, namespace) ?? `schema ${namespace}`
-      const { tablespace, relation } = file
-      names.set(relationKey(file), {
-        tablespace,
-        database,
-        relation,
-        oid,
-        kind,
-        schema: inSchema,
-        name,
-        rows: undefined,
-      })
-    }
+    const made = readNewRelation(record)
+    const file = made && wanted.get(`${made.database} ${made.relation}`)
+    if (made === undefined || file === undefined) return false
+    wanted.delete(`${made.database} ${made.relation}`)
+    if (!isPassing(made.name)) born.set(relationKey(file), { ...made, ...file })
     return wanted.size === 0
   }
   const [first] = group

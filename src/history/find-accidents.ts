@@ -3,6 +3,7 @@ import type { Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { Instant } from '../domain/target-time.ts'
 import type { NamedDatabase, NamedRelation } from '../repository/name-list.ts'
+import { relationKey, type RelationId } from '../wal/row-counts.ts'
 import { CommitHistogram } from './commit-histogram.ts'
 import { judgeTransaction, type AffectedFiles, type Effect } from './judge-transaction.ts'
 import { findBirthNames } from './birth-names.ts'
@@ -12,6 +13,7 @@ import { nameRelations } from './name-relations.ts'
 import { MadeFiles } from './made-files.ts'
 import { momentOf, type EndedTransaction, type PastTransaction } from './past-transaction.ts'
 import { TransactionFold } from './transaction-fold.ts'
+import type { WalWay } from './scan-records.ts'
 import { walkWal, type WalHole, type WalkRequest } from './walk-wal.ts'
 
 /** What is looked for. `rewrite`: relations that got new files and kept their rows, which is no accident. */
@@ -130,25 +132,51 @@ export async function findAccidents(
   )
   const wanted = candidates.flatMap(wantedNames)
   const lists = await nameRelations(wanted, { history: request.history, place }, context)
-  const unnamed = wanted.filter((each) => lists.relation(each) === undefined)
+  const replaced = new Set(candidates.flatMap(replacingFiles).map(relationKey))
+  const unnamed = wanted.filter(
+    (each) => lists.relation(each) === undefined && !replaced.has(relationKey(each)),
+  )
   const schemaName = lists.schema
   const births = await findBirthNames(madeFiles.of(unnamed), { way: request, place, schemaName }, context)
   const names = new FollowedNames(lists, births)
-  const accidents: Accident[] = []
-  for (const accident of candidates.flatMap((candidate) => describe(candidate, names, request)))
-    accidents.push(await beforeMark(accident, { way: request, place }, context))
-  return { accidents: accidents.toReversed(), omittedCount, holes, commitCount: fold.commitCount, histogram }
+  const described = candidates.flatMap((candidate) => describe(candidate, names, request)).toReversed()
+  const accidents = await beforeMarks(described, { way: request, place }, context)
+  return { accidents, omittedCount, holes, commitCount: fold.commitCount, histogram }
 }
 
+/**
+ * What a transaction made in place of files that it did away with. Its relations were made before, so that no new row of
+ * pg_class names it.
+ */
+function replacingFiles({ transaction: { madeFiles }, files }: Candidate): readonly RelationId[] {
+  const gone = files.filter(({ effect }) => effect === 'truncated' || effect === 'rewritten')
+  return gone.length > 0 && madeFiles.length === gone.length ? madeFiles : []
+}
+
+/** Each takes a fifth of a second; who drops many databases wants none of them back. */
+const mostMarks = 100
+
 /** The moment before a database was dropped is the one before it was marked as going. */
-async function beforeMark(
-  accident: Accident,
-  search: Parameters<typeof findDatabaseMark>[1],
+async function beforeMarks(
+  newestFirst: readonly Accident[],
+  wal: WalWay,
   context: RunContext,
-): Promise<Accident> {
-  const { firstLsn, affected } = accident
-  if (firstLsn === undefined || affected[0]?.effect !== 'database-dropped') return accident
-  return { ...accident, firstLsn: (await findDatabaseMark(firstLsn, search, context)) ?? firstLsn }
+): Promise<readonly Accident[]> {
+  const accidents: Accident[] = []
+  let marks = 0
+  for (const accident of newestFirst) {
+    const isDrop = accident.affected[0]?.effect === 'database-dropped'
+    accidents.push(isDrop && marks < mostMarks ? await beforeMark(accident, wal, context) : accident)
+    if (isDrop) marks += 1
+  }
+  return accidents
+}
+
+async function beforeMark(accident: Accident, wal: WalWay, context: RunContext): Promise<Accident> {
+  const { firstLsn, commitsMeanwhile = 0 } = accident
+  const mark = firstLsn && (await findDatabaseMark(firstLsn, wal, context))
+  if (mark === undefined) return accident
+  return { ...accident, firstLsn: mark.lsn, commitsMeanwhile: commitsMeanwhile + mark.commitsMeanwhile }
 }
 
 function isWithin(

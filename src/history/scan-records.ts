@@ -41,10 +41,9 @@ export async function scanRecords(
   for (const { number, candidates } of segmentPath(way.history, stretch, walSegmentSize)) {
     const name = candidates.find((candidate) => way.hasSegment(candidate.name))?.name
     const bytes = name === undefined ? undefined : await fetchIfWhole(name, place, context)
-    if (bytes === undefined) {
-      reader = new WalRecordReader()
-      continue
-    }
+    // Behind what cannot be read it begins anew.
+    if (bytes === undefined || reader.hasEnded) reader = new WalRecordReader()
+    if (bytes === undefined) continue
     reader.push({ startLsn: toLsn(number * size), bytes })
     for (let record = reader.next(); record !== undefined; record = reader.next()) if (look(record)) return
   }

@@ -15,7 +15,7 @@ export function freshName(): string {
   return crypto.randomBytes(16).toString('hex')
 }
 
-/** A whole number from 0 up to, but not including, `end`: at least 1, at most 2^48. Each as likely as the others. */
+/** A whole number from 0 up to, but not including, `end`: at least 1, less than 2^48. Each as likely as the others. */
 export function randomBelow(end: number): number {
   return crypto.randomInt(end)
 }

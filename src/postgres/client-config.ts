@@ -17,6 +17,7 @@ const sessionSettings: Readonly<Record<string, string>> = {
   TimeZone: 'UTC',
   extra_float_digits: '3',
   xmloption: 'content',
+  standard_conforming_strings: 'on',
   bytea_output: 'hex',
   statement_timeout: '0',
   lock_timeout: '0',

@@ -29,7 +29,7 @@ export async function copyRows(
   return { bytes, rows: into.rowCount }
 }
 
-/** Rows as COPY ... TO STDOUT prints them, as they come. `rowCount` is right once all of them were read. */
+/** Rows as COPY ... TO STDOUT prints them, as they come. `rowCount` is right once the session has answered another query. */
 export function readRows(source: PostgresSession, sql: string): Readable & { readonly rowCount: number } {
   return source.submit(copyTo(sql))
 }

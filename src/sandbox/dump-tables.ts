@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { lstat, open, unlink, type FileHandle } from 'node:fs/promises'
+import { access, constants, lstat, open, unlink, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
@@ -18,22 +19,32 @@ export interface DumpRequest extends Pick<RescueRequest, 'tables' | 'schema'> {
 }
 
 /** Rows were printed so: whoever reads them must do it likewise, whatever the role or the database says. */
-const preamble = `-- Tables out of the past, for psql. They come in one transaction: cut short, this brings nothing.
-\\set ON_ERROR_STOP on
-set client_encoding = 'UTF8';
-set standard_conforming_strings = on;
-set "DateStyle" = 'ISO';
-set "IntervalStyle" = 'postgres';
-set "TimeZone" = 'UTC';
-set xmloption = 'content';
-set search_path = 'pg_catalog';
-begin;
-`
+const settings = {
+  client_encoding: 'UTF8',
+  standard_conforming_strings: 'on',
+  DateStyle: 'ISO',
+  IntervalStyle: 'postgres',
+  TimeZone: 'UTC',
+  xmloption: 'content',
+  search_path: 'pg_catalog',
+} as const
+
+const preamble = [
+  '-- Tables out of the past, for psql. They come in one transaction: cut short, this brings nothing.\n',
+  '\\set rescue_error_stop :ON_ERROR_STOP\n',
+  '\\set ON_ERROR_STOP on\n',
+  ...Object.entries(settings).map(([name, value]) => `set "${name}" = '${value}';\n`),
+  'begin;\n',
+]
 
 /** Foreign keys may not hold any more; each is tried by itself. */
-const beforeForeignKeys = `commit;
-\\set ON_ERROR_STOP off
-`
+const beforeForeignKeys = 'commit;\n\\set ON_ERROR_STOP off\n'
+
+/** What comes after it in the same session finds it as it was. */
+const ending = [
+  '\\set ON_ERROR_STOP :rescue_error_stop\n',
+  ...Object.keys(settings).map((name) => `reset "${name}";\n`),
+]
 
 /**
  * Writes tables of a sandbox into a file that psql runs: what `rescueTables` brings back, under the same schema. The file is
@@ -54,7 +65,7 @@ export async function dumpTables(
     return dumped
   } catch (error) {
     await unlink(path).catch(() => undefined) // what went wrong before is what counts
-    throw writeFailure(path, error)
+    throw source.lost.aborted ? source.lost.reason : writeFailure(path, error)
   }
 }
 
@@ -69,7 +80,7 @@ async function* scriptOf(
   found: readonly FoundTable[],
   { schema, source, dumped }: Dumping,
 ): AsyncGenerator<string | Uint8Array> {
-  yield preamble
+  yield* preamble
   yield statement(`create schema if not exists ${quoteIdentifier(schema)}`)
   const foreignKeys: string[] = []
   for (const table of found) {
@@ -84,12 +95,14 @@ async function* scriptOf(
       bytes += chunk.length
       yield chunk
     }
+    // How many rows there were comes behind them: after the next answer it is known.
+    await source.query('select')
     yield endOfRows
     yield* plan.after.map(statement)
     foreignKeys.push(...plan.foreignKeys.map(({ sql }) => statement(sql)))
     dumped.push({ from: table, to, rows: rows.rowCount, bytes, brokenForeignKeys: [] })
   }
-  yield* [beforeForeignKeys, ...foreignKeys]
+  yield* [beforeForeignKeys, ...foreignKeys, ...ending]
 }
 
 const endOfRows = '\\.\n'
@@ -103,10 +116,18 @@ async function create(path: string): Promise<FileHandle> {
   }
 }
 
-/** Throws `not-confirmed` when there is something of that name: better known before a restore than after it. */
-export async function refuseExisting(path: string): Promise<void> {
+/**
+ * Throws what keeps a file of this name from being written, as far as it shows before a restore: `not-confirmed` when
+ * there is something of that name, `file-unwritable`.
+ */
+export async function checkWritable(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined)
   if (found !== undefined) throw isThere(path)
+  try {
+    await access(dirname(path), constants.W_OK | constants.X_OK)
+  } catch (error) {
+    throw writeFailure(path, error)
+  }
 }
 
 function isThere(path: string): OperationError {

@@ -1,4 +1,4 @@
-import { readInsertedRow, type InsertedRow } from './inserted-row.ts'
+import { readLoggedRow, type LoggedRow } from './logged-row.ts'
 import type { WalRecord } from './record-reader.ts'
 
 /** A relation that was made: a new row of pg_class. */
@@ -52,9 +52,9 @@ export function readNewSchema(record: WalRecord): NewSchema | undefined {
   return row && { database: row.database, oid: row.values.getUint32(0, true), name: readName(row.values, 4) }
 }
 
-function rowOf(record: WalRecord, catalog: number, leastBytes: number): InsertedRow | undefined {
-  const row = readInsertedRow(record)
-  return row?.relation === catalog && row.values.byteLength >= leastBytes ? row : undefined
+function rowOf(record: WalRecord, catalog: number, leastBytes: number): LoggedRow | undefined {
+  const row = readLoggedRow(record, 'inserted', catalog)
+  return row !== undefined && row.values.byteLength >= leastBytes ? row : undefined
 }
 
 /** A NameData is filled up with zeros. Its encoding is the database's: what is not UTF-8 shows as such. */

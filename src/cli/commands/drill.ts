@@ -47,7 +47,8 @@ async function drill(options: DrillOptions, environment: CommandEnvironment): Pr
         import('../../drill/drill-report-store.ts'),
       ])
       const { database } = options
-      const made = await runDrill({ target, assertions, database }, open, context)
+      const isTargetNamed = options.random !== true && target.kind !== 'latest'
+      const made = await runDrill({ target, isTargetNamed, assertions, database }, open, context)
       await storeDrillReport(made, place, context)
       return made
     },

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
 import type { RescueDocument } from '../../api/rescue-document.ts'
 import type { ClusterConfiguration } from '../../config/select-configured.ts'
@@ -51,16 +52,18 @@ async function rescue(options: RescueOptions, environment: CommandEnvironment): 
   const began = clock.monotonic()
   const { database, tables } = splitNames(options.table)
   if (options.replace === true) await confirmReplacing(options, tables, environment)
-  if (options.toFile !== undefined) await refuseExistingFile(options.toFile)
+  // Whoever becomes the owner of the cluster is in another directory afterwards.
+  const file = options.toFile === undefined ? undefined : resolve(options.toFile)
   const request = { tables, schema: options.as, isReplacing: options.replace === true }
   const document = await withSandboxPlace({ options, isReadOnly: true }, environment, async (place) => {
     const target = await targetOf(options, database, { settings: place.settings, environment })
+    if (file !== undefined) await checkFile(file)
     await using sandbox = await place.open()
     const copying = clock.monotonic()
-    const rescued = await copyOut({ ...request, path: options.toFile }, { sandbox, target }, environment)
+    const rescued = await copyOut({ ...request, path: file }, { sandbox, target }, environment)
     const [copyMs, totalMs] = [clock.monotonic() - copying, clock.monotonic() - began]
     const { dbname } = target
-    return documentOf({ sandbox, rescued, copyMs, totalMs, dbname, file: options.toFile })
+    return documentOf({ sandbox, rescued, copyMs, totalMs, dbname, file })
   })
   environment.answer({ document, text: () => toText(document) })
 }
@@ -112,9 +115,9 @@ async function confirmReplacing(
   await confirmName(confirmation, environment)
 }
 
-async function refuseExistingFile(path: string): Promise<void> {
-  const { refuseExisting } = await import('../../sandbox/dump-tables.ts')
-  await refuseExisting(path)
+async function checkFile(path: string): Promise<void> {
+  const { checkWritable } = await import('../../sandbox/dump-tables.ts')
+  await checkWritable(path)
 }
 
 async function copyOut(
