@@ -60,9 +60,12 @@ describe('what is said to be done', () => {
   }
 })
 
-/** In a repository, and neither a temporary file nor space that is kept: that holds nothing, and is filled up again. */
+/**
+ * In a repository, and neither a temporary file, nor space that is kept: that holds nothing, and is filled up again. Nor the
+ * index of a segment: nothing depends on it, and while it is stored another segment may be acknowledged.
+ */
 function isObject(path: string): boolean {
-  return /\/repository\/(?!\.(tmp|reserve)\/)/.test(path)
+  return /\/repository\/(?!\.(tmp|reserve)\/|[0-9a-f]{16}\/index\/)/.test(path)
 }
 
 function isCatalogueEntry(path: string): boolean {
