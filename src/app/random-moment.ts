@@ -9,8 +9,8 @@ import { readCatalogue } from '../repository/catalogue.ts'
 import { findRecoveryReach } from './recovery-window.ts'
 
 /**
- * A moment within what can be recovered, to the millisecond; in a stretch that several timelines share it is as likely for each. Throws `target-unreachable` when nothing can be
- * recovered between the end of a backup and the last commit.
+ * A moment within what can be recovered, to the millisecond; in a stretch that several timelines share it is as likely for
+ * each. Throws `target-unreachable` when nothing can be recovered between the end of a backup and the last commit.
  */
 export async function chooseRandomMoment(place: ArchivePlace, context: RunContext): Promise<RecoveryTarget> {
   const { backups } = await readCatalogue(place.repository, place.cluster.id, context)

@@ -25,7 +25,7 @@ export function walObjectKey(clusterId: string, { name, digest, part }: WalObjec
   return name.kind === 'history' ? key : `${key}.${part.toString().padStart(2, '0')}`
 }
 
-/** Where at most so many segments are as a log file of 4 GB has: those whose names differ in the last eight digits. */
+/** Where the segments are whose names differ in their last eight digits only: 4 GB of WAL, 256 of the usual size. */
 export function archivedFolder(
   clusterId: string,
   { name, timeline }: Pick<ArchiveFileName, 'name' | 'timeline'>,

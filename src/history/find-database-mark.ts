@@ -1,7 +1,8 @@
 import { toLsn, type Lsn } from '../domain/lsn.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { databaseCatalog, readDatabaseMark } from '../wal/database-mark.ts'
-import { readRowPlace, type RowPlace } from '../wal/logged-row.ts'
+import { catalogs } from '../wal/catalogs.ts'
+import { readDatabaseMark } from '../wal/database-mark.ts'
+import { isNewCommandId, readRowPlace, type RowPlace } from '../wal/logged-row.ts'
 import type { WalRecord } from '../wal/record-reader.ts'
 import { readTransactionEnd } from '../wal/transaction-records.ts'
 import { scanRecords, type WalWay } from './scan-records.ts'
@@ -12,9 +13,6 @@ export interface DatabaseMark {
   /** Transactions that were committed between the mark and the first record of the one that drops the database. */
   readonly commitsMeanwhile: number
 }
-
-/** RM_HEAP2_ID in access/rmgrlist.h; XLOG_HEAP2_NEW_CID in access/heapam_xlog.h. */
-const newCommandId = { manager: 9, operation: 0x70, mask: 0x70 } as const
 
 /**
  * Where a database was marked as going, before the transaction that dropped it had a number: dropdb in
@@ -44,7 +42,7 @@ export async function findDatabaseMark(
     }
     xid ??= record.xid
     if (record.xid !== xid || isNewCommandId(record)) return false
-    const row = readRowPlace(record, 'deleted', databaseCatalog)
+    const row = readRowPlace(record, 'deleted', catalogs.database)
     const mark = row && marks.get(rowKey(row))
     if (mark !== undefined) found = { lsn: mark.lsn, commitsMeanwhile: commits - mark.commitsBefore }
     return true
@@ -53,10 +51,6 @@ export async function findDatabaseMark(
   await scanRecords({ from: toLsn(firstLsn < size ? 0n : firstLsn - size), segments: 3, look }, wal, context)
   return found
 }
-
-/** With `wal_level=logical` a change of a catalog has it before its own record. */
-const isNewCommandId = ({ rmid, info }: WalRecord): boolean =>
-  rmid === newCommandId.manager && (info & newCommandId.mask) === newCommandId.operation
 
 const rowKey = ({ tablespace, database, relation, block, offset }: RowPlace): string =>
   [tablespace, database, relation, block, offset].join(' ')

@@ -1,4 +1,5 @@
 import { firstNormalOid } from '../postgres/object-ids.ts'
+import { catalogs } from '../wal/catalogs.ts'
 import { relationKey, type RelationId } from '../wal/row-counts.ts'
 import type { ChangedRows, PastTransaction } from './past-transaction.ts'
 
@@ -17,9 +18,6 @@ export interface AffectedFiles extends RelationId {
   /** How many rows were deleted or updated; undefined where the WAL does not count them. */
   readonly rows: number | undefined
 }
-
-/** OIDs in catalog/pg_class.h and catalog/pg_database.h; their files have the same numbers until they are rewritten. */
-const catalogs = { class: 1259, database: 1262 } as const
 
 /**
  * What a transaction did that somebody may want to undo: relations that it dropped, emptied or rewrote, and rows that it

@@ -28,8 +28,7 @@ export interface EndedTransaction {
   readonly time: Instant
   /**
    * Of its first record, or of what it did before it had a number (`findDatabaseMark`). A recovery that stops there,
-   * exclusive, has nothing of the transaction, not even its locks.
-   * Undefined when it began before the WAL that was read.
+   * exclusive, has nothing of the transaction, not even its locks. Undefined when it began before the WAL that was read.
    */
   readonly firstLsn: Lsn | undefined
   /** Of the record that ends it. */

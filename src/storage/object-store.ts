@@ -57,9 +57,9 @@ export interface ObjectStore extends AsyncDisposable {
 
   /**
    * Stores the object unless the key is taken. Of any number of racing calls exactly one is told 'created', also when it
-   * had to try again and found what it had stored itself. Never overwrites, and never shows a part of an object to anybody. When it resolves, the object under this key is complete
-   * and durable, whoever stored it; 'exists' says nothing about its bytes. The bytes may be a view of a
-   * SharedArrayBuffer and must stay as they are until then. At most `maxObjectSizeBytes`; more is a bug.
+   * had to try again and found what it had stored itself. Never overwrites, and never shows a part of an object to anybody.
+   * When it resolves, the object under this key is complete and durable, whoever stored it; 'exists' says nothing about its
+   * bytes. The bytes may be a view of a SharedArrayBuffer and must stay as they are until then. At most `maxObjectSizeBytes`; more is a bug.
    */
   putIfAbsent(key: string, bytes: Uint8Array, options?: StoreCallOptions): Promise<'created' | 'exists'>
 

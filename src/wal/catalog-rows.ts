@@ -1,3 +1,4 @@
+import { catalogs } from './catalogs.ts'
 import { readLoggedRow, type LoggedRow } from './logged-row.ts'
 import type { WalRecord } from './record-reader.ts'
 
@@ -20,9 +21,6 @@ export interface NewSchema {
   readonly oid: number
   readonly name: string
 }
-
-/** OIDs in catalog/pg_class.h and pg_namespace.h; their files have the same numbers until the catalog is rewritten. */
-const catalogs = { class: 1259, namespace: 2615 } as const
 
 /** Offsets in FormData_pg_class, catalog/pg_class.h: all of these come before anything that may be null. */
 const classRow = { oid: 0, name: 4, namespace: 68, fileNumber: 88 } as const

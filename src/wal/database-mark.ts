@@ -1,8 +1,7 @@
+import { catalogs } from './catalogs.ts'
 import { readLoggedRow, type RowPlace } from './logged-row.ts'
 import type { WalRecord } from './record-reader.ts'
 
-/** OID in catalog/pg_database.h; its files have the same number until it is rewritten. */
-export const databaseCatalog = 1262
 /** DATCONNLIMIT_INVALID_DB in catalog/pg_database.h: nobody comes in any more. */
 const invalid = -2
 /** Of datconnlimit in FormData_pg_database, before anything that may be null: 15 moved the two collation names behind it. */
@@ -13,7 +12,7 @@ const limitAt = (major: number): number => (major === 14 ? 208 : 80)
  * database. Undefined for every other record.
  */
 export function readDatabaseMark(record: WalRecord): RowPlace | undefined {
-  const row = readLoggedRow(record, 'overwritten', databaseCatalog)
+  const row = readLoggedRow(record, 'overwritten', catalogs.database)
   const at = limitAt(record.major)
   const isMark =
     row !== undefined && row.values.byteLength >= at + 4 && row.values.getInt32(at, true) === invalid

@@ -1,5 +1,6 @@
-import { pageBytes, readOnlyImage } from './page-image.ts'
-import { readBlockReferences, recordHeaderLength } from './record-body.ts'
+import { managers } from './known-operations.ts'
+import { readOnlyImage } from './page-image.ts'
+import { pageBytes, readBlockReferences, recordHeaderLength } from './record-body.ts'
 import type { WalRecord } from './record-reader.ts'
 import type { RelationId } from './row-counts.ts'
 
@@ -18,9 +19,10 @@ export interface LoggedRow extends RowPlace {
 
 type Operation = keyof typeof operations
 
-/** RM_HEAP_ID in access/rmgrlist.h; XLOG_HEAP_OPMASK in access/heapam_xlog.h. */
-const heapManager = 10
+/** XLOG_HEAP_OPMASK in access/heapam_xlog.h. */
 const operationMask = 0x70
+/** XLOG_HEAP2_NEW_CID there. */
+const newCommandId = 0x70
 /**
  * XLOG_HEAP_* in access/heapam_xlog.h, where their structures have the offset of the row, and how many bytes of a tuple's header
  * stand before its columns; the same in 14 to 18.
@@ -67,9 +69,13 @@ export function readLoggedRow(
   return values && { ...found, values }
 }
 
+/** What the server writes before the record of a change of a catalog, when `wal_level` is `logical`. */
+export const isNewCommandId = ({ rmid, info }: WalRecord): boolean =>
+  rmid === managers.heap2 && (info & operationMask) === newCommandId
+
 function find(record: WalRecord, operation: Operation, relation: number): Found | undefined {
   const { code, offsetAt } = operations[operation]
-  if (record.rmid !== heapManager || (record.info & operationMask) !== code) return undefined
+  if (record.rmid !== managers.heap || (record.info & operationMask) !== code) return undefined
   const [block] = readBlockReferences(record.bytes, record.major) ?? []
   const { buffer, byteOffset, byteLength } = record.mainData
   if (block?.relation !== relation || byteLength < offsetAt + 2) return undefined

@@ -1,8 +1,7 @@
-import { recordHeaderLength } from './record-body.ts'
+import { pageBytes, recordHeaderLength } from './record-body.ts'
 import type { WalRecord } from './record-reader.ts'
 import { unpackImage, type ImageMethod } from './unpack-image.ts'
 
-export const pageBytes = 8192
 /** XLogRecordBlockHeader, and behind it XLogRecordBlockImageHeader, in access/xlogrecord.h. */
 const blockHeaderBytes = 4
 const image = { holeOffset: 2, info: 4, holeLength: 5 } as const

@@ -24,7 +24,8 @@ export const recordHeaderLength = 24
 /** Ids that stand where a block's number would: access/xlogrecord.h. */
 const ids = { lastBlock: 32, topLevelXid: 252, origin: 253, longData: 254, shortData: 255 } as const
 const blockFlags = { forkMask: 0x0f, hasImage: 0x10, hasData: 0x20, sameRelation: 0x80 } as const
-const pageBytes = 8192
+/** BLCKSZ. */
+export const pageBytes = 8192
 
 /** bimg_info. PostgreSQL 15 replaced "is compressed" by a bit for each method, and moved the others. */
 const imageFlags = {

@@ -36,8 +36,10 @@ async function drill(options: DrillOptions, environment: CommandEnvironment): Pr
   if (options.random === true) refuseOtherTargets(options)
   const assertions = await readAssertions(options.sql)
   const { context } = environment
-  const { chooseRandomMoment } = await import('../../app/random-moment.ts')
-  const chooseTarget = (place: ArchivePlace): Promise<RecoveryTarget> => chooseRandomMoment(place, context)
+  const chooseTarget = async (place: ArchivePlace): Promise<RecoveryTarget> => {
+    const { chooseRandomMoment } = await import('../../app/random-moment.ts')
+    return chooseRandomMoment(place, context)
+  }
   const report = await withSandboxPlace(
     { options, isReadOnly: false, ...(options.random === true && { chooseTarget }) },
     environment,
