@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { BackupDocument } from '../src/api/backup-document.ts'
@@ -10,6 +10,7 @@ import { prepareLedger } from './support/ledger-schema.ts'
 import { startLedger } from './support/ledger.ts'
 import { startProtectedCluster, type ProtectedCluster } from './support/protected-cluster.ts'
 import { createScratch } from './support/scratch.ts'
+import { waitUntil } from './support/wait.ts'
 
 describe('an incremental backup', () => {
   for (const major of [14, 18] as const) {
@@ -102,6 +103,30 @@ describe('an incremental backup', () => {
     await fullCheck(recovered, { expected: ledger.expected(), exact: true })
   })
 
+  test('stores the last segment of its WAL itself, once the archiver has been seen to work (R3, R18)', async () => {
+    await using scratch = await createScratch('incremental-last-segment')
+    await using cluster = await startProtectedCluster(scratch, { major: 17 })
+    const { server } = cluster
+    await cluster.takeBackup()
+    await waitUntil('the archiver to be idle', async () => (await waiting(cluster)).length === 0)
+    // One segment and no other: that with which a backup proves that archiving works.
+    const held = join(await scratch.makeFolder('held'), 'held')
+    const once = `test ! -e ${held} && ( ${cluster.archiveCommand.replace('--ahead', '')} ) && touch ${held}`
+    await server.reload({ archive_command: once })
+
+    const { backup } = await cluster.takeBackup()
+
+    assert.equal(backup.type, 'incr')
+    assert.ok((await waiting(cluster)).length > 0)
+    const result = await cluster.run(['backup'], { HOLDFAST_BACKUP_ARCHIVE_TIMEOUT: '2s' })
+    assert.equal(result.code, 1, result.stderr)
+    assert.match(result.stderr, /it was not archived/)
+    assert.equal((await cluster.listed()).length, 2)
+    await server.reload({ archive_command: cluster.archiveCommand })
+    await using recovered = await cluster.recover(backup.label)
+    await recovered.query('select 1')
+  })
+
   test('is told in info with what it added, refers to, and would free', async () => {
     await using scratch = await createScratch('incremental-info')
     await using cluster = await startProtectedCluster(scratch, { major: 17 })
@@ -148,3 +173,9 @@ async function archivedSegments(cluster: ProtectedCluster): Promise<readonly str
 }
 
 const segmentIn = (key: string): string => /[0-9A-F]{24}(?=-)/.exec(key)?.[0] ?? assert.fail(key)
+
+/** What the archiver of the server has still to do. */
+async function waiting({ server }: ProtectedCluster): Promise<readonly string[]> {
+  const names = await readdir(join(server.dataDirectory, 'pg_wal', 'archive_status'))
+  return names.filter((name) => name.endsWith('.ready'))
+}

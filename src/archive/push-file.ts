@@ -171,7 +171,7 @@ async function storeIndexInTime(
 }
 
 /** A segment gets its index here. In a backlog it is archived without: the scanner comes late, and would be cold there. */
-const sealHere: NonNullable<PushTools['seal']> = async (request) => {
+export const sealHere: NonNullable<PushTools['seal']> = async (request) => {
   const memory = new FileMemory()
   const sealed = sealWholeFile(request, memory)
   if (sealed.kind === 'large' || parseArchiveFileName(request.fileName).kind !== 'segment') return sealed

@@ -6,6 +6,7 @@ import { formatTimelineHex, type TimelineId } from '../domain/timeline.ts'
 import { segmentRange } from '../domain/wal-segment.ts'
 import { describePlace, type ArchivePlace } from './archive-place.ts'
 import { openArchivedFile } from './fetch-segment.ts'
+import { pushFinished } from './push-finished.ts'
 import { readTimelineHistory } from './timeline-histories.ts'
 
 export interface WalWait {
@@ -14,6 +15,8 @@ export interface WalWait {
   readonly fromLsn: Lsn
   readonly toLsn: Lsn
   readonly timeoutMs: number
+  /** The server's pg_wal: the last segment is pushed from there when the server has finished it. Default: it is waited for. */
+  readonly walFolder?: string
   /** Asked when the time is up: what the server knows of its archiving, for the error message. */
   readonly askServer?: () => Promise<string | undefined>
 }
@@ -35,8 +38,10 @@ export async function waitForWal(
   for (const place of repositories) {
     await waitFor(`${formatTimelineHex(request.timeline)}.history`, { request, place, deadline }, context)
     const range = { from: request.fromLsn, to: request.toLsn }
-    for (const name of segmentRange(request.timeline, range, place.cluster.walSegmentSize)) {
-      await waitFor(name, { request, place, deadline }, context)
+    const names = [...segmentRange(request.timeline, range, place.cluster.walSegmentSize)]
+    for (const name of names) {
+      const walFolder = name === names.at(-1) ? request.walFolder : undefined
+      await waitFor(name, { request, place, deadline, walFolder }, context)
     }
   }
 }
@@ -45,15 +50,22 @@ interface Wait {
   readonly request: WalWait
   readonly place: ArchivePlace
   readonly deadline: number
+  /** Where the file may be pushed from. */
+  readonly walFolder?: string | undefined
 }
 
 async function waitFor(
   fileName: string,
-  { request, place, deadline }: Wait,
+  { request, place, deadline, walFolder }: Wait,
   context: RunContext,
 ): Promise<void> {
   let pauseMs = shortestPauseMs
+  let isPushed = false
   while (!(await isArchived(fileName, place, context))) {
+    if (walFolder !== undefined && !isPushed) {
+      isPushed = await pushFinished({ walFolder, fileName }, place, context)
+      if (isPushed) continue
+    }
     if (context.clock.monotonic() > deadline) throw await timedOut(fileName, request, place)
     await context.clock.sleep(pauseMs, context.signal)
     pauseMs = Math.min(pauseMs * 2, longestPauseMs)

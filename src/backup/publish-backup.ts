@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { waitForWal } from '../archive/wait-for-wal.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
@@ -53,12 +54,14 @@ export async function publishBackup(
  * not come back is not waited for.
  */
 async function awaitWal(publishing: Publishing, place: BackupTools, context: RunContext): Promise<void> {
-  const { request, started, stopped, label } = publishing
+  const { request, facts, started, stopped, label } = publishing
   const wait = {
     timeline: started.timeline,
     fromLsn: started.startLsn,
     toLsn: stopped.stopLsn,
     timeoutMs: request.archiveTimeoutMs,
+    // Its archiver starts a process for it, which takes as long as a small backup. That it works was proven before.
+    walFolder: join(facts.dataDirectory, 'pg_wal'),
     askServer: () => askArchiver(publishing, context),
   }
   await using watch = watchServer(request.conninfo, context)

@@ -90,11 +90,11 @@ export async function runBackup(
   const sort = parent === undefined ? 'full' : parent.isAudit ? 'audited incremental' : 'incremental'
   held.report({ kind: 'note', message: `${sort} backup ${label} of cluster "${cluster.name}" starts` })
   try {
-    if (parent === undefined) return await takeBackup(taking, held)
+    if (parent === undefined) return await takeBackup({ ...taking, proof: Promise.resolve() }, held)
     return await besides(
       {
         proof: (proving) => proveArchiving(taking, tools, proving),
-        work: (working) => takeBackup(taking, working),
+        work: (working, proof) => takeBackup({ ...taking, proof }, working),
       },
       held,
     )
@@ -113,8 +113,14 @@ interface Taking {
   readonly parent: ChosenParent | undefined
 }
 
-async function takeBackup(taking: Taking, context: RunContext): Promise<BackupEntry> {
-  const { request, tools, label, lease } = taking
+async function takeBackup(
+  taking: Taking & {
+    /** That the server's archiver works. */
+    readonly proof: Promise<void>
+  },
+  context: RunContext,
+): Promise<BackupEntry> {
+  const { request, tools, label, lease, proof } = taking
   await using session = await startBackup(
     request.conninfo,
     { label: `holdfast ${label}`, fast: request.isCheckpointFast },
@@ -124,6 +130,8 @@ async function takeBackup(taking: Taking, context: RunContext): Promise<BackupEn
   await using _ = nameRelations(session, taking, inSession)
   await using copied = await copyWithin(session, taking, inSession)
   const stopped = await session.stop()
+  // Before that nothing may be pushed but by the archiver: it would prove nothing.
+  await proof
   return await publishBackup({ ...taking, started: session.started, stopped, copied }, tools, {
     context,
     confirm: () => lease.confirm(),
@@ -160,7 +168,7 @@ async function copyWithin(
 
 interface Besides<Result> {
   readonly proof: (context: RunContext) => Promise<void>
-  readonly work: (context: RunContext) => Promise<Result>
+  readonly work: (context: RunContext, proof: Promise<void>) => Promise<Result>
 }
 
 /** Works while something is proven; ends both when either fails, with what failed first. */
@@ -171,7 +179,8 @@ async function besides<Result>({ proof, work }: Besides<Result>, context: RunCon
     failed.abort(error) // does nothing the second time
     throw failed.signal.reason
   }
-  const [proven, worked] = await Promise.allSettled([proof(both).catch(fail), work(both).catch(fail)])
+  const proving = proof(both).catch(fail)
+  const [proven, worked] = await Promise.allSettled([proving, work(both, proving).catch(fail)])
   if (proven.status === 'rejected') throw proven.reason
   if (worked.status === 'rejected') throw worked.reason
   return worked.value
