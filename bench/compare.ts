@@ -10,9 +10,10 @@ import { describeMachine } from './comparison/machine.ts'
 import { readOptions, usage, type Options } from './comparison/options.ts'
 import { pgBackRestContestant } from './comparison/pgbackrest-contestant.ts'
 import { renderReport, writeIntoDocument, type Results } from './comparison/report.ts'
-import { runFileRounds, runWalRounds, type Bench } from './comparison/run-rounds.ts'
+import { runChains, runFileRounds, runWalRounds, type Bench } from './comparison/run-rounds.ts'
 
 const neededBytes = 15e9
+const walStages: ReadonlySet<string> = new Set(['archive', 'replay'])
 const args = process.argv.slice(2)
 if (args.includes('--help')) console.log(usage)
 else await compare(readOptions(args))
@@ -27,7 +28,8 @@ async function compare(options: Options): Promise<void> {
     const cluster = await measureCluster(await bigCluster(folder))
     const samples = [
       ...(options.stages.includes('files') ? await runFileRounds(bench) : []),
-      ...(options.stages.some((stage) => stage !== 'files') ? await runWalRounds(bench) : []),
+      ...(options.stages.includes('chain') ? await runChains(bench) : []),
+      ...(options.stages.some((stage) => walStages.has(stage)) ? await runWalRounds(bench) : []),
     ]
     await publish({ startedAt, cluster, samples }, bench)
   } finally {

@@ -61,13 +61,17 @@ export function smallTables(first: number): string {
   end $$`
 }
 
-/** Changes a row in about every hundredth block of the big tables, each time in others. New versions go where there is room. */
-export const changeHundredth: readonly string[] = [
+const changed = [
   ['accounts', 'abalance'],
   ['orders', 'customer'],
   ['documents', 'id'],
   ['attachments', 'id'],
-].map(
-  ([table = '', column = '']) =>
-    `update ${table} set ${column} = ${column} where (ctid::text::point)[1] = 1 and random() < 0.01`,
-)
+] as const
+
+/** Changes a row in about this share of the blocks of the big tables, each time in others. New versions go where there is room. */
+export function changeBlocks(share: number): readonly string[] {
+  return changed.map(
+    ([table, column]) =>
+      `update ${table} set ${column} = ${column} where (ctid::text::point)[1] = 1 and random() < ${share}`,
+  )
+}

@@ -1,13 +1,13 @@
-import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeSettings } from '../../test/support/initialize-cluster.ts'
 import { openServer, type TestServer } from '../../test/support/postgres-server.ts'
 import type { BenchFolder } from './bench-folder.ts'
 import type { ServerUser } from '../../test/support/server-user.ts'
 import { benchMajor } from './big-cluster.ts'
-import { changeHundredth } from './big-cluster-tables.ts'
+import { changeBlocks } from './big-cluster-tables.ts'
 import type { Contestant } from './contestant.ts'
 import { emptyFolder } from './empty-folder.ts'
+import { folderSize } from './folder-size.ts'
 import { measureProcess, type Command, type Usage } from './measured-process.ts'
 import type { Sample } from './samples.ts'
 import { settle } from './settle.ts'
@@ -48,7 +48,7 @@ export async function runBigRound(
   await server.reload({ archive_command: contestant.archiveCommand() })
 
   const full = await measure(contestant.backup(), join(server.dataDirectory, 'base'))
-  const repositoryBytes = await sizeOf(repository)
+  const repositoryBytes = await folderSize(repository)
   await server.reload({ archive_command: '' })
   await emptyFolder(targetDirectory, user)
   const restore = await measure(contestant.restore(targetDirectory), repository)
@@ -74,9 +74,15 @@ interface Incrementals {
   readonly isCold: boolean
 }
 
+const increments = [
+  ['incr, 1 %', 0.01],
+  ['incr, nothing', 0],
+  ['incr, 10 %', 0.1],
+] as const
+
 /**
  * After the first incremental, which is not counted, because Holdfast audits it by reading everything: one after a hundredth
- * of the blocks of the big tables has changed, and one after that.
+ * of the blocks of the big tables has changed, one after that, and one after a tenth has changed.
  */
 async function runIncrementals(
   contestant: Contestant,
@@ -86,21 +92,13 @@ async function runIncrementals(
   const repository = join(contestant.folder, 'repository')
   const source = join(server.dataDirectory, 'base')
   await measureProcess(contestant.incremental(), { user })
-  for (const statement of changeHundredth) await server.query(statement)
   const samples: Sample[] = []
-  for (const work of ['incr, 1 %', 'incr, nothing'] as const) {
-    const before = await sizeOf(repository)
+  for (const [work, share] of increments) {
+    for (const statement of share === 0 ? [] : changeBlocks(share)) await server.query(statement)
+    const before = await folderSize(repository)
     const usage = await measure(contestant.incremental(), source)
-    const addedBytes = (await sizeOf(repository)) - before
+    const addedBytes = (await folderSize(repository)) - before
     samples.push({ work: isCold ? `${work}, cold` : work, tool: contestant.name, usage, addedBytes })
   }
   return samples
-}
-
-async function sizeOf(folder: string): Promise<number> {
-  let sum = 0
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) sum += (await stat(join(entry.parentPath, entry.name))).size
-  }
-  return sum
 }

@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { isRoot } from '../../test/support/server-user.ts'
 
-const stages = ['files', 'archive', 'replay'] as const
+const stages = ['files', 'chain', 'archive', 'replay'] as const
 type Stage = (typeof stages)[number]
 
 export interface Options {
@@ -25,7 +25,8 @@ export const usage = `node bench/compare.ts [options]: Holdfast and an installed
   --pgbackrest PATH  the program (default: the one in PATH)
   --rounds N         how often each is measured, in turn (default: 5)
   --cold             also with an empty page cache; needs root
-  --only STAGE       files (backup, restore, verify), archive or replay; may be repeated; writes no document
+  --only STAGE       files (backup, restore, verify), chain (restores from the 30th incremental), archive or replay;
+                     may be repeated; writes no document
   --folder PATH      where the clusters are built and kept: about 15 GB (default: holdfast-bench in the temp folder)
   --results PATH     where all figures go, as JSON (default: results.json in that folder)
   --document PATH    whose table is replaced (default: docs/performance.md)

@@ -1,6 +1,7 @@
 import type { BenchFolder } from './bench-folder.ts'
 import { bigCluster } from './big-cluster.ts'
 import { runBigRound, startBigServer } from './big-stage.ts'
+import { runChain } from './chain-stage.ts'
 import type { Contestant } from './contestant.ts'
 import type { Options } from './options.ts'
 import { localCopies, replay } from './replay-stage.ts'
@@ -33,6 +34,18 @@ export async function runFileRounds(bench: Bench): Promise<Sample[]> {
         samples.push(...tell(bench, await runBigRound(tool, server, { folder, isCold })))
       }
     }
+  }
+  await server.stop()
+  return samples
+}
+
+/** Thirty incremental backups of the big cluster by each tool, and restores from the last. */
+export async function runChains(bench: Bench): Promise<Sample[]> {
+  const { options, folder, tools } = bench
+  await using server = await startBigServer(folder, await bigCluster(folder))
+  const samples: Sample[] = []
+  for (const tool of tools) {
+    samples.push(...tell(bench, await runChain(tool, server, { folder, rounds: options.rounds })))
   }
   await server.stop()
   return samples

@@ -12,6 +12,9 @@ export interface Finding {
 const ours = 'Holdfast'
 export const floor = 'cp'
 
+const chainShare = 1.2
+const fullBackups: ReadonlySet<Work> = new Set(['full', 'full, cold'])
+
 const mostMemoryBytes = 256 * 1024 * 1024
 
 /** What replay may take longer than with `cp`: less than two runs of the same differ. */
@@ -29,6 +32,7 @@ export function judge(rows: readonly Row[]): Finding[] {
       'incr, 1 %, cold': 0.1,
     }),
     ...idleFindings(rows),
+    ...chainFindings(rows),
     ...sizeFindings(rows),
     ...pushFindings(rows),
     ...replayFindings(rows),
@@ -63,9 +67,24 @@ function idleFindings(rows: readonly Row[]): Finding[] {
   return [{ work, what: 'seconds', reached, toReach: 'less than 1', holds: wallSeconds < 1 }]
 }
 
+/** A restore from the thirtieth incremental, against our own from a full backup of the same cluster. */
+function chainFindings(rows: readonly Row[]): Finding[] {
+  const mine = find(rows, 'restore, 30th incr', ours)
+  const full = find(rows, 'restore, full after', ours)
+  if (mine === undefined || full === undefined) return []
+  const share = mine.wallSeconds / full.wallSeconds
+  const [what, reached] = ['share of our time from a full', share.toFixed(2)]
+  return [{ work: mine.work, what, reached, toReach: `at most ${chainShare}`, holds: share <= chainShare }]
+}
+
 function sizeFindings(rows: readonly Row[]): Finding[] {
   return pairs(rows).flatMap(({ mine, best }) => {
-    if (mine.repositoryBytes === undefined || best.repositoryBytes === undefined) return []
+    if (
+      !fullBackups.has(mine.work) ||
+      mine.repositoryBytes === undefined ||
+      best.repositoryBytes === undefined
+    )
+      return []
     const share = mine.repositoryBytes / best.repositoryBytes
     const reached = share.toFixed(3)
     return [
