@@ -17,6 +17,7 @@ const whole = [
   'history',
   'sandbox',
   'drill',
+  'transfer',
 ]
 
 /**
@@ -38,6 +39,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   verify: capability,
   retention: capability,
   history: capability,
+  transfer: [...capability, 'restore', 'retention'],
   sandbox: [...capability, 'restore'],
   drill: [...capability, 'restore', 'sandbox'],
   app: [...whole, 'api'],

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { copyFile, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { giveTree } from './support/give-tree.ts'
 import { expectOk, runHoldfast } from './support/holdfast.ts'
+import { addSecondRepository } from './support/second-repository.ts'
 import { createScratch, type Scratch } from './support/scratch.ts'
 import { isRoot } from './support/server-user.ts'
 import { startUserSite, type UserSite } from './support/user-site.ts'
@@ -81,29 +81,4 @@ describe('restore with two repositories', () => {
 async function lost(folder: string): Promise<AsyncDisposable> {
   await rename(folder, `${folder}-lost`)
   return { [Symbol.asyncDispose]: () => rename(`${folder}-lost`, folder) }
-}
-
-/** Adds a repository "second" to the configuration, with a key of its own, and makes it. */
-async function addSecondRepository(site: UserSite, scratch: Scratch): Promise<void> {
-  const { folder, configuration, server } = site
-  const key = join(folder, 'second.key')
-  await copyFile(join(folder, 'local.key'), key)
-  const text = await readFile(configuration, 'utf8')
-  const entry = `repos:\n  second:\n    location: posix:${folder}/second\n    key-file: ${key}\n`
-  // Behind the first one, which is what the order of preference is.
-  const first = /^repos:\n(?<entries>(?: .*\n)+)/m.exec(text)?.groups?.['entries'] ?? assert.fail(text)
-  await writeFile(
-    configuration,
-    text.replace(`repos:\n${first}`, entry.replace('repos:\n', `repos:\n${first}`)),
-  )
-  await giveTree(folder, scratch.user)
-  expectOk(
-    await site.run(
-      'init',
-      '--cluster=main',
-      `--connection=${server.connectionString}`,
-      `--repo=posix:${folder}/second`,
-      `--bin-directory=${server.binDirectory}`,
-    ),
-  )
 }

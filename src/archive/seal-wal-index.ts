@@ -8,7 +8,11 @@ import { sealWalIndex } from './stored-wal-index.ts'
  * The sealed file with the indexes of what it holds, one for each place; as it is when it is no segment. Never throws: a
  * segment is archived whatever its index is like, which is told as `indexProblem` then. Takes 60 ms for 16 MiB in a process that has just started, 10 to 15 in one that is warm.
  */
-export function addIndexes(file: SealedFile, content: Uint8Array, request: SealRequest): SealedFile {
+export function addIndexes<File extends Pick<SealedFile, 'objects' | 'indexProblem'>>(
+  file: File,
+  content: Uint8Array,
+  request: Pick<SealRequest, 'fileName' | 'places'>,
+): File {
   const name = parseArchiveFileName(request.fileName)
   if (name.kind !== 'segment' || !isWalSegmentSize(content.length)) return file
   try {

@@ -57,13 +57,24 @@ export function sealWholeFile(request: SealRequest, memory: FileMemory): SealAns
   const file = readWholeFile(request.path, memory)
   if (file === undefined) return { kind: 'large' }
   const { content, modifiedAtNs } = file
-  const name = parseArchiveFileName(request.fileName)
-  const payloads = packContent(content, request.compressionLevel)
-  const objects = request.places.map((place) => sealFor(place, { name, content, payloads }))
-  for (const part of payloads.flat()) if (part.buffer !== content.buffer) releaseMemory(part)
+  const objects = sealContent(content, request)
   // A copy: a view would be sent to another thread with all of the memory behind it.
-  const beginning = new Uint8Array(content.subarray(0, beginningBytes(name)))
+  const beginning = new Uint8Array(
+    content.subarray(0, beginningBytes(parseArchiveFileName(request.fileName))),
+  )
   return { kind: 'sealed', sizeBytes: content.length, modifiedAtNs, beginning, objects }
+}
+
+/** Makes the one object of a file that is not large for each place, of its content. */
+export function sealContent(
+  content: Uint8Array,
+  { fileName, compressionLevel, places }: Omit<SealRequest, 'path'>,
+): readonly SealedObject[] {
+  const name = parseArchiveFileName(fileName)
+  const payloads = packContent(content, compressionLevel)
+  const objects = places.map((place) => sealFor(place, { name, content, payloads }))
+  for (const part of payloads.flat()) if (part.buffer !== content.buffer) releaseMemory(part)
+  return objects
 }
 
 /** How much of a file `checkArchivedFile` looks at. */

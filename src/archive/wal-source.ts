@@ -4,7 +4,7 @@ import { OperationError } from '../domain/operation-error.ts'
 import type { FileMemory } from './file-memory.ts'
 
 /** Files up to this size are read once, into memory, and archived as one object; history files always are. */
-const wholeFileBytes = 32 * 1024 * 1024
+export const wholeFileBytes = 32 * 1024 * 1024
 
 /** The largest file that PostgreSQL hands to an archive_command: a segment of 1 GiB. */
 const largestFileBytes = 1024 * 1024 * 1024

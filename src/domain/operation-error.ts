@@ -45,6 +45,7 @@ export const operationErrors = {
   'cluster-mismatch': { exitCode: 5, retryable: false },
   'config-differs': { exitCode: 5, retryable: false },
   'repository-occupied': { exitCode: 5, retryable: false },
+  'repositories-differ': { exitCode: 5, retryable: false },
   'segment-invalid': { exitCode: 5, retryable: false },
   'directory-occupied': { exitCode: 5, retryable: false },
   'server-running': { exitCode: 5, retryable: false },

@@ -3,6 +3,7 @@ import { BinaryWriter } from '../codec/binary-writer.ts'
 import { packPayload } from '../codec/compression.ts'
 import { keyedDigest } from '../codec/keyed-digest.ts'
 import { createObjectSealer, sealSingle, type ObjectSealer } from '../codec/sealed-object.ts'
+import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { encodeEntry, newEntryContext, type Extent, type ManifestEntry } from './manifest-entry.ts'
@@ -82,19 +83,18 @@ export class ManifestWriter {
   async finish(head: UnfinishedHead): Promise<{ digest: string; storedBytes: number }> {
     await this.#closeFrame()
     await this.#closePart()
-    const key = manifestKey(this.#clusterId, this.#manifest)
     const packs = head.packs.map((pack, index): PackReference => {
       const liveBytes = this.#liveBytes[index] ?? 0
       return { ...pack, liveBytes, rawBytes: pack.rawBytes ?? liveBytes }
     })
-    const payload = encodeManifestHead({ ...head, packs, parts: this.#parts })
-    const sealed = sealSingle(payload, { keys: this.#repository.keys.sealing, kind: 'manifest', key })
-    await this.#store(key, sealed)
+    const whole = { ...head, packs, parts: this.#parts }
+    const stored = await storeManifestHead(
+      this.#repository,
+      { clusterId: this.#clusterId, ...this.#manifest, head: whole },
+      this.#context,
+    )
     const partBytes = this.#parts.reduce((sum, part) => sum + part.sizeBytes, 0)
-    return {
-      digest: keyedDigest(this.#repository.keys.namesKey, sealed),
-      storedBytes: sealed.length + partBytes,
-    }
+    return { digest: stored.digest, storedBytes: stored.storedBytes + partBytes }
   }
 
   #countLiveBytes(extents: readonly Extent[]): void {
@@ -137,21 +137,40 @@ export class ManifestWriter {
     const bytes = Buffer.concat(this.#part.chunks)
     this.#part = undefined
     const key = manifestPartKey(this.#clusterId, this.#manifest, this.#parts.length + 1)
-    await this.#store(key, bytes)
+    await storeManifestObject(this.#repository, { key, bytes, label: this.#manifest.label }, this.#context)
     const digest = keyedDigest(this.#repository.keys.namesKey, bytes)
     this.#parts.push({ sizeBytes: bytes.length, digest })
   }
+}
 
-  async #store(key: string, bytes: Uint8Array): Promise<void> {
-    if ((await this.#repository.store.putIfAbsent(key, bytes, this.#context)) === 'created') return
-    throw new OperationError(
-      'busy',
-      `writing the manifest of backup ${this.#manifest.label}: "${key}" exists already`,
-      {
-        hint: 'Another backup took the same label; run the command again.',
-      },
-    )
-  }
+interface WholeManifest extends ManifestRevision {
+  readonly clusterId: string
+  readonly head: ManifestHead
+}
+
+/** Stores the head of a manifest whose parts are stored. Gives the manifest's digest, for the catalogue. */
+export async function storeManifestHead(
+  repository: Repository,
+  { clusterId, label, revision, head }: WholeManifest,
+  context: RunContext,
+): Promise<{ readonly digest: string; readonly storedBytes: number }> {
+  const key = manifestKey(clusterId, { label, revision })
+  const identity = { keys: repository.keys.sealing, kind: 'manifest', key } as const
+  const bytes = sealSingle(encodeManifestHead(head), identity)
+  await storeManifestObject(repository, { key, bytes, label }, context)
+  return { digest: keyedDigest(repository.keys.namesKey, bytes), storedBytes: bytes.length }
+}
+
+/** Stores the head or a part. Throws `busy` when there is one already. */
+export async function storeManifestObject(
+  repository: Repository,
+  { key, bytes, label }: { readonly key: string; readonly bytes: Uint8Array; readonly label: BackupLabel },
+  context: RunContext,
+): Promise<void> {
+  if ((await repository.store.putIfAbsent(key, bytes, context)) === 'created') return
+  throw new OperationError('busy', `writing the manifest of backup ${label}: "${key}" exists already`, {
+    hint: 'Another backup took the same label; run the command again.',
+  })
 }
 
 /** The order of entries: by root, then by path bytes. */

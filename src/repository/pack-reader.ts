@@ -39,11 +39,14 @@ export class PackReader {
     return this.#open(number).raw
   }
 
-  /** Lends a unit's raw bytes: their memory is released when `use` returns, so that many units need that of one. */
-  lendUnit<Result>(number: number, use: (raw: Uint8Array) => Result): Result {
+  /**
+   * Lends a unit's raw bytes, and its payload as it is stored: their memory is released when `use` returns, so that many units
+   * need that of one.
+   */
+  lendUnit<Result>(number: number, use: (raw: Uint8Array, payload: Uint8Array) => Result): Result {
     const { raw, payload } = this.#open(number)
     try {
-      return use(raw)
+      return use(raw, payload)
     } finally {
       // Without sealing, the payload lies in the pack itself; a unit that was stored as it is lies in its payload.
       for (const bytes of [raw, payload]) if (bytes.buffer !== this.#bytes.buffer) releaseMemory(bytes)

@@ -71,9 +71,18 @@ export class PackWriter {
 
   /** Compresses and seals `raw`, which is the pieces' bytes one after the other. Gives the unit's number. */
   addUnit(raw: Uint8Array, pieces: readonly Piece[]): number {
-    assert.ok(!this.isFull && raw.length <= largestUnitBytes && raw.length === piecesLength(pieces))
+    assert.ok(raw.length <= largestUnitBytes && raw.length === piecesLength(pieces))
+    const payload = packPayload(raw, this.#compressionLevel)
+    const number = this.addPayload(payload, pieces)
+    for (const part of payload) if (part !== raw) releaseMemory(part)
+    return number
+  }
+
+  /** The same for a unit that is compressed already. */
+  addPayload(payload: readonly Uint8Array[], pieces: readonly Piece[]): number {
+    assert.ok(!this.isFull)
     const frameOffset = this.#used
-    this.#appendFrame(raw, false)
+    this.#appendFrame(payload, false)
     this.#index.add({ frameLength: this.#used - frameOffset, pieces })
     for (const piece of pieces) this.#indexBytes += 32 + piece.path.length + 8 * piece.blockHashes.length
     return this.#index.unitCount - 1
@@ -82,8 +91,7 @@ export class PackWriter {
   /** Seals the index behind the units. The pack is the first `sizeBytes` of the buffer. */
   finish(): FinishedPack {
     const indexOffset = this.#used
-    const index = this.#index.finish()
-    this.#appendFrame(index, true)
+    this.#appendFrame(packPayload(this.#index.finish(), this.#compressionLevel), true)
     const indexTag = this.#buffer.slice(this.#used - tagBytes, this.#used)
     const trailer = new DataView(new ArrayBuffer(packTrailerBytes))
     trailer.setUint32(0, this.#used - indexOffset, true)
@@ -93,11 +101,11 @@ export class PackWriter {
     return { sizeBytes: this.#used, indexTag, unitCount: this.#index.unitCount }
   }
 
-  #appendFrame(raw: Uint8Array, isLast: boolean): void {
-    const payload = packPayload(raw, this.#compressionLevel)
+  #appendFrame(payload: readonly Uint8Array[], isLast: boolean): void {
     const sealed = this.#sealer.sealFrame(payload, isLast)
     for (const part of sealed) this.#append(part)
-    for (const part of [...payload, ...sealed]) if (part !== raw) releaseMemory(part)
+    // A part that was not encrypted is the payload's own.
+    for (const part of sealed) if (!payload.includes(part)) releaseMemory(part)
   }
 
   #append(bytes: Uint8Array): void {

@@ -36,14 +36,24 @@ export interface SealedPackIndex {
 
 /** The units of the pack whose index has this tag. Throws `damaged`. */
 export function openPackIndex(
-  { key, header, frame, trailer }: SealedPackIndex,
+  sealed: SealedPackIndex,
   keys: SealingKeys,
   expectedTag: Uint8Array,
 ): readonly Unit[] {
-  const opener = new ObjectOpener(header, { keys, kind: 'pack', key })
-  const { indexTag, units } = decodeIndexFrame(frame, opener, trailer)
+  const { indexTag, units } = openAnyPackIndex(sealed, keys)
   if (equalBytes(indexTag, expectedTag)) return units
-  throw new OperationError('damaged', `reading pack "${key}": it is not the pack that the backup means`)
+  throw new OperationError(
+    'damaged',
+    `reading pack "${sealed.key}": it is not the pack that the backup means`,
+  )
+}
+
+/** The units of whatever pack is there, and the tag of its index. Throws `damaged`. */
+export function openAnyPackIndex(
+  { key, header, frame, trailer }: SealedPackIndex,
+  keys: SealingKeys,
+): { readonly indexTag: Uint8Array; readonly units: readonly Unit[] } {
+  return decodeIndexFrame(frame, new ObjectOpener(header, { keys, kind: 'pack', key }), trailer)
 }
 
 /** Fetches what `openPackIndex` opens. Throws `damaged` when the pack is missing. */

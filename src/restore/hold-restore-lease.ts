@@ -7,9 +7,19 @@ import { acquireLease, type Lease } from '../repository/lease.ts'
 
 const retryIntervalMs = 60_000
 
-/** A restore that the repository knows of, as long as the repository can be written. */
+interface Holding {
+  readonly place: ArchivePlace
+  readonly work: ReadingWork
+  readonly lease: Lease | undefined
+}
+
+/** What must find all that it has planned with until it has ended. */
+export type ReadingWork = 'restore' | 'copy'
+
+/** A restore, or a copying, that the repository knows of, as long as the repository can be written. */
 export class HeldRestore implements AsyncDisposable {
   readonly #place: ArchivePlace
+  readonly #work: ReadingWork
   readonly #context: RunContext
   readonly #ending = new AbortController()
   readonly #holding: Promise<void>
@@ -17,8 +27,9 @@ export class HeldRestore implements AsyncDisposable {
   #isGapless = true
 
   /** Use `holdRestoreLease`. */
-  constructor(place: ArchivePlace, lease: Lease | undefined, context: RunContext) {
+  constructor({ place, lease, work }: Holding, context: RunContext) {
     this.#place = place
+    this.#work = work
     this.#context = context
     this.#lease = lease
     this.#holding = this.#keepHolding()
@@ -42,10 +53,11 @@ export class HeldRestore implements AsyncDisposable {
       if (this.#lease === undefined) {
         this.#isGapless = false
         await clock.sleep(retryIntervalMs, this.#ending.signal).catch(() => undefined)
-        if (!this.#isEnding()) this.#lease = await claim(this.#place, this.#context).catch(() => undefined)
+        if (!this.#isEnding())
+          this.#lease = await claim(this.#place, this.#work, this.#context).catch(() => undefined)
       } else if (await isLost(this.#lease, this.#ending.signal)) {
         this.#lease = undefined
-        warn(this.#context, 'its lease could not be renewed')
+        warn(this.#work, 'its lease could not be renewed', this.#context)
       }
     }
   }
@@ -60,22 +72,35 @@ export class HeldRestore implements AsyncDisposable {
  * has planned with is then there until it has ended. Whoever may only read the repository restores without: then the
  * sweep's grace is all that protects it, which is said.
  */
-export async function holdRestoreLease(place: ArchivePlace, context: RunContext): Promise<HeldRestore> {
+export function holdRestoreLease(place: ArchivePlace, context: RunContext): Promise<HeldRestore> {
+  return holdReadingLease(place, 'restore', context)
+}
+
+/** The same for whatever reads what a sweep might delete. */
+export async function holdReadingLease(
+  place: ArchivePlace,
+  work: ReadingWork,
+  context: RunContext,
+): Promise<HeldRestore> {
   try {
-    return new HeldRestore(place, await claim(place, context), context)
+    return new HeldRestore({ place, work, lease: await claim(place, work, context) }, context)
   } catch (error) {
     context.signal.throwIfAborted()
-    warn(context, error instanceof Error ? error.message : String(error))
-    return new HeldRestore(place, undefined, context)
+    warn(work, error instanceof Error ? error.message : String(error), context)
+    return new HeldRestore({ place, work, lease: undefined }, context)
   }
 }
 
 /** A scope of its own, used once: restores do not exclude each other. */
-function claim({ repository, cluster }: ArchivePlace, context: RunContext): Promise<Lease> {
+function claim(
+  { repository, cluster }: ArchivePlace,
+  work: ReadingWork,
+  context: RunContext,
+): Promise<Lease> {
   const request = {
     clusterId: cluster.id,
     scope: freshScope(context),
-    purpose: `restore of cluster "${cluster.name}" on ${hostname()}`,
+    purpose: `${work} of cluster "${cluster.name}" on ${hostname()}`,
     holder: readProcessIdentity(),
   }
   return acquireLease(repository, request, context)
@@ -101,10 +126,10 @@ function isLost({ lost }: Lease, ending: AbortSignal): Promise<boolean> {
   return promise
 }
 
-function warn(context: RunContext, why: string): void {
+function warn(work: ReadingWork, why: string, context: RunContext): void {
   context.report({
     kind: 'warning',
-    message: `the repository does not know of this restore: ${why}`,
-    hint: 'Make sure that nothing is expired from it for the next day, or until the restore has ended.',
+    message: `the repository does not know of this ${work}: ${why}`,
+    hint: `Make sure that nothing is expired from it for the next day, or until the ${work} has ended.`,
   })
 }

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { CommandEnvironment } from '../command-environment.ts'
 import type { RegisterCommand } from '../command-table.ts'
 import { registerRepoAccept } from './repo-accept.ts'
+import { registerRepoCopy } from './repo-copy.ts'
 import { registerRepoKeys } from './repo-keys.ts'
 import { registerRepoRekey } from './repo-rekey.ts'
 import { registerRepoSweep } from './repo-sweep.ts'
@@ -10,6 +11,7 @@ import { registerRepoSweep } from './repo-sweep.ts'
 const subcommands: readonly RegisterCommand[] = [
   registerRepoKeys,
   registerRepoRekey,
+  registerRepoCopy,
   registerRepoSweep,
   registerRepoAccept,
 ]

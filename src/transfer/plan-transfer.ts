@@ -1,0 +1,62 @@
+import type { BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
+
+export interface TransferFacts {
+  /** What the repository lists that is copied from, and the one that is copied to. */
+  readonly source: readonly ListedBackup[]
+  readonly target: readonly ListedBackup[]
+  /** What the target has ever listed, as far as its catalogue still tells: what it lists no more was expired there. */
+  readonly everListed: ReadonlySet<BackupLabel>
+  /** Backups that are asked for by name, also when the target has forgotten them; empty: all that it lacks. */
+  readonly wanted: readonly BackupLabel[]
+}
+
+export interface TransferPlan {
+  /** Oldest first. */
+  readonly backups: readonly ListedBackup[]
+  /** What the target has forgotten, or is older than all that it lists: it is not brought back unless it is asked for. */
+  readonly forgotten: readonly BackupLabel[]
+  /**
+   * Labels that both list for two different backups. Labels are unique within a repository: two backups into two of them that
+   * began in the same second may have the same.
+   */
+  readonly twins: readonly BackupLabel[]
+}
+
+/**
+ * Which backups are copied: what the source lists, and the target does not and has not forgotten. Throws `not-found` for a
+ * wanted backup that the source does not list.
+ */
+export function planTransfer({ source, target, everListed, wanted }: TransferFacts): TransferPlan {
+  const there = new Map(target.map((backup) => [backup.label, backup]))
+  const chosen = wanted.length === 0 ? source : wanted.map((label) => requireListed(label, source))
+  const oldest = target.reduce<bigint | undefined>(
+    (least, { startedAt }) => (least === undefined || startedAt < least ? startedAt : least),
+    undefined,
+  )
+  const isForgotten = ({ label, startedAt }: ListedBackup): boolean =>
+    wanted.length === 0 && (everListed.has(label) || (oldest !== undefined && startedAt < oldest))
+  const lacking = chosen
+    .filter(({ label }) => !there.has(label))
+    .toSorted((one, other) => Number(one.startedAt - other.startedAt))
+  return {
+    backups: lacking.filter((backup) => !isForgotten(backup)),
+    forgotten: lacking.filter(isForgotten).map(({ label }) => label),
+    twins: chosen.filter((backup) => isTwin(backup, there.get(backup.label))).map(({ label }) => label),
+  }
+}
+
+function requireListed(label: BackupLabel, source: readonly ListedBackup[]): ListedBackup {
+  const backup = source.find((candidate) => candidate.label === label)
+  if (backup !== undefined) return backup
+  throw new OperationError('not-found', `copying backup ${label}: the repository does not list it`, {
+    hint: 'Run "holdfast info" to see which backups there are.',
+  })
+}
+
+function isTwin(one: BackupEntry, other: BackupEntry | undefined): boolean {
+  if (other === undefined) return false
+  const facts = ['startLsn', 'stopLsn', 'timeline', 'startedAt', 'restoredBytes'] as const
+  return facts.some((fact) => one[fact] !== other[fact])
+}

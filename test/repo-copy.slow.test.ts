@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { rename } from 'node:fs/promises'
+import { describe, test } from 'node:test'
+import type { CopyDocument } from '../src/api/copy-document.ts'
+import type { InfoDocument } from '../src/api/info-document.ts'
+import { fullCheck } from './support/full-check.ts'
+import { prepareLedger } from './support/ledger-schema.ts'
+import { startLedger } from './support/ledger.ts'
+import { createScratch } from './support/scratch.ts'
+import { addSecondRepository } from './support/second-repository.ts'
+import { startUserSite, type UserSite } from './support/user-site.ts'
+
+describe('repo copy', () => {
+  test('makes a second repository that everything can be restored from, and goes on from', async () => {
+    await using scratch = await createScratch('repo-copy')
+    await using site = await startUserSite({ major: 17, scratch, walSegmentSizeMb: 1 })
+    await prepareLedger(site.server)
+    await using ledger = await startLedger(site.server)
+    await ledger.advance(40)
+    const full = await site.backup()
+    await ledger.advance(40)
+    const first = await site.backup()
+    await ledger.advance(40)
+    await site.switchWal()
+    await addSecondRepository(site, scratch)
+
+    const [copied] = await copy(site)
+
+    assert.deepEqual(
+      copied?.backups.map(({ label }) => label),
+      [full, first],
+    )
+    assert.ok(copied.backups.every(({ storedBytes }) => storedBytes > 0) && copied.walFiles > 0)
+    await ledger.advance(40)
+    const second = await site.backup('--repo', 'second', '--audit')
+    await ledger.advance(40)
+    await ledger.stop()
+    await site.switchWal()
+    await rename(site.repository, `${site.repository}-lost`)
+    const info = (await site.answer('--repo', 'second', 'info')) as unknown as InfoDocument
+    const backups = info.repos[0]?.backups ?? []
+    assert.deepEqual(
+      backups.map(({ label, type }) => [label, type]),
+      [
+        [full, 'full'],
+        [first, 'incr'],
+        [second, 'incr'],
+      ],
+    )
+    await site.answer('--repo', 'second', 'verify')
+    for (const label of [full, first, second]) {
+      await using restored = await site.restore(label, '--repo', 'second', '--backup', label)
+      await fullCheck(restored, { expected: ledger.expected(), exact: true })
+    }
+  })
+
+  test('brings nothing back that was deleted there, unless it is asked for', async () => {
+    await using scratch = await createScratch('repo-copy-forgotten')
+    await using site = await startUserSite({ major: 14, scratch })
+    await addSecondRepository(site, scratch)
+    const labels = [await site.backup(), await site.backup(), await site.backup()]
+    const [, middle = ''] = labels
+    assert.equal((await copy(site))[0]?.backups.length, labels.length)
+    await site.answer('--repo', 'second', 'delete', middle, '--confirm', 'main')
+
+    const [again] = await copy(site)
+    assert.deepEqual([again?.backups, again?.forgotten], [[], [middle]])
+
+    const [asked] = await copy(site, '--backup', middle)
+    assert.deepEqual(
+      asked?.backups.map(({ label }) => label),
+      [middle],
+    )
+  })
+
+  test('refuses what it cannot mean', async () => {
+    await using scratch = await createScratch('repo-copy-refused')
+    await using site = await startUserSite({ major: 18, scratch })
+
+    const alone = await site.run('repo', 'copy')
+    assert.deepEqual([alone.code, /expected two, found 1/.test(alone.stderr)], [2, true])
+    await addSecondRepository(site, scratch)
+    for (const [options, message] of [
+      [['--to', 'third'], /expected one of "local", "second", found "third"/],
+      [['--from', 'second', '--to', 'second'], /found one twice/],
+      [['--backup', 'yesterday'], /yesterday/],
+    ] as const) {
+      const refused = await site.run('repo', 'copy', ...options)
+      assert.deepEqual([refused.code, message.test(refused.stderr)], [2, true], refused.stderr)
+    }
+    const unknown = await site.run('repo', 'copy', '--backup', '20200101-000000F')
+    assert.equal(unknown.code, 6, unknown.stderr)
+  })
+})
+
+async function copy(site: UserSite, ...options: readonly string[]): Promise<CopyDocument['repos']> {
+  const document = (await site.answer('repo', 'copy', ...options)) as unknown as CopyDocument
+  assert.deepEqual(document.failures, [])
+  return document.repos
+}
