@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { rename } from 'node:fs/promises'
+import { chmod, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { CopyDocument } from '../src/api/copy-document.ts'
 import type { InfoDocument } from '../src/api/info-document.ts'
@@ -73,6 +74,37 @@ describe('repo copy', () => {
     )
   })
 
+  test('heals a repository that verify finds damaged', async () => {
+    await using scratch = await createScratch('repo-copy-heal')
+    await using site = await startUserSite({ major: 16, scratch, walSegmentSizeMb: 1 })
+    await prepareLedger(site.server)
+    await addSecondRepository(site, scratch)
+    await using ledger = await startLedger(site.server)
+    await ledger.advance(30)
+    await site.backup()
+    await ledger.advance(30)
+    const newest = await site.backup()
+    await ledger.advance(10)
+    await ledger.stop()
+    await site.switchWal()
+    await copy(site)
+    const second = join(site.folder, 'second')
+    const harmed = [await damageOne(second, /\/data\//), await damageOne(second, /\/wal\/00000001\//)]
+    const found = await site.run('--repo', 'second', 'verify')
+    assert.equal(found.code, 4, found.stderr)
+
+    const [healed] = await copy(site, '--repair')
+
+    assert.ok(
+      healed !== undefined && healed.repaired.packs === 1 && healed.repaired.walFiles >= 1,
+      harmed.join(' '),
+    )
+    await site.answer('--repo', 'second', 'verify')
+    await rename(site.repository, `${site.repository}-lost`)
+    await using restored = await site.restore('healed', '--repo', 'second', '--backup', newest)
+    await fullCheck(restored, { expected: ledger.expected(), exact: true })
+  })
+
   test('refuses what it cannot mean', async () => {
     await using scratch = await createScratch('repo-copy-refused')
     await using site = await startUserSite({ major: 18, scratch })
@@ -97,4 +129,18 @@ async function copy(site: UserSite, ...options: readonly string[]): Promise<Copy
   const document = (await site.answer('repo', 'copy', ...options)) as unknown as CopyDocument
   assert.deepEqual(document.failures, [])
   return document.repos
+}
+
+/** Turns a bit of the first object whose path fits, and gives the path. */
+async function damageOne(repository: string, pattern: RegExp): Promise<string> {
+  const entries = await readdir(repository, { recursive: true, withFileTypes: true })
+  const paths = entries
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
+  const path = paths.toSorted().find((candidate) => pattern.test(candidate)) ?? assert.fail(String(pattern))
+  const bytes = await readFile(path)
+  bytes[200] = (bytes[200] ?? 0) ^ 1
+  await chmod(path, 0o600)
+  await writeFile(path, bytes)
+  return path
 }

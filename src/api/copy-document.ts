@@ -19,6 +19,12 @@ export interface CopyDocument extends JsonDocument {
     readonly walFiles: number
     /** Of the files before compression; 0 in a dry run. */
     readonly walBytes: number
+    /** Of what was damaged there; `backups` are those that refer to other data now. */
+    readonly repaired: {
+      readonly packs: number
+      readonly walFiles: number
+      readonly backups: readonly string[]
+    }
     readonly nameLists: number
     /** Backups and WAL files that could not be copied. */
     readonly failures: readonly { readonly subject: string; readonly message: string }[]

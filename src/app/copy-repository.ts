@@ -7,6 +7,8 @@ import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { ensureCluster, requireCluster, type ClusterRecord } from '../repository/cluster-record.ts'
 import { runTransfer, type TransferResult } from '../transfer/run-transfer.ts'
+import { expandDamage } from '../verify/condense-damage.ts'
+import { recallVerify } from './describe-cluster.ts'
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import type { ClusterRepository } from './open-cluster.ts'
 import { openConfiguredRepository } from './open-configured-repository.ts'
@@ -21,6 +23,8 @@ export interface CopyRequest {
   readonly to: readonly string[]
   /** None: all backups that are lacking. */
   readonly labels: readonly string[]
+  /** Whether what `verify` found damaged there is replaced by what is good here. */
+  readonly isRepair: boolean
   readonly isDryRun: boolean
 }
 
@@ -56,7 +60,8 @@ export async function copyRepository(request: CopyRequest, context: RunContext):
       const like = isDryRun ? undefined : from.cluster
       await using to = await openPlace(target, { configuration, name: settings.name, like }, context)
       await readGuardedCatalogue(to, context)
-      const result = await runTransfer({ wanted, isDryRun }, { from, to }, context)
+      const damaged = await findDamaged(to, request, context)
+      const result = await runTransfer({ wanted, damaged, isDryRun }, { from, to }, context)
       if (!isDryRun) await rememberCatalogue(to, context)
       repos.push({ name: target.name, location: to.repository.store.location, result })
     } catch (error) {
@@ -66,6 +71,24 @@ export async function copyRepository(request: CopyRequest, context: RunContext):
   }
   const location = from.repository.store.location
   return { cluster: settings.name, from: { name: source.name, location }, repos, failures }
+}
+
+/** The objects that `verify` found damaged, if they are to be repaired; else it is said that they could be. */
+async function findDamaged(
+  place: ClusterRepository,
+  { isRepair, isDryRun }: CopyRequest,
+  context: RunContext,
+): Promise<readonly string[]> {
+  const known = (await recallVerify(place, context))?.damage ?? []
+  const keys = known.flatMap(expandDamage).map(({ key }) => key)
+  if (keys.length > 0 && (isDryRun || !isRepair)) {
+    context.report({
+      kind: 'warning',
+      message: `repo ${quote(place.name)}: verify found ${keys.length} damaged ${keys.length === 1 ? 'object' : 'objects'} there`,
+      hint: 'Run "holdfast repo copy --repair" to replace what is good in the other repository.',
+    })
+  }
+  return isRepair ? keys : []
 }
 
 function chooseBetween(
@@ -136,6 +159,7 @@ export function listCopied({ cluster, from, repos, failures }: CopiedCluster, dr
       otherBackups: result.twins,
       walFiles: result.wal.count,
       walBytes: result.wal.bytes,
+      repaired: result.repaired,
       nameLists: result.nameLists,
       failures: result.failures.map(({ subject, error }) => ({ subject, message: error.message })),
     })),

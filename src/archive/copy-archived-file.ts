@@ -43,6 +43,22 @@ export async function copyArchivedFile(
   return source.sizeBytes
 }
 
+/** Reads an archived file to its end. Throws `damaged`. */
+export async function proveArchivedFile(
+  object: WalObject,
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<void> {
+  if (object.name.kind === 'history') {
+    await readHistory(object, place, context)
+    return
+  }
+  await using source = await openArchivedSource(object, place, context)
+  for (let offset = 0; offset < source.sizeBytes; offset += frameBytes) {
+    await source.readAt(offset, Math.min(frameBytes, source.sizeBytes - offset))
+  }
+}
+
 async function readHistory(object: WalObject, from: ArchivePlace, context: RunContext): Promise<Uint8Array> {
   const key = walObjectKey(from.cluster.id, object)
   const content = await readObject(from.repository, { kind: 'history-file', key }, context)

@@ -39,6 +39,8 @@ export interface CatalogueEntry extends Catalogue {
 
 export type CatalogueChange =
   | { readonly kind: 'publish'; readonly backup: BackupEntry }
+  /** Another manifest counts from now on, of the same files; what was decided about the backup stays. */
+  | { readonly kind: 'revise'; readonly backup: BackupEntry }
   /** `ownWal` lists the backups for which from now on only their own WAL is kept: that is never taken back. */
   | {
       readonly kind: 'remove'
@@ -137,7 +139,7 @@ export async function changeCatalogue(
       number,
       previous: current.digest,
       writtenAtMs: context.clock.now(),
-      change: decided.kind === 'publish' ? { kind: 'publish', label: decided.backup.label } : decided,
+      change: 'backup' in decided ? { kind: decided.kind, label: decided.backup.label } : decided,
       backups: backups.map(encodeListedBackup),
     })
     const sealed = sealObject(repository, { kind: 'catalogue-entry', key }, payload)
@@ -156,6 +158,10 @@ function applyChange(backups: readonly ListedBackup[], change: CatalogueChange):
   switch (change.kind) {
     case 'publish':
       return [...backups, { ...change.backup, isPinned: false, walRetention: 'onward' }]
+    case 'revise':
+      return backups.map((backup) =>
+        backup.label === change.backup.label ? { ...backup, ...change.backup } : backup,
+      )
     case 'remove':
       return backups.flatMap((backup): readonly ListedBackup[] => {
         if (change.labels.includes(backup.label)) return []

@@ -55,7 +55,8 @@ function requireListed(label: BackupLabel, source: readonly ListedBackup[]): Lis
   })
 }
 
-function isTwin(one: BackupEntry, other: BackupEntry | undefined): boolean {
+/** Whether two backups of one label are different ones. */
+export function isTwin(one: BackupEntry, other: BackupEntry | undefined): boolean {
   if (other === undefined) return false
   const facts = ['startLsn', 'stopLsn', 'timeline', 'startedAt', 'restoredBytes'] as const
   return facts.some((fact) => one[fact] !== other[fact])

@@ -7,6 +7,7 @@ import {
   assertSame,
   backupOf,
   createSource,
+  flipByte,
   listed,
   memoryStore,
   newerBackup,
@@ -92,7 +93,7 @@ describe('runTransfer', () => {
 
   test('goes on without what is damaged, and tells of it', async () => {
     const from = await createSource()
-    await damage(from, packKey(from.cluster.id, { label: parseBackupLabel(olderBackup), number: 1 }))
+    await flipByte(from, packKey(from.cluster.id, { label: parseBackupLabel(olderBackup), number: 1 }))
     const to = await createPlace()
 
     const { copied, failures } = await transfer(from, to)
@@ -163,10 +164,3 @@ async function assertHashes({ repository, cluster }: ArchivePlace): Promise<void
 }
 
 const version = Buffer.from('PG_VERSION')
-
-async function damage({ repository }: ArchivePlace, key: string): Promise<void> {
-  const bytes = (await repository.store.get(key)) ?? assert.fail()
-  bytes[100] = (bytes[100] ?? 0) ^ 1
-  await repository.store.delete([key])
-  await repository.store.putIfAbsent(key, bytes)
-}

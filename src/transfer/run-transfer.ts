@@ -17,6 +17,9 @@ import { catalogPrefix } from '../repository/object-keys.ts'
 import { holdReadingLease } from '../restore/hold-restore-lease.ts'
 import { createWalNeed } from '../retention/needed-wal.ts'
 import { planTransfer, type TransferPlan } from './plan-transfer.ts'
+import { replacePacks } from './replace-packs.ts'
+import { replaceWal } from './replace-wal.ts'
+import { reviseBackups } from './revise-backups.ts'
 import { transferBackup } from './transfer-backup.ts'
 import { transferNames } from './transfer-names.ts'
 import { openTransferPool, type TransferPool } from './transfer-packs.ts'
@@ -26,6 +29,8 @@ import { findMissingWal, transferWal, type CopiedWal, type FailedCopy } from './
 export interface TransferRequest {
   /** None: all that the other repository lacks. */
   readonly wanted: readonly BackupLabel[]
+  /** Keys of objects of the other repository that are known to be damaged: they are replaced by good ones from here. */
+  readonly damaged: readonly string[]
   /** Finds out what would be copied, and copies nothing. */
   readonly isDryRun: boolean
 }
@@ -36,6 +41,12 @@ export interface TransferResult extends Pick<TransferPlan, 'forgotten' | 'twins'
   /** One that is damaged does not keep the others from being copied. */
   readonly failures: readonly FailedCopy[]
   readonly wal: CopiedWal
+  /** What was damaged there and is good now: packs, archived files and what belongs to them, and backups that list other packs. */
+  readonly repaired: {
+    readonly packs: number
+    readonly walFiles: number
+    readonly backups: readonly BackupLabel[]
+  }
   readonly nameLists: number
 }
 
@@ -67,8 +78,38 @@ export async function runTransfer(
   )
   await using _reading = await holdReadingLease(from, 'copy', context)
   const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
-  const prepared = await prepare(request, places, held)
-  return await copyAll({ prepared, lease }, places, held)
+  await using pool = openTransferPool(places)
+  const tools = { ...places, pool, lease }
+  const repair = await repairDamage(request.damaged, tools, held)
+  const copied = await copyAll(await prepare(request, places, held), tools, held)
+  const { failures, ...repaired } = repair
+  return { ...copied, repaired, failures: [...failures, ...copied.failures] }
+}
+
+/** The other repository, with what is done to it. */
+interface CopyTools extends TransferPlaces {
+  readonly pool: TransferPool
+  readonly lease: Lease
+}
+
+/** Before anything is copied, which may build on it. */
+async function repairDamage(
+  damagedKeys: readonly string[],
+  { lease, ...tools }: CopyTools,
+  context: RunContext,
+): Promise<TransferResult['repaired'] & Pick<TransferResult, 'failures'>> {
+  if (damagedKeys.length === 0) return { packs: 0, walFiles: 0, backups: [], failures: [] }
+  const repairTools = { ...tools, confirm: () => lease.confirm() }
+  const packs = await replacePacks(damagedKeys, repairTools, context)
+  const { replaced } = packs
+  const { revised, failures } = await reviseBackups({ replaced, damagedKeys }, repairTools, context)
+  const wal = await replaceWal(damagedKeys, repairTools, context)
+  return {
+    packs: replaced.size,
+    walFiles: wal.count,
+    backups: revised,
+    failures: [...packs.failures, ...failures, ...wal.failures],
+  }
 }
 
 interface Prepared {
@@ -80,7 +121,7 @@ interface Prepared {
 }
 
 async function prepare(
-  { wanted }: TransferRequest,
+  { wanted }: Pick<TransferRequest, 'wanted'>,
   places: TransferPlaces,
   context: RunContext,
 ): Promise<Prepared> {
@@ -122,26 +163,20 @@ function previewTransfer({ plan, missingWal }: Prepared): TransferResult {
     copied: backups.map(({ label }) => ({ label, storedBytes: 0 })),
     failures: [],
     wal: { count: missingWal.length, bytes: 0 },
+    repaired: { packs: 0, walFiles: 0, backups: [] },
     nameLists: 0,
   }
 }
 
-interface Copying {
-  readonly prepared: Prepared
-  readonly lease: Lease
-}
-
 async function copyAll(
-  { prepared, lease }: Copying,
-  places: TransferPlaces,
+  { plan, isNeeded, isOwn, missingWal }: Prepared,
+  { pool, lease, ...places }: CopyTools,
   context: RunContext,
-): Promise<TransferResult> {
-  const { plan, isNeeded, isOwn } = prepared
-  await using pool = openTransferPool(places)
+): Promise<Omit<TransferResult, 'repaired'>> {
   const copied: TransferResult['copied'][number][] = []
   const failures: FailedCopy[] = []
   const wal = { count: 0, bytes: 0 }
-  let missing = prepared.missingWal
+  let missing = missingWal
   const bring = async (wanted: (name: ArchiveFileName) => boolean): Promise<void> => {
     const brought = await transferWal(
       missing.filter(({ name }) => wanted(name)),
@@ -174,7 +209,7 @@ const isAboutBackup = ({ code }: OperationError): boolean =>
 
 async function copyAndList(
   backup: ListedBackup,
-  { lease, ...tools }: TransferPlaces & { readonly pool: TransferPool; readonly lease: Lease },
+  { lease, ...tools }: CopyTools,
   context: RunContext,
 ): Promise<number> {
   const { to } = tools

@@ -43,8 +43,11 @@ interface CopiedManifest {
   readonly revision: number
 }
 
-/** Its entries name packs by their place in the table, so that the parts stay as they are but for their seals. */
-async function transferManifest(
+/**
+ * Stores a manifest of the same entries and other packs. Entries name packs by their place in the table, so that the parts stay
+ * as they are but for their seals.
+ */
+export async function transferManifest(
   { head, packs, revision }: CopiedManifest,
   places: TransferPlaces,
   context: RunContext,
@@ -95,8 +98,8 @@ async function transferPart(
 }
 
 /** The first revision of which nothing is there: what a copying that was killed has left is never built on. */
-async function freeRevision(
-  { label }: ListedBackup,
+export async function freeRevision(
+  { label }: Pick<ListedBackup, 'label'>,
   { to: { repository, cluster } }: TransferPlaces,
   context: RunContext,
 ): Promise<number> {

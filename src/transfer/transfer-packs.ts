@@ -87,19 +87,32 @@ async function transferPack(
   if ((await to.repository.store.head(toKey, context)) !== undefined) {
     return await compareThere(reference, { from, to }, context)
   }
-  const fromKey = packKey(from.cluster.id, reference)
-  const bytes = await from.repository.store.get(fromKey, undefined, context)
-  if (bytes === undefined) throw new OperationError('damaged', `reading pack "${fromKey}": it is missing`)
-  const made = await pool.run({ bytes, fromKey, toKey }, { transfer: [bytes.buffer], signal: context.signal })
-  if (!equalBytes(made.sourceTag, reference.indexTag)) {
-    throw new OperationError('damaged', `reading pack "${fromKey}": it is not the pack that the backup means`)
-  }
+  const made = await resealForTarget(reference, { from, to, pool }, context)
   if ((await to.repository.store.putIfAbsent(toKey, made.bytes, context)) === 'created') {
-    const sizeBytes = made.bytes.length
-    return { indexTag: made.indexTag, sizeBytes, storedBytes: sizeBytes }
+    return { ...storedAs(made), storedBytes: made.bytes.length }
   }
   return await compareThere(reference, { from, to }, context)
 }
+
+/** The pack for the other repository, not stored yet. Throws `damaged` when it is missing or cannot be read. */
+export async function resealForTarget(
+  reference: PackReference,
+  { from, to, pool }: TransferPlaces & { readonly pool: TransferPool },
+  context: RunContext,
+): Promise<TransferResponse> {
+  const [fromKey, toKey] = [packKey(from.cluster.id, reference), packKey(to.cluster.id, reference)]
+  const bytes = await from.repository.store.get(fromKey, undefined, context)
+  if (bytes === undefined) throw new OperationError('damaged', `reading pack "${fromKey}": it is missing`)
+  const made = await pool.run({ bytes, fromKey, toKey }, { transfer: [bytes.buffer], signal: context.signal })
+  if (equalBytes(made.sourceTag, reference.indexTag)) return made
+  throw new OperationError('damaged', `reading pack "${fromKey}": it is not the pack that the backup means`)
+}
+
+/** How the manifests of the other repository mean it. */
+export const storedAs = ({
+  indexTag,
+  bytes,
+}: TransferResponse): Pick<PackReference, 'indexTag' | 'sizeBytes'> => ({ indexTag, sizeBytes: bytes.length })
 
 /**
  * A pack that is there already: from an earlier backup that refers to it too, or from a copying that was killed. It is the same

@@ -62,7 +62,11 @@ export function transfer(
   to: ArchivePlace,
   request: Partial<TransferRequest> = {},
 ): Promise<TransferResult> {
-  return runTransfer({ wanted: [], isDryRun: false, ...request }, { from, to }, recordingContext())
+  return runTransfer(
+    { wanted: [], damaged: [], isDryRun: false, ...request },
+    { from, to },
+    recordingContext(),
+  )
 }
 
 export async function listed({ repository, cluster }: ArchivePlace): Promise<readonly ListedBackup[]> {
@@ -85,4 +89,12 @@ export async function assertSame(from: ArchivePlace, to: ArchivePlace): Promise<
     assert.deepEqual(await digestTree(`${folders.path}/there`), await digestTree(`${folders.path}/here`))
   }
   for (const name of archivedSegments) assert.equal((await contentsOf(to, name)).length, 1)
+}
+
+/** Damages a stored object. */
+export async function flipByte({ repository }: ArchivePlace, key: string): Promise<void> {
+  const bytes = (await repository.store.get(key)) ?? assert.fail()
+  bytes[100] = (bytes[100] ?? 0) ^ 1
+  await repository.store.delete([key])
+  await repository.store.putIfAbsent(key, bytes)
 }

@@ -9,6 +9,7 @@ interface CopyOptions {
   readonly from?: string
   readonly to?: readonly string[]
   readonly backup?: readonly string[]
+  readonly repair?: true
   readonly dryRun?: true
 }
 
@@ -20,6 +21,7 @@ export function registerRepoCopy(repo: Command, environment: CommandEnvironment)
     .option('--from <repo>', 'the repository to copy from (default: the first of the cluster)')
     .option('--to <repo...>', 'repositories to copy to (default: all others of the cluster)')
     .option('--backup <label...>', 'copy these, also if they were expired there (default: all that lack)')
+    .option('--repair', 'replace what verify found damaged there')
     .option('--dry-run', 'print what would be copied; change nothing')
     .action((options: CopyOptions) => run(options, environment))
 }
@@ -31,7 +33,7 @@ async function run(options: CopyOptions, environment: CommandEnvironment): Promi
   const { cluster: clusterName } = environment.options
   const { from, to = [], backup: labels = [] } = options
   const copied = await copyRepository(
-    { configuration, clusterName, from, to, labels, isDryRun },
+    { configuration, clusterName, from, to, labels, isRepair: options.repair === true, isDryRun },
     environment.context,
   )
   environment.answer({
@@ -58,13 +60,18 @@ function copiedText({ cluster, from, repos }: CopiedCluster, isDryRun: boolean, 
   const verb = isDryRun ? 'would be copied' : 'copied'
   return repos
     .map(({ name, location, result }) => {
-      const { copied, forgotten, twins, wal, nameLists } = result
+      const { copied, forgotten, twins, wal, nameLists, repaired } = result
       const bytes = copied.reduce((sum, { storedBytes }) => sum + storedBytes, 0)
       const sizes = isDryRun ? '' : `, ${formatByteSize(bytes)} of packs and manifests`
       const lines = [
         `${style('bold', `cluster ${cluster}`)}, from repo ${from.name} to repo ${name} (${printable(location)})`,
         `backups ${verb}: ${copied.length === 0 ? 'none' : copied.map(({ label }) => label).join(', ')}${sizes}`,
         `WAL files ${verb}: ${wal.count}${isDryRun ? '' : ` (${formatByteSize(wal.bytes)}), lists of names: ${nameLists}`}`,
+        ...(repaired.packs + repaired.walFiles + repaired.backups.length === 0
+          ? []
+          : [
+              `replaced: ${repaired.packs} damaged packs, ${repaired.walFiles} of WAL; manifests of ${repaired.backups.length} backups`,
+            ]),
         ...(forgotten.length === 0
           ? []
           : [`not copied, because expired there: ${forgotten.join(', ')} (--backup LABEL brings one back)`]),
