@@ -1,0 +1,145 @@
+import { formatDuration } from '../../domain/duration.ts'
+import { OperationError } from '../../domain/operation-error.ts'
+import type { Clock } from '../../domain/run-context.ts'
+import { randomBelow } from '../../platform/random.ts'
+import type { RequestSlots } from './request-slots.ts'
+import type { S3Failure } from './s3-failure.ts'
+
+export interface RetryPolicy {
+  /** How long one call may take with all its attempts. */
+  readonly callTimeoutMs: number
+  /** How long a store that has never answered is tried: longer, and a wrong address would look like a slow store. */
+  readonly firstAnswerTimeoutMs: number
+  readonly maxAttempts: number
+  /** The wait before the second attempt is at most so long; it doubles with each further one. */
+  readonly firstWaitMs: number
+  readonly longestWaitMs: number
+}
+
+export const usualRetryPolicy: Omit<RetryPolicy, 'callTimeoutMs'> = {
+  firstAnswerTimeoutMs: 30_000,
+  maxAttempts: 200,
+  firstWaitMs: 100,
+  longestWaitMs: 20_000,
+}
+
+/** What the calls of one store have in common. */
+export interface Retrying {
+  readonly clock: Clock
+  readonly policy: RetryPolicy
+  readonly slots: RequestSlots
+  /** Undefined: a mistake of ours, which is passed on as it is. */
+  readonly judge: (error: unknown) => S3Failure | undefined
+  /** Whether the store has ever answered. */
+  hasAnswered: boolean
+}
+
+interface Call<T> {
+  /** What is being done, and to what, for the message. */
+  readonly doing: string
+  /** How many bytes an attempt holds in memory. */
+  readonly bytes: number
+  readonly signal: AbortSignal | undefined
+  readonly attempt: (signal: AbortSignal) => Promise<T>
+}
+
+/**
+ * Attempts a call until it succeeds, fails for good, or its time is up. Waits between attempts are random up to a bound
+ * that doubles, so that many callers do not come back together; a store that says how long it wants to be left alone is
+ * left alone so long. Rejects with the caller's reason when the caller aborts, otherwise with an `OperationError`.
+ */
+export async function callWithRetry<T>(call: Call<T>, retrying: Retrying): Promise<T> {
+  call.signal?.throwIfAborted()
+  const ended = new AbortController()
+  const late = new AbortController()
+  const signal = AbortSignal.any([late.signal, ...(call.signal === undefined ? [] : [call.signal])])
+  const { clock, policy } = retrying
+  clock.sleep(policy.callTimeoutMs, ended.signal).then(
+    () => late.abort(),
+    () => undefined, // it ended in time
+  )
+  try {
+    return await attemptUntil(call, signal, retrying)
+  } finally {
+    ended.abort()
+  }
+}
+
+async function attemptUntil<T>(call: Call<T>, signal: AbortSignal, retrying: Retrying): Promise<T> {
+  const startedMs = retrying.clock.monotonic()
+  let last: Failed | undefined
+  for (let attempts = 1; ; attempts++) {
+    try {
+      return await attemptOnce(call, signal, retrying)
+    } catch (error) {
+      call.signal?.throwIfAborted()
+      last = signal.aborted ? last : failedBy(error, call, retrying)
+    }
+    const spent = (): Spent => ({ attempts, elapsedMs: retrying.clock.monotonic() - startedMs })
+    if (signal.aborted || isEnough(spent(), retrying)) throw gaveUp(call, last, spent())
+    try {
+      await retrying.clock.sleep(waitMs(attempts, last, retrying.policy), signal)
+    } catch {
+      call.signal?.throwIfAborted()
+      throw gaveUp(call, last, spent())
+    }
+  }
+}
+
+async function attemptOnce<T>(call: Call<T>, signal: AbortSignal, retrying: Retrying): Promise<T> {
+  const answer = await retrying.slots.run(call.bytes, signal, () => call.attempt(signal))
+  retrying.slots.grow()
+  retrying.hasAnswered = true
+  return answer
+}
+
+interface Failed {
+  readonly failure: S3Failure
+  readonly error: unknown
+}
+
+interface Spent {
+  readonly attempts: number
+  readonly elapsedMs: number
+}
+
+/** Throws what no further attempt can cure. */
+function failedBy<T>(error: unknown, { doing }: Call<T>, retrying: Retrying): Failed {
+  const failure = error instanceof OperationError ? undefined : retrying.judge(error)
+  if (failure === undefined) throw error
+  if (failure.hasAnswered) retrying.hasAnswered = true
+  if (failure.isThrottling) retrying.slots.shrink()
+  if (failure.isTransient) return { failure, error }
+  throw new OperationError(failure.code, `${doing}: ${failure.found}`, { cause: error, hint: failure.hint })
+}
+
+function isEnough({ attempts, elapsedMs }: Spent, { policy, hasAnswered }: Retrying): boolean {
+  return attempts >= policy.maxAttempts || (!hasAnswered && elapsedMs >= policy.firstAnswerTimeoutMs)
+}
+
+function waitMs(
+  attempts: number,
+  last: Failed | undefined,
+  { firstWaitMs, longestWaitMs }: RetryPolicy,
+): number {
+  const bound = Math.min(longestWaitMs, firstWaitMs * 2 ** (attempts - 1))
+  return Math.max(randomBelow(Math.ceil(bound) + 1), last?.failure.retryAfterMs ?? 0)
+}
+
+function gaveUp<T>(
+  { doing }: Call<T>,
+  last: Failed | undefined,
+  { attempts, elapsedMs }: Spent,
+): OperationError {
+  const spent = `given up after ${formatDuration(elapsedMs)} and ${attempts === 1 ? 'one attempt' : `${attempts} attempts`}`
+  if (last === undefined) {
+    return new OperationError('store-unreachable', `${doing}: the store did not answer in time, ${spent}`, {
+      hint: 'Check the network between this machine and the store, and whether s3.call-timeout fits its speed.',
+    })
+  }
+  const { failure, error } = last
+  return new OperationError(failure.code, `${doing}: ${failure.found}, ${spent}`, {
+    cause: error,
+    hint: failure.hint,
+  })
+}

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict'
+import { OperationError } from '../../domain/operation-error.ts'
+import type { RunContext } from '../../domain/run-context.ts'
+import { freshName } from '../../platform/random.ts'
+import { resolveRange } from '../byte-range.ts'
+import { assertKeyPrefix, assertObjectKey } from '../object-key.ts'
+import {
+  maxObjectSizeBytes,
+  type ByteRange,
+  type ListedObject,
+  type ObjectAttributes,
+  type ObjectStore,
+  type StoreCallOptions,
+} from '../object-store.ts'
+import { AnswerFault } from './answer-fault.ts'
+import { callWithRetry, usualRetryPolicy, type Retrying, type RetryPolicy } from './call-with-retry.ts'
+import { listObjects } from './list-objects.ts'
+import { RequestSlots } from './request-slots.ts'
+import { judgeFailure } from './s3-failure.ts'
+import type { S3Location, S3StoreOptions } from './s3-options.ts'
+import { openS3Requests, type KeptKey, type S3Requests } from './s3-requests.ts'
+
+/** Of what is being sent and received, all requests together. */
+const mostBytesUnderWay = 4 * maxObjectSizeBytes
+/** What the store deletes with one request at most. */
+const keysPerDeletion = 1000
+
+/**
+ * Opens the store in a bucket. Asks nothing of it yet: the first call says whether it can be reached. `policy` is for
+ * tests, which have less patience.
+ */
+export async function openS3Store(
+  location: S3Location,
+  options: S3StoreOptions,
+  { clock, policy = {} }: Pick<RunContext, 'clock'> & { readonly policy?: Partial<RetryPolicy> },
+): Promise<ObjectStore> {
+  const { region, endpoint, callTimeoutMs, maxRequests } = options
+  const requests = await openS3Requests(location, options, clock)
+  return new S3Store(location, requests, {
+    clock,
+    policy: { ...usualRetryPolicy, callTimeoutMs, ...policy },
+    slots: new RequestSlots({ requests: maxRequests, bytes: mostBytesUnderWay }),
+    judge: (error) => judgeFailure(error, { bucket: location.bucket, region, endpoint, nowMs: clock.now() }),
+    hasAnswered: false,
+  })
+}
+
+/** Keys are keys of the bucket, below the prefix. */
+class S3Store implements ObjectStore {
+  readonly location: string
+  readonly #requests: S3Requests
+  readonly #retrying: Retrying
+
+  constructor({ bucket, keyPrefix }: S3Location, requests: S3Requests, retrying: Retrying) {
+    this.location = `s3:${bucket}${keyPrefix === '' ? '' : `/${keyPrefix.slice(0, -1)}`}`
+    this.#requests = requests
+    this.#retrying = retrying
+  }
+
+  async get(
+    key: string,
+    range?: ByteRange,
+    { signal }: StoreCallOptions = {},
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    assertObjectKey(key)
+    const what = this.#nameOf(key)
+    // A range of nothing cannot be asked for.
+    if (range?.length === 0) return this.#getNothing(key, range, signal)
+    const found = await this.#call({
+      doing: `reading ${what}`,
+      bytes: range?.length ?? maxObjectSizeBytes,
+      signal,
+      attempt: async (attemptSignal) => {
+        const answer = await this.#requests.get(key, range, attemptSignal)
+        if (answer === 'absent') return undefined
+        if (answer !== 'past-end') return answer
+        const head = await this.#requests.head(key, attemptSignal)
+        if (head === undefined) return undefined
+        resolveRange(range, head.sizeBytes, what)
+        throw new AnswerFault('the store does not have a part of an object that it has')
+      },
+    })
+    if (found === undefined) return undefined
+    resolveRange(range, found.sizeBytes, what)
+    return found.bytes
+  }
+
+  /**
+   * Every call stores a token of its own beside the bytes. When the key is taken, also by an attempt of which only the
+   * answer was lost, the token tells whose object it is: of two callers with the same bytes one is told 'created'.
+   */
+  async putIfAbsent(
+    key: string,
+    bytes: Uint8Array,
+    { signal }: StoreCallOptions = {},
+  ): Promise<'created' | 'exists'> {
+    assertObjectKey(key)
+    assert.ok(bytes.length <= maxObjectSizeBytes, `object "${key}" has ${bytes.length} bytes`)
+    const token = freshName()
+    return this.#call({
+      doing: `storing ${this.#nameOf(key)}`,
+      bytes: bytes.length,
+      signal,
+      attempt: async (attemptSignal) => {
+        if ((await this.#requests.put(key, { bytes, token }, attemptSignal)) === 'created') return 'created'
+        const found = await this.#requests.head(key, attemptSignal)
+        if (found === undefined) throw new AnswerFault('the key was taken, and is free again')
+        return found.token === token ? 'created' : 'exists'
+      },
+    })
+  }
+
+  async *list(prefix: string, { signal }: StoreCallOptions = {}): AsyncGenerator<ListedObject> {
+    assertKeyPrefix(prefix)
+    signal?.throwIfAborted()
+    const doing = `listing "${prefix}" of "${this.location}"`
+    const askPage = (after: string | undefined): ReturnType<S3Requests['listPage']> =>
+      this.#call({
+        doing,
+        bytes: 0,
+        signal,
+        attempt: (attemptSignal) => this.#requests.listPage(prefix, { after }, attemptSignal),
+      })
+    try {
+      for await (const object of listObjects(askPage)) {
+        signal?.throwIfAborted()
+        yield object
+      }
+    } catch (error) {
+      if (!(error instanceof AnswerFault)) throw error
+      throw new OperationError('store-failed', `${doing}: ${error.message}`, {
+        cause: error,
+        hint: 'Use a store that lists in the order of the keys; docs/s3.md says what a store needs.',
+      })
+    }
+  }
+
+  async delete(keys: readonly string[], { signal }: StoreCallOptions = {}): Promise<void> {
+    keys.forEach(assertObjectKey)
+    signal?.throwIfAborted()
+    const distinct = [...new Set(keys)]
+    for (let start = 0; start < distinct.length; start += keysPerDeletion) {
+      await this.#deleteBatch(distinct.slice(start, start + keysPerDeletion), signal)
+    }
+  }
+
+  async head(key: string, { signal }: StoreCallOptions = {}): Promise<ObjectAttributes | undefined> {
+    assertObjectKey(key)
+    const found = await this.#call({
+      doing: `looking for ${this.#nameOf(key)}`,
+      bytes: 0,
+      signal,
+      attempt: (attemptSignal) => this.#requests.head(key, attemptSignal),
+    })
+    return found && { sizeBytes: found.sizeBytes, modifiedAtMs: found.modifiedAtMs }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#requests.close()
+  }
+
+  async #getNothing(
+    key: string,
+    range: ByteRange,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const found = await this.head(key, { signal })
+    if (found === undefined) return undefined
+    resolveRange(range, found.sizeBytes, this.#nameOf(key))
+    return new Uint8Array(0)
+  }
+
+  #deleteBatch(keys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+    let left = keys
+    return this.#call({
+      doing: `deleting ${keys.length === 1 ? this.#nameOf(keys[0] ?? '') : `${keys.length} objects of "${this.location}"`}`,
+      bytes: 0,
+      signal,
+      attempt: async (attemptSignal) => {
+        const kept = await this.#requests.delete(left, attemptSignal)
+        left = kept.map(({ key }) => key)
+        const [first] = kept
+        if (first !== undefined) throw this.#keptFault(first, kept.length)
+      },
+    })
+  }
+
+  /** What the store does not want to delete now, or ever. */
+  #keptFault({ key, reason }: KeptKey, count: number): Error {
+    const what = `${count} of the objects are still there, the first is "${key}"`
+    if (reason !== 'AccessDenied') return new AnswerFault(`${what} (${reason})`)
+    return new OperationError(
+      'store-failed',
+      `deleting objects of "${this.location}": ${what} (AccessDenied)`,
+      {
+        hint: 'Allow the deletion (docs/s3.md), or wait until the retention of the objects ends.',
+      },
+    )
+  }
+
+  #nameOf(key: string): string {
+    return `object "${key}" of "${this.location}"`
+  }
+
+  #call<T>(call: Parameters<typeof callWithRetry<T>>[0]): Promise<T> {
+    return callWithRetry(call, this.#retrying)
+  }
+}

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { openSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import type { S3StoreOptions } from '../../src/storage/s3/s3-options.ts'
+import { installCeph, type CephPrograms } from './ceph-programs.ts'
+import { freePort } from './free-port.ts'
+import type { Scratch } from './scratch.ts'
+import { waitUntil } from './wait.ts'
+
+/** A real S3 server with an empty bucket. It lives in the scratch folder, and ends with it. */
+export interface S3Server {
+  readonly endpoint: string
+  readonly bucket: string
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  /** For a store in this bucket. */
+  readonly options: S3StoreOptions
+}
+
+const region = 'us-east-1'
+/** EEXIST, as the programs of Ceph exit with it. */
+const existsStatus = 17
+const bucket = 'holdfast'
+
+/**
+ * Starts a Ceph cluster of one monitor, one OSD that keeps everything in memory, and the S3 gateway: about ten seconds, and
+ * 400 MB of memory.
+ */
+export async function startS3Server(scratch: Pick<Scratch, 'folder'>): Promise<S3Server> {
+  const programs = await installCeph()
+  const folder = join(scratch.folder, 'ceph')
+  for (const name of ['mon', 'osd', 'run', 'rgw']) await mkdir(join(folder, name), { recursive: true })
+  const port = await freePort()
+  const cluster = new Cluster(folder, programs)
+  const monitor = `[v1:127.0.0.1:${await freePort()}/0]`
+  const fsid = randomUUID()
+  await writeFile(cluster.configuration, configurationText({ folder, programs, monitor, fsid, port }))
+  cluster.run('monmaptool', ['--create', '--addv', 'a', monitor, '--fsid', fsid, join(folder, 'monmap')])
+  cluster.run('osdmaptool', ['--createsimple', '1', join(folder, 'osdmap')])
+  const maps = ['--monmap', join(folder, 'monmap'), '--osdmap', join(folder, 'osdmap')]
+  cluster.run('ceph-mon', ['--mkfs', '-i', 'a', '--fsid', fsid, ...maps])
+  cluster.start('ceph-mon', ['-i', 'a'])
+  cluster.run('ceph-osd', ['-i', '0', '--mkfs', '--osd-uuid', randomUUID()])
+  cluster.start('ceph-osd', ['-i', '0'])
+  const keys = { accessKeyId: 'HOLDFASTTESTKEY', secretAccessKey: randomUUID() }
+  const user = ['--uid=test', '--display-name=test', `--access-key=${keys.accessKeyId}`]
+  cluster.runPatiently('radosgw-admin', ['user', 'create', ...user, `--secret=${keys.secretAccessKey}`])
+  cluster.start('radosgw', ['-n', 'client.rgw'])
+
+  const endpoint = `http://127.0.0.1:${port}`
+  await waitUntil('the S3 server answers', async () => (await fetch(endpoint)).ok)
+  await createBucket(endpoint, keys)
+  const options: S3StoreOptions = {
+    endpoint,
+    region,
+    readCredentials: () => Promise.resolve(keys),
+    maxRequests: 16,
+    idleTimeoutMs: 30_000,
+    callTimeoutMs: 60_000,
+  }
+  return { endpoint, bucket, ...keys, options }
+}
+
+/** The programs of one cluster: they name its folder in their arguments, so they end with the scratch folder. */
+class Cluster {
+  readonly configuration: string
+  readonly #folder: string
+  readonly #programs: CephPrograms
+
+  constructor(folder: string, programs: CephPrograms) {
+    this.configuration = join(folder, 'ceph.conf')
+    this.#folder = folder
+    this.#programs = programs
+  }
+
+  run(program: string, args: readonly string[]): void {
+    const { status, stderr, stdout } = this.#try(program, args)
+    assert.ok(status === 0, `"${program}" failed with ${status}: ${stderr}${stdout}`)
+  }
+
+  /** One in a dozen hangs when it comes before the OSD has; what it should make may be there by then. */
+  runPatiently(program: string, args: readonly string[]): void {
+    const ended = [1, 2, 3].some(() => {
+      const { status } = this.#try(program, args)
+      return status === 0 || status === existsStatus
+    })
+    assert.ok(ended, `"${program}" failed or hung three times`)
+  }
+
+  #try(program: string, args: readonly string[]): { status: number | null; stderr: string; stdout: string } {
+    return spawnSync(program, [...args, '-c', this.configuration], {
+      cwd: this.#folder,
+      env: this.#programs.environment,
+      encoding: 'utf8',
+      timeout: 20_000,
+      killSignal: 'SIGKILL',
+    })
+  }
+
+  start(program: string, args: readonly string[]): void {
+    const log = openSync(join(this.#folder, 'run', `${program}.out`), 'w')
+    spawn(program, ['-f', ...args, '-c', this.configuration], {
+      cwd: this.#folder,
+      env: this.#programs.environment,
+      stdio: ['ignore', log, log],
+      detached: true,
+    }).unref()
+  }
+}
+
+interface ClusterPlaces {
+  readonly folder: string
+  readonly programs: CephPrograms
+  readonly monitor: string
+  readonly fsid: string
+  readonly port: number
+}
+
+function configurationText({ folder, programs, monitor, fsid, port }: ClusterPlaces): string {
+  const settings = {
+    fsid,
+    mon_initial_members: 'a',
+    mon_host: monitor,
+    auth_cluster_required: 'none',
+    auth_service_required: 'none',
+    auth_client_required: 'none',
+    // The gateway's default, "secure", does not work without authentication.
+    ms_mon_client_mode: 'crc',
+    ms_client_mode: 'crc',
+    public_addr: '127.0.0.1',
+    cluster_addr: '127.0.0.1',
+    paxos_propose_interval: 0.02,
+    paxos_min_wait: 0.01,
+    mon_tick_interval: 1,
+    mon_cluster_log_to_file: false,
+    osd_pool_default_size: 1,
+    osd_pool_default_min_size: 1,
+    osd_pool_default_pg_num: 4,
+    osd_pool_default_pgp_num: 4,
+    osd_pool_default_pg_autoscale_mode: 'off',
+    mon_allow_pool_size_one: true,
+    mon_max_pg_per_osd: 2000,
+    mon_data_avail_crit: 1,
+    osd_objectstore: 'memstore',
+    memstore_device_bytes: 4 * 1024 ** 3,
+    osd_class_dir: join(programs.libraryFolder, 'rados-classes'),
+    plugin_dir: join(programs.libraryFolder, 'ceph'),
+    erasure_code_dir: join(programs.libraryFolder, 'ceph/erasure-code'),
+    osd_crush_chooseleaf_type: 0,
+    mon_data: join(folder, 'mon'),
+    osd_data: join(folder, 'osd'),
+    run_dir: join(folder, 'run'),
+    admin_socket: join(folder, 'run', '$name.asok'),
+    log_file: join(folder, 'run', '$name.log'),
+    crash_dir: join(folder, 'run'),
+    rgw_data: join(folder, 'rgw'),
+    rgw_frontends: `beast endpoint=127.0.0.1:${port} tcp_nodelay=1`,
+  }
+  const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}\n`)
+  return `[global]\n${lines.join('')}`
+}
+
+async function createBucket(
+  endpoint: string,
+  credentials: { readonly accessKeyId: string; readonly secretAccessKey: string },
+): Promise<void> {
+  const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true })
+  try {
+    await client.send(new CreateBucketCommand({ Bucket: bucket }))
+  } finally {
+    client.destroy()
+  }
+}
