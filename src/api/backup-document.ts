@@ -62,6 +62,6 @@ export interface BackupPlanDocument extends JsonDocument {
   readonly fileCount: number
   readonly totalBytes: number
   readonly tablespaceCount: number
-  /** Free in the file system of the repository. */
-  readonly freeBytes: number
+  /** Free in the file system of the repository; null when it is in no file system. */
+  readonly freeBytes: number | null
 }

@@ -8,7 +8,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
 import { assertSameCluster } from '../repository/cluster-record.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
-import { parseRepositoryLocation } from '../storage/open-store.ts'
+import { localFolderOf } from '../storage/open-store.ts'
 import { readNewestDrill } from '../drill/drill-report-store.ts'
 import { judgeDrill } from './judge-drill.ts'
 import { readVerifyState } from '../verify/verify-state-store.ts'
@@ -41,7 +41,7 @@ export async function checkRepository(
     checkItem(`${what} of repo ${name}`, body, context)
   const judged = await judgeCatalogue(opened, context)
   const { backups } = judged.catalogue
-  const { path } = parseRepositoryLocation(repository.store.location)
+  const path = localFolderOf(repository.store.location)
   return [
     await check('key', () => Promise.resolve(judgeKey(settings))),
     ...(facts === undefined
@@ -58,8 +58,10 @@ export async function checkRepository(
     await check('drill', async () =>
       judgeDrill(await readNewestDrill({ repository, cluster }, context), context.clock.now()),
     ),
-    await check('space', () => checkSpace(path, backups)),
-    ...(facts === undefined ? [] : [await check('place', () => checkPlace(path, facts))]),
+    ...(path === undefined ? [] : [await check('space', () => checkSpace(path, backups))]),
+    ...(path === undefined || facts === undefined
+      ? []
+      : [await check('place', () => checkPlace(path, facts))]),
   ]
 }
 

@@ -1,13 +1,15 @@
 import { access } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { camelName } from '../config/camel-keys.ts'
 import { connectionFault } from '../config/check-connection.ts'
-import type { Configuration } from '../config/configuration-schema.ts'
+import type { Configuration, S3Access } from '../config/configuration-schema.ts'
 import { loadConfiguration } from '../config/load-configuration.ts'
+import { readS3Settings, type S3Text } from '../config/read-s3-settings.ts'
 import { renderConfiguration } from '../config/render-configuration.ts'
 import { parseRepoName, type ClusterName, type RepoName } from '../domain/cluster-name.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
-import { parseRepositoryLocation } from '../storage/open-store.ts'
+import { formatRepositoryLocation, parseRepositoryLocation } from '../storage/open-store.ts'
 import { hasSystemCode, makeFolderDurably, publishDurably } from '../platform/durable-file.ts'
 
 /** How a new repository is locked. */
@@ -25,8 +27,10 @@ export interface WantedSetup {
   readonly dataDirectory: string | undefined
   readonly binDirectory: string | undefined
   readonly runAs: string | undefined
-  /** As `posix:/absolute/path`, without a slash at the end. */
+  /** As `formatRepositoryLocation` writes it. */
   readonly location: string
+  /** The `s3` settings of the repo as they are written; empty: none. */
+  readonly s3: S3Text
   readonly repoName: string | undefined
   readonly lock: RepositoryLock | undefined
 }
@@ -37,6 +41,7 @@ export interface PlannedRepo {
   readonly location: string
   readonly keyFile: string | undefined
   readonly passphraseFile: string | undefined
+  readonly s3?: S3Access | undefined
 }
 
 export interface PlannedConfiguration {
@@ -66,7 +71,7 @@ export async function planConfiguration(wanted: WantedSetup): Promise<PlannedCon
   const { cluster, connection, dataDirectory, binDirectory, runAs } = wanted
   const newText = renderConfiguration({
     cluster: { name: cluster, connection, dataDirectory, binDirectory, runAs },
-    repo,
+    repo: { ...repo, s3: wanted.s3 },
   })
   return { repo, newText }
 }
@@ -97,9 +102,10 @@ export async function writeConfiguration(file: string, text: string): Promise<vo
   )
 }
 
-function newRepo({ repoName = defaultRepoName, location, lock, configFile }: WantedSetup): PlannedRepo {
+function newRepo({ repoName = defaultRepoName, location, s3, lock, configFile }: WantedSetup): PlannedRepo {
   const name = parseRepoName(repoName)
-  const repo = { name, location, keyFile: undefined, passphraseFile: undefined }
+  const bucket = location.startsWith('s3:') ? { s3: readS3Settings(s3) } : {}
+  const repo = { name, location, keyFile: undefined, passphraseFile: undefined, ...bucket }
   switch (lock?.kind) {
     case 'none':
       return repo
@@ -121,25 +127,36 @@ function agreeingRepo(configuration: Configuration, wanted: WantedSetup): Planne
     ([name, repo]) => canonical(repo.location) === wanted.location && (wanted.repoName ?? name) === name,
   )
   if (found === undefined) throw differs(wanted, [`it has no repo at "${wanted.location}"`])
-  const [name, { location, keyFile, passphraseFile }] = found
-  const repo = { name: parseRepoName(name), location, keyFile, passphraseFile }
+  const [name, { location, keyFile, passphraseFile, s3 }] = found
+  const repo = { name: parseRepoName(name), location, keyFile, passphraseFile, s3 }
   const differences = [
     ...difference('connection', wanted.connection, settings.connection),
     ...difference('data-directory', wanted.dataDirectory, settings.dataDirectory),
     ...difference('bin-directory', wanted.binDirectory, settings.binDirectory),
     ...lockDifference(wanted.lock, repo),
+    ...s3Difference(wanted, repo),
   ]
   if (differences.length > 0) throw differs(wanted, differences)
   return repo
 }
 
 function canonical(location: string): string {
-  return `posix:${parseRepositoryLocation(location).path}`
+  return formatRepositoryLocation(parseRepositoryLocation(location))
 }
 
 function difference(name: string, wanted: string | undefined, found: string | undefined): readonly string[] {
   if (wanted === undefined || wanted === found) return []
   return [`its ${name} is ${found === undefined ? 'not set' : quote(found)}, expected ${quote(wanted)}`]
+}
+
+/** What was asked for with `--s3` must be what the file says; what was not asked for may be anything. */
+function s3Difference({ s3 }: WantedSetup, repo: PlannedRepo): readonly string[] {
+  if (repo.s3 === undefined || Object.keys(s3).length === 0) return []
+  const asked: ReadonlyMap<string, unknown> = new Map(Object.entries(readS3Settings(s3)))
+  const found: ReadonlyMap<string, unknown> = new Map(Object.entries(repo.s3))
+  return Object.keys(s3)
+    .filter((name) => asked.get(camelName(name)) !== found.get(camelName(name)))
+    .map((name) => `its s3.${name} is another one`)
 }
 
 function lockDifference(lock: RepositoryLock | undefined, repo: PlannedRepo): readonly string[] {

@@ -10,7 +10,7 @@ import type { Environment } from '../platform/environment.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import { readServerFacts, type ServerFacts } from '../postgres/server-facts.ts'
-import { parseRepositoryLocation } from '../storage/open-store.ts'
+import { localFolderOf } from '../storage/open-store.ts'
 import { applyStatements, changeStatements, settingsToChange } from './apply-settings.ts'
 import { clusterConnection } from './cluster-connection.ts'
 import {
@@ -135,7 +135,8 @@ function refuseStandby(facts: ServerFacts, cluster: string): void {
 
 /** A key that is stored with what it locks protects nothing; a repository inside the cluster dies with it. */
 function refuseUnsafePlaces({ location, keyFile }: PlannedRepo, facts: ServerFacts): void {
-  const { path } = parseRepositoryLocation(location)
+  const path = localFolderOf(location)
+  if (path === undefined) return
   if (keyFile !== undefined && isInside(keyFile, path)) {
     throw new OperationError(
       'path-unsafe',

@@ -13,6 +13,7 @@ import { createStore, parseRepositoryLocation } from '../storage/open-store.ts'
 import type { PlannedRepo } from './initial-configuration.ts'
 import { isKeyFileThere, makeKeyFile, syncSecretFile } from './key-file.ts'
 import { readUnlocker } from './open-configured-repository.ts'
+import { storeOptions } from './store-options.ts'
 
 export type Made = 'created' | 'exists'
 
@@ -35,7 +36,11 @@ export async function makeRepository(
   { name, facts }: { readonly name: string; readonly facts: ServerFacts },
   context: RunContext,
 ): Promise<MadeRepository> {
-  await using store = await createStore(parseRepositoryLocation(repo.location), { access: 'write' }, context)
+  await using store = await createStore(
+    parseRepositoryLocation(repo.location),
+    await storeOptions(repo),
+    context,
+  )
   const isOld = await isRepository(store, context)
   const keyFile = repo.keyFile === undefined ? undefined : await ensureKey(repo.keyFile, isOld)
   const keys = { unlocker: await readUnlocker(repo) }

@@ -4,6 +4,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import type { Unlocker } from '../repository/key-slot.ts'
 import { openRepository, type Repository } from '../repository/open-repository.ts'
 import { openStore, parseRepositoryLocation } from '../storage/open-store.ts'
+import { storeOptions } from './store-options.ts'
 
 export interface RepositoryUse {
   /** For what frees space, and must work on a full disk. */
@@ -18,7 +19,11 @@ export async function openConfiguredRepository(
 ): Promise<Repository & AsyncDisposable> {
   await using opened = new AsyncDisposableStack()
   const store = opened.use(
-    await openStore(parseRepositoryLocation(repo.location), { access: 'write', usesReserve }, context),
+    await openStore(
+      parseRepositoryLocation(repo.location),
+      { ...(await storeOptions(repo)), usesReserve },
+      context,
+    ),
   )
   const repository = await openRepository(store, { unlocker: await readUnlocker(repo) }, context)
   const owned = opened.move()

@@ -12,7 +12,8 @@ import {
 } from '../repository/key-ring.ts'
 import type { Unlocker } from '../repository/key-slot.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import { openStore, parseRepositoryLocation } from '../storage/open-store.ts'
+import { localFolderOf, openStore, parseRepositoryLocation } from '../storage/open-store.ts'
+import { storeOptions } from './store-options.ts'
 import { isKeyFileThere, makeKeyFile, syncSecretFile } from './key-file.ts'
 import { readUnlocker } from './open-configured-repository.ts'
 
@@ -50,7 +51,7 @@ export async function openKeys(
 ): Promise<OpenedKeys> {
   await using opened = new AsyncDisposableStack()
   const location = parseRepositoryLocation(repo.location)
-  const store = opened.use(await openStore(location, { access: 'write' }, context))
+  const store = opened.use(await openStore(location, await storeOptions(repo), context))
   const unlocker = requireSealed(repo, await readUnlocker(repo))
   const keys = await openWithEither(store, { unlocker, successor }, context)
   const owned = opened.move()
@@ -64,8 +65,8 @@ export async function openKeys(
 
 /** Throws what already forbids the use of a secret. Makes nothing. */
 export async function checkSecret({ repo }: OpenedKeys, secret: NewSecret): Promise<void> {
-  const { path } = parseRepositoryLocation(repo.location)
-  if (secret.path.startsWith(`${path}/`)) {
+  const path = localFolderOf(repo.location)
+  if (path !== undefined && secret.path.startsWith(`${path}/`)) {
     throw new OperationError(
       'path-unsafe',
       `adding the key ${quote(secret.path)}: it would lie in its own repository`,

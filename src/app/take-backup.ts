@@ -11,7 +11,7 @@ import { formatPostgresVersion } from '../domain/postgres-version.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { Environment } from '../platform/environment.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
-import { parseRepositoryLocation } from '../storage/open-store.ts'
+import { localFolderOf } from '../storage/open-store.ts'
 import { damagedLabels } from '../verify/verify-state.ts'
 import { clusterConnection } from './cluster-connection.ts'
 import { recallVerify } from './describe-cluster.ts'
@@ -106,8 +106,8 @@ export interface BackupPlan {
   readonly fileCount: number
   readonly totalBytes: number
   readonly tablespaceCount: number
-  /** What the file system of the repository has left for us. */
-  readonly freeBytes: number
+  /** What the file system of the repository has left for us; undefined when it is in no file system of ours. */
+  readonly freeBytes: number | undefined
 }
 
 /** Checks everything that a backup checks before it begins, and measures; changes nothing. */
@@ -170,7 +170,9 @@ function namesOf(
   return { cluster: settings.name, repo: name, location: repository.store.location }
 }
 
-async function freeBytesAt({ repository }: ClusterRepository): Promise<number> {
-  const { bavail, bsize } = await statfs(parseRepositoryLocation(repository.store.location).path)
+async function freeBytesAt({ repository }: ClusterRepository): Promise<number | undefined> {
+  const folder = localFolderOf(repository.store.location)
+  if (folder === undefined) return undefined
+  const { bavail, bsize } = await statfs(folder)
   return bavail * bsize
 }

@@ -1,9 +1,10 @@
 import { dirname, join, resolve } from 'node:path'
 import { sharedStateDirectory } from '../app/state-directory.ts'
 import type { RepositoryLock, WantedSetup } from '../app/initial-configuration.ts'
+import { parseS3Setting, type S3Text } from '../config/read-s3-settings.ts'
 import { isClusterName, parseClusterName } from '../domain/cluster-name.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
-import { parseRepositoryLocation } from '../storage/open-store.ts'
+import { formatRepositoryLocation, localFolderOf, parseRepositoryLocation } from '../storage/open-store.ts'
 import type { CommandEnvironment } from './command-environment.ts'
 
 export interface InitOptions {
@@ -18,6 +19,8 @@ export interface InitOptions {
   readonly dataDirectory?: string
   readonly binDirectory?: string
   readonly runAs?: string
+  /** `NAME=VALUE`, each. */
+  readonly s3: readonly string[]
 }
 
 /** The three things that only the operator knows. */
@@ -41,7 +44,8 @@ export async function readInitOptions(
     configFile,
     cluster: parseClusterName(cluster),
     connection,
-    location: `posix:${parseRepositoryLocation(repo).path}`,
+    location: formatRepositoryLocation(parseRepositoryLocation(repo)),
+    s3: readS3Options(options.s3, repo),
     repoName: options.repoName,
     lock: lockOf(options),
     dataDirectory: absolute(options.dataDirectory),
@@ -55,12 +59,26 @@ export async function readInitOptions(
  * shared place to remember in.
  */
 export function foldersOf({ configFile, location, lock }: WantedSetup): string[] {
+  const folder = localFolderOf(location)
   return [
     dirname(configFile),
-    parseRepositoryLocation(location).path,
+    ...(folder === undefined ? [] : [folder]),
     ...(configFile.startsWith('/etc/') ? [sharedStateDirectory] : []),
     ...(lock?.kind === 'key-file' && lock.path !== undefined ? [dirname(lock.path)] : []),
   ]
+}
+
+function readS3Options(written: readonly string[], repo: string): S3Text {
+  if (written.length > 0 && parseRepositoryLocation(repo).kind !== 's3') {
+    throw new OperationError(
+      'usage',
+      'reading the arguments: expected --s3 with a location in S3, found another',
+      {
+        hint: 'Write "--repo s3:bucket/prefix".',
+      },
+    )
+  }
+  return Object.fromEntries(written.flatMap((text) => Object.entries(parseS3Setting(text))))
 }
 
 async function completeAnswers(

@@ -8,6 +8,7 @@ import type { ClusterConfiguration } from '../config/select-configured.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RestoreTools } from '../restore/run-restore.ts'
+import { localFolderOf } from '../storage/open-store.ts'
 import type { CommandEnvironment } from './command-environment.ts'
 
 interface Wanted extends Pick<LoadedConfiguration, 'configuration' | 'file'> {
@@ -33,7 +34,7 @@ export async function restoreTools(
     // Roles that may exist in the restored cluster, the likeliest first.
     roles: [...new Set([clusterConnection(settings, variables).user, 'postgres'])],
     forbidden: {
-      repository: place.repository.store.location.replace(/^posix:/, ''),
+      repository: localFolderOf(place.repository.store.location),
       home,
       clusterDirectory: settings.dataDirectory,
     },

@@ -10,11 +10,13 @@ export type CamelKeys<T> = {
 /** Renames the keys of one object from the way YAML writes them to the way code does; values stay as they are. */
 export function camelKeys<T extends object>(settings: T): CamelKeys<T> {
   const renamed = Object.fromEntries(
-    Object.entries(settings).map(([key, value]: [string, unknown]) => [
-      key.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-      value,
-    ]),
+    Object.entries(settings).map(([key, value]: [string, unknown]) => [camelName(key), value]),
   )
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- CamelCase is this replacement in the type system
   return renamed as CamelKeys<T>
+}
+
+/** `data-directory` as `dataDirectory`. */
+export function camelName(key: string): string {
+  return key.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }

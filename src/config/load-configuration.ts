@@ -111,8 +111,9 @@ function refuseWritable({ file, mode }: ConfigurationFile): void {
 function refuseReadable({ file, mode }: ConfigurationFile, { clusters, repos }: Configuration): void {
   if ((mode & 0o007) === 0) return
   const namesSecrets =
-    Object.values(repos).some((repo) => (repo.keyFile ?? repo.passphraseFile) !== undefined) ||
-    Object.values(clusters).some((cluster) => cluster.passfile !== undefined)
+    Object.values(repos).some(
+      (repo) => (repo.keyFile ?? repo.passphraseFile ?? repo.s3?.secretKeyFile) !== undefined,
+    ) || Object.values(clusters).some((cluster) => cluster.passfile !== undefined)
   if (!namesSecrets) return
   throw new OperationError(
     'config-invalid',

@@ -1,5 +1,6 @@
 import { Document } from 'yaml'
 import type { ClusterName, RepoName } from '../domain/cluster-name.ts'
+import type { S3Text } from './read-s3-settings.ts'
 
 /** What `init` knows about a new set-up. Keys that are not given are left to their defaults. */
 export interface InitialConfiguration {
@@ -17,6 +18,8 @@ export interface InitialConfiguration {
     /** With neither of the two the repository is not encrypted. */
     readonly keyFile: string | undefined
     readonly passphraseFile?: string | undefined
+    /** Settings of a bucket as they are written. */
+    readonly s3?: S3Text | undefined
   }
 }
 
@@ -39,6 +42,7 @@ export function renderConfiguration(initial: InitialConfiguration): string {
     repos: {
       [repo.name]: {
         location: repo.location,
+        s3: repo.s3 === undefined || Object.keys(repo.s3).length === 0 ? undefined : repo.s3,
         'key-file': repo.keyFile,
         'passphrase-file': repo.passphraseFile,
         encryption: (repo.keyFile ?? repo.passphraseFile) === undefined ? 'none' : undefined,

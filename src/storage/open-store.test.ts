@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { systemClock } from '../platform/system-clock.ts'
-import { createStore, openStore, parseRepositoryLocation } from './open-store.ts'
+import { createStore, formatRepositoryLocation, openStore, parseRepositoryLocation } from './open-store.ts'
 
 describe('parseRepositoryLocation', () => {
   test('reads a path, and brings it into its plain form', () => {
@@ -12,6 +12,19 @@ describe('parseRepositoryLocation', () => {
       assert.deepEqual(parseRepositoryLocation(text), { kind: 'posix', path: '/srv/backup' })
     }
     assert.deepEqual(parseRepositoryLocation('posix:/a:b'), { kind: 'posix', path: '/a:b' })
+  })
+
+  test('reads a bucket, with or without a prefix', () => {
+    for (const text of ['s3:bucket/some/prefix', 's3:bucket/some/prefix/']) {
+      assert.deepEqual(parseRepositoryLocation(text), {
+        kind: 's3',
+        bucket: 'bucket',
+        keyPrefix: 'some/prefix/',
+      })
+    }
+    assert.deepEqual(parseRepositoryLocation('s3:bucket'), { kind: 's3', bucket: 'bucket', keyPrefix: '' })
+    assert.equal(formatRepositoryLocation(parseRepositoryLocation('s3:bucket/a/b/')), 's3:bucket/a/b')
+    assert.equal(formatRepositoryLocation(parseRepositoryLocation('s3:bucket/')), 's3:bucket')
   })
 
   for (const [text, message] of [
@@ -22,7 +35,10 @@ describe('parseRepositoryLocation', () => {
     ['posix:/', /found the root directory/],
     ['posix:/a\0b', /found a NUL character/],
     ['ftp:host', /found "ftp"/],
-    ['s3:bucket/prefix', /found "s3", which is not supported by this version/],
+    ['s3:', /name of a bucket/],
+    ['s3:/prefix', /name of a bucket/],
+    ['s3:bucket/a//b', /names out of/],
+    ['s3:bucket/.hidden', /names out of/],
     ['sftp:user:secret@host/path', /found "sftp", which is not supported/],
     ['azure:container', /found "azure", which is not supported/],
     ['gcs:bucket', /found "gcs", which is not supported/],

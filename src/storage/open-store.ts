@@ -1,27 +1,36 @@
+import assert from 'node:assert/strict'
 import { resolve } from 'node:path'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { isObjectKey } from './object-key.ts'
 import type { ObjectStore } from './object-store.ts'
 import { createPosixStore, openPosixStore, type PosixStoreOptions } from './posix/posix-store.ts'
+import { formatS3Location, type S3Location, type S3StoreOptions } from './s3/s3-options.ts'
 
 /** Where a repository is. */
-export interface RepositoryLocation {
-  readonly kind: 'posix'
-  /** Absolute, without a slash at the end. */
-  readonly path: string
+export type RepositoryLocation =
+  | {
+      readonly kind: 'posix'
+      /** Absolute, without a slash at the end. */
+      readonly path: string
+    }
+  | ({ readonly kind: 's3' } & S3Location)
+
+export interface StoreOptions extends PosixStoreOptions {
+  /** For a store in S3, which needs them. */
+  readonly s3?: S3StoreOptions | undefined
 }
 
-export type StoreOptions = PosixStoreOptions
-
 /** Kinds that have a name and a form already, but no store. */
-const plannedKinds = new Set(['s3', 'sftp', 'azure', 'gcs'])
+const plannedKinds = new Set(['sftp', 'azure', 'gcs'])
 
-const hint = 'Write it as "posix:/absolute/path".'
+const hint = 'Write it as "posix:/absolute/path" or "s3:bucket/prefix".'
 
 /** Reads `KIND:LOCATION`. Throws `config-invalid`; messages do not repeat what may hold a secret. */
 export function parseRepositoryLocation(text: string): RepositoryLocation {
   const [kind, rest] = splitOnce(text)
   if (kind === 'posix' && rest !== undefined) return { kind, path: parsePath(rest) }
+  if (kind === 's3' && rest !== undefined) return { kind, ...parseBucket(rest) }
   if (plannedKinds.has(kind) && rest !== undefined) {
     throw invalid(
       `expected a kind of store that this version has, found "${kind}", which is not supported by this version`,
@@ -30,8 +39,24 @@ export function parseRepositoryLocation(text: string): RepositoryLocation {
   throw invalid(
     rest === undefined
       ? 'expected KIND:LOCATION, found no kind'
-      : `expected the kind "posix", found "${kind}"`,
+      : `expected the kind "posix" or "s3", found "${kind}"`,
   )
+}
+
+/** The location as it is written, in its plain form: what `ObjectStore` calls its location. */
+export function formatRepositoryLocation(location: RepositoryLocation): string {
+  switch (location.kind) {
+    case 'posix':
+      return `posix:${location.path}`
+    case 's3':
+      return formatS3Location(location)
+  }
+}
+
+/** The directory of this machine that a store's location names; undefined when it is somewhere else. */
+export function localFolderOf(location: string): string | undefined {
+  const [kind, path] = splitOnce(location)
+  return kind === 'posix' && path !== undefined ? parsePath(path) : undefined
 }
 
 /** Opens the store at this place, which must exist. The caller closes it. */
@@ -40,7 +65,9 @@ export async function openStore(
   options: StoreOptions,
   context: Pick<RunContext, 'signal' | 'clock'>,
 ): Promise<ObjectStore> {
-  return openPosixStore(location.path, options, context)
+  if (location.kind === 'posix') return openPosixStore(location.path, options, context)
+  const { openS3Store } = await import('./s3/s3-store.ts')
+  return openS3Store(location, optionsForS3(options), context)
 }
 
 /** Makes the place a store unless it is one already, and opens it. The caller closes it. */
@@ -49,7 +76,14 @@ export async function createStore(
   options: StoreOptions,
   context: Pick<RunContext, 'signal' | 'clock'>,
 ): Promise<ObjectStore> {
-  return createPosixStore(location.path, options, context)
+  if (location.kind === 'posix') return createPosixStore(location.path, options, context)
+  const { createS3Store } = await import('./s3/s3-store.ts')
+  return createS3Store(location, optionsForS3(options), context)
+}
+
+function optionsForS3({ s3 }: StoreOptions): S3StoreOptions {
+  assert.ok(s3 !== undefined, 'a store in S3 is opened with its options')
+  return s3
 }
 
 function splitOnce(text: string): readonly [string, string | undefined] {
@@ -63,6 +97,24 @@ function parsePath(path: string): string {
   const resolved = resolve(path)
   if (resolved === '/') throw invalid('expected a directory of its own, found the root directory')
   return resolved
+}
+
+/** Buckets of AWS have lower-case names of 3 to 63 characters; older ones and other stores allow more. */
+const bucketPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/
+/** With the longest key, what every store takes: 1024 bytes. */
+const longestPrefix = 500
+
+function parseBucket(text: string): S3Location {
+  const [bucket = '', ...folders] = text.split('/')
+  if (!bucketPattern.test(bucket)) throw invalid('expected the name of a bucket after "s3:", found none')
+  const prefix = folders.join('/').replace(/\/+$/, '')
+  if (prefix === '') return { bucket, keyPrefix: '' }
+  if (prefix.length > longestPrefix || !isObjectKey(prefix)) {
+    throw invalid(
+      `expected after the bucket names out of A-Z a-z 0-9 . _ - with "/" between them, up to ${longestPrefix} characters, found something else`,
+    )
+  }
+  return { bucket, keyPrefix: `${prefix}/` }
 }
 
 function invalid(what: string): OperationError {

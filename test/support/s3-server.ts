@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { openSync } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import type { S3StoreOptions } from '../../src/storage/s3/s3-options.ts'
@@ -22,8 +22,6 @@ export interface S3Server {
 }
 
 const region = 'us-east-1'
-/** EEXIST, as the programs of Ceph exit with it. */
-const existsStatus = 17
 const bucket = 'holdfast'
 
 /**
@@ -45,10 +43,10 @@ export async function startS3Server(scratch: Pick<Scratch, 'folder'>): Promise<S
   cluster.run('ceph-mon', ['--mkfs', '-i', 'a', '--fsid', fsid, ...maps])
   cluster.start('ceph-mon', ['-i', 'a'])
   cluster.run('ceph-osd', ['-i', '0', '--mkfs', '--osd-uuid', randomUUID()])
-  cluster.start('ceph-osd', ['-i', '0'])
+  await cluster.startOsd()
   const keys = { accessKeyId: 'HOLDFASTTESTKEY', secretAccessKey: randomUUID() }
   const user = ['--uid=test', '--display-name=test', `--access-key=${keys.accessKeyId}`]
-  cluster.runPatiently('radosgw-admin', ['user', 'create', ...user, `--secret=${keys.secretAccessKey}`])
+  cluster.run('radosgw-admin', ['user', 'create', ...user, `--secret=${keys.secretAccessKey}`])
   cluster.start('radosgw', ['-n', 'client.rgw'])
 
   const endpoint = `http://127.0.0.1:${port}`
@@ -78,37 +76,36 @@ class Cluster {
   }
 
   run(program: string, args: readonly string[]): void {
-    const { status, stderr, stdout } = this.#try(program, args)
-    assert.ok(status === 0, `"${program}" failed with ${status}: ${stderr}${stdout}`)
-  }
-
-  /** One in a dozen hangs when it comes before the OSD has; what it should make may be there by then. */
-  runPatiently(program: string, args: readonly string[]): void {
-    const ended = [1, 2, 3].some(() => {
-      const { status } = this.#try(program, args)
-      return status === 0 || status === existsStatus
-    })
-    assert.ok(ended, `"${program}" failed or hung three times`)
-  }
-
-  #try(program: string, args: readonly string[]): { status: number | null; stderr: string; stdout: string } {
-    return spawnSync(program, [...args, '-c', this.configuration], {
+    const { status, stderr, stdout } = spawnSync(program, [...args, '-c', this.configuration], {
       cwd: this.#folder,
       env: this.#programs.environment,
       encoding: 'utf8',
-      timeout: 20_000,
+      timeout: 60_000,
       killSignal: 'SIGKILL',
     })
+    assert.ok(status === 0, `"${program}" failed with ${status}: ${stderr}${stdout}`)
   }
 
-  start(program: string, args: readonly string[]): void {
+  start(program: string, args: readonly string[]): ChildProcess {
     const log = openSync(join(this.#folder, 'run', `${program}.out`), 'w')
-    spawn(program, ['-f', ...args, '-c', this.configuration], {
+    const started = spawn(program, ['-f', ...args, '-c', this.configuration], {
       cwd: this.#folder,
       env: this.#programs.environment,
       stdio: ['ignore', log, log],
       detached: true,
-    }).unref()
+    })
+    started.unref()
+    return started
+  }
+
+  /** An OSD that comes before the monitor is ready for it ends: "wrong fsid". Then it is started again. */
+  async startOsd(): Promise<void> {
+    const monitorLog = join(this.#folder, 'run', 'mon.a.log')
+    let osd = this.start('ceph-osd', ['-i', '0'])
+    await waitUntil('the OSD is up', async () => {
+      if (osd.exitCode !== null) osd = this.start('ceph-osd', ['-i', '0'])
+      return (await readFile(monitorLog, 'utf8')).includes('1 up, 1 in')
+    })
   }
 }
 

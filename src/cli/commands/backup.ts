@@ -86,19 +86,21 @@ function nothingToAudit(): OperationError {
   )
 }
 
-function planDocument({ parent, ...plan }: BackupPlan): BackupPlanDocument {
-  return { version: 1, type: parent === undefined ? 'full' : 'incr', parent: parent ?? null, ...plan }
+function planDocument({ parent, freeBytes, ...plan }: BackupPlan): BackupPlanDocument {
+  const type = parent === undefined ? 'full' : 'incr'
+  return { version: 1, type, parent: parent ?? null, ...plan, freeBytes: freeBytes ?? null }
 }
 
 function planText(plan: BackupPlan): string {
   const tablespaces = plan.tablespaceCount === 0 ? '' : ` and ${plan.tablespaceCount} tablespaces`
   const sort =
     plan.parent === undefined ? 'a full' : plan.isAudit ? 'an audited incremental' : 'an incremental'
+  const free = plan.freeBytes === undefined ? '' : `, ${formatByteSize(plan.freeBytes)} free`
   const lines = [
     `would take ${sort} backup of cluster "${plan.cluster}" (PostgreSQL ${plan.serverVersion})`,
     ...(plan.parent === undefined ? [] : [`after:  backup ${plan.parent}`]),
     `from:   ${printable(plan.dataDirectory)}${tablespaces}: ${formatByteSize(plan.totalBytes)} in ${plan.fileCount} files`,
-    `to:     repo "${plan.repo}", ${plan.location}, ${formatByteSize(plan.freeBytes)} free`,
+    `to:     repo "${plan.repo}", ${plan.location}${free}`,
   ]
   return toText(lines)
 }

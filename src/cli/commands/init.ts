@@ -30,6 +30,12 @@ export function registerInit(program: Command, environment: CommandEnvironment):
       '--connection <conninfo>',
       'how the server is reached: a libpq connection string without a password',
     )
+    .option(
+      '--s3 <name=value>',
+      'a setting of the bucket, as in the configuration; may be given several times',
+      (value: string, earlier: readonly string[]) => [...earlier, value],
+      [],
+    )
     .option('--repo-name <name>', 'what the repo is called in the configuration (default: local)')
     .option('--key-file <file>', 'the key of the repository; made when it is not there')
     .option('--passphrase-file <file>', 'lock the repository with the passphrase in this file instead')

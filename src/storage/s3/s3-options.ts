@@ -5,7 +5,12 @@ export interface S3Location {
   readonly keyPrefix: string
 }
 
-interface S3Credentials {
+/** `s3:bucket/prefix`. */
+export function formatS3Location({ bucket, keyPrefix }: S3Location): string {
+  return `s3:${bucket}${keyPrefix === '' ? '' : `/${keyPrefix.slice(0, -1)}`}`
+}
+
+export interface S3Credentials {
   readonly accessKeyId: string
   readonly secretAccessKey: string
   /** Of keys that were lent for a while. */

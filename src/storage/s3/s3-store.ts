@@ -17,7 +17,7 @@ import { callWithRetry, usualRetryPolicy, type Retrying, type RetryPolicy } from
 import { listObjects } from './list-objects.ts'
 import { RequestSlots } from './request-slots.ts'
 import { judgeFailure } from './s3-failure.ts'
-import type { S3Location, S3StoreOptions } from './s3-options.ts'
+import { formatS3Location, type S3Location, type S3StoreOptions } from './s3-options.ts'
 import { openS3Requests, type KeptKey, type S3Requests } from './s3-requests.ts'
 
 /** Of what is being sent and received, all requests together. */
@@ -45,14 +45,27 @@ export async function openS3Store(
   })
 }
 
+/** Opens the store in a bucket that is there, and can be listed; a bucket is never made. */
+export async function createS3Store(
+  location: S3Location,
+  options: S3StoreOptions,
+  context: Pick<RunContext, 'signal' | 'clock'>,
+): Promise<ObjectStore> {
+  await using opened = new AsyncDisposableStack()
+  const store = opened.use(await openS3Store(location, options, context))
+  for await (const _ of store.list('', context)) break
+  opened.move()
+  return store
+}
+
 /** Keys are keys of the bucket, below the prefix. */
 class S3Store implements ObjectStore {
   readonly location: string
   readonly #requests: S3Requests
   readonly #retrying: Retrying
 
-  constructor({ bucket, keyPrefix }: S3Location, requests: S3Requests, retrying: Retrying) {
-    this.location = `s3:${bucket}${keyPrefix === '' ? '' : `/${keyPrefix.slice(0, -1)}`}`
+  constructor(location: S3Location, requests: S3Requests, retrying: Retrying) {
+    this.location = formatS3Location(location)
     this.#requests = requests
     this.#retrying = retrying
   }

@@ -4,7 +4,12 @@ import { join } from 'node:path'
 import { isOperationError } from '../../../src/domain/operation-error.ts'
 import type { Unlocker } from '../../../src/repository/key-slot.ts'
 import { createRepository, openRepository } from '../../../src/repository/open-repository.ts'
-import { createStore, openStore, parseRepositoryLocation } from '../../../src/storage/open-store.ts'
+import {
+  createStore,
+  formatRepositoryLocation,
+  openStore,
+  parseRepositoryLocation,
+} from '../../../src/storage/open-store.ts'
 import { giveTree } from '../../support/give-tree.ts'
 import { testContext } from '../../support/repository.ts'
 import type { Scratch } from '../../support/scratch.ts'
@@ -29,7 +34,7 @@ async function makeTurn(folder: string, scratch: Scratch): Promise<FaultTurn> {
   await writeFile(old, 'o'.repeat(64), { mode: 0o600 })
   await writeFile(
     configuration,
-    `repos:\n  local:\n    location: posix:${location.path}\n    key-file: ${old}\n`,
+    `repos:\n  local:\n    location: ${formatRepositoryLocation(location)}\n    key-file: ${old}\n`,
     { mode: 0o600 },
   )
   await using store = await createStore(location, { access: 'write' }, testContext())

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { chown, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { archiveEverything } from './support/archive-everything.ts'
+import { expectOk, runHoldfast, type HoldfastResult } from './support/holdfast.ts'
+import { openServer, startServer, type TestServer } from './support/postgres-server.ts'
+import { startS3Server, type S3Server } from './support/s3-server.ts'
+import { createScratch, type Scratch } from './support/scratch.ts'
+import { isRoot } from './support/server-user.ts'
+
+describe('a repository in S3', () => {
+  let scratch: Scratch
+  let bucket: S3Server
+  before(async () => {
+    scratch = await createScratch('s3-life')
+    bucket = await startS3Server(scratch)
+  })
+  after(async () => scratch[Symbol.asyncDispose]())
+
+  test('lives a whole life: init, archive, backups, restore, verify, expire', async () => {
+    await using server = await startServer({ major: 18, scratch })
+    const site = await makeSite({ scratch, server, bucket }, bucket.secretAccessKey)
+    expectOk(await site.init('--apply'))
+    await server.restart()
+    await server.query('CREATE TABLE t (x int); INSERT INTO t SELECT generate_series(1, 1000)')
+
+    const full = await site.answer('backup')
+    await server.query('INSERT INTO t VALUES (1001)')
+    await server.query("SELECT pg_create_restore_point('before')")
+    await server.query('DELETE FROM t')
+    await site.answer('backup')
+    await archiveEverything(server)
+
+    const dataDirectory = join(site.folder, 'restored')
+    expectOk(await site.run('restore', '--target-name=before', `--target-dir=${dataDirectory}`))
+    await using restored = await openServer({ dataDirectory, major: 18, scratch })
+    assert.deepEqual(await restored.query('SELECT count(*)::int AS count FROM t'), [{ count: 1001 }])
+
+    expectOk(await site.run('verify', '--all'))
+    expectOk(await site.run('check'))
+    await site.answer('backup', '--type=full')
+    await site.answer('expire', '--confirm=main')
+    const { repos } = (await site.answer('info')) as { repos: { backups: { label: string }[] }[] }
+    assert.ok(!repos.some(({ backups }) => backups.some(({ label }) => label === labelOf(full))))
+    expectOk(await site.run('repo', 'sweep'))
+  })
+
+  test('is refused with a wrong secret, and with a bucket that is not there', async () => {
+    await using server = await startServer({ major: 18, scratch })
+    const wrong = await makeSite({ scratch, server, bucket }, 'wrong-secret-canary')
+    const elsewhere = await makeSite({ scratch, server, bucket }, bucket.secretAccessKey)
+
+    const refused = await wrong.init()
+    const absent = await elsewhere.init('--repo=s3:not-there')
+
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /SignatureDoesNotMatch/)
+    assert.doesNotMatch(refused.stderr, /canary/)
+    assert.equal(absent.code, 1)
+    assert.match(absent.stderr, /expected the bucket "not-there", found none/)
+  })
+})
+
+/** So that expire has something to do, once it is asked. */
+const keepRules = {
+  HOLDFAST_KEEP_COUNT: '1',
+  HOLDFAST_KEEP_MINIMUM: '1',
+  HOLDFAST_KEEP_AFTER_BACKUP: 'false',
+}
+
+interface Surroundings {
+  readonly scratch: Scratch
+  readonly server: TestServer
+  readonly bucket: S3Server
+}
+
+/** What a user has: a configuration file, a file with the secret of the access key, and the command line. */
+class S3Site {
+  readonly folder: string
+  readonly #surroundings: Surroundings
+
+  constructor(folder: string, surroundings: Surroundings) {
+    this.folder = folder
+    this.#surroundings = surroundings
+  }
+
+  get secretFile(): string {
+    return join(this.folder, 'secret')
+  }
+
+  init(...options: readonly string[]): Promise<HoldfastResult> {
+    const { server, bucket } = this.#surroundings
+    const isElsewhere = options.some((option) => option.startsWith('--repo='))
+    return this.run(
+      'init',
+      '--cluster=main',
+      `--connection=${server.connectionString}`,
+      `--bin-directory=${server.binDirectory}`,
+      ...(isElsewhere ? [] : [`--repo=s3:${bucket.bucket}/main`]),
+      `--s3=endpoint=${bucket.endpoint}`,
+      `--s3=access-key-id=${bucket.accessKeyId}`,
+      `--s3=secret-key-file=${this.secretFile}`,
+      ...options,
+    )
+  }
+
+  run(...args: readonly string[]): Promise<HoldfastResult> {
+    const config = join(this.folder, 'holdfast.yaml')
+    return runHoldfast(args, { config, timeoutMs: 300_000, env: keepRules })
+  }
+
+  async answer(...args: readonly string[]): Promise<unknown> {
+    return JSON.parse(expectOk(await this.run('--output', 'json', ...args)).stdout)
+  }
+}
+
+async function makeSite(surroundings: Surroundings, secret: string): Promise<S3Site> {
+  const { scratch, server } = surroundings
+  const folder = await scratch.makeFolder(`site-${server.port}-${secret.length}`)
+  const site = new S3Site(folder, surroundings)
+  await writeFile(site.secretFile, `${secret}\n`, { mode: 0o600 })
+  if (isRoot()) await chown(site.secretFile, scratch.user.uid, scratch.user.gid)
+  return site
+}
+
+function labelOf(answer: unknown): string {
+  return (answer as { backup: { label: string } }).backup.label
+}
