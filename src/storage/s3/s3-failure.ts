@@ -152,6 +152,11 @@ const expired: Verdict = {
   hint: 'Get new keys, and put them where the configuration says; keys that do not expire need no token.',
 }
 
+const withoutIt: Verdict = {
+  found: 'the store does not have what is asked of it (NotImplemented)',
+  hint: 'Use a store with conditional writes; docs/s3.md says what a store needs.',
+}
+
 const namedVerdicts: Readonly<Record<string, Verdict | undefined>> = {
   InvalidAccessKeyId: { ...keys, found: 'the store does not know the access key (InvalidAccessKeyId)' },
   SignatureDoesNotMatch: {
@@ -176,10 +181,7 @@ const namedVerdicts: Readonly<Record<string, Verdict | undefined>> = {
     found: 'the quota of the bucket is used up (QuotaExceeded)',
     hint: 'Raise the quota, or free space, and run the command again.',
   },
-  NotImplemented: {
-    found: 'the store does not have what is asked of it (NotImplemented)',
-    hint: 'Use a store with conditional writes; docs/s3.md says what a store needs.',
-  },
+  NotImplemented: withoutIt,
   SlowDown: { ...busy('the store asks to be asked less (SlowDown)'), isThrottling: true },
   RequestTimeout: { isTransient: true, found: 'the store waited too long for the request', hint: brokenHint },
   IncompleteBody: { isTransient: true, found: 'the store got a part of the request', hint: brokenHint },
@@ -195,6 +197,7 @@ const namedVerdicts: Readonly<Record<string, Verdict | undefined>> = {
 
 function judgeStatus({ status, name }: Answer): Verdict | undefined {
   if (status === undefined) return undefined
+  if (status === 501) return withoutIt
   const found = `the store answered ${status} (${name})`
   if (status === 429 || status === 409 || status >= 500) return busy(found)
   if (status === 401 || status === 403) return { found, hint: permissionHint }
