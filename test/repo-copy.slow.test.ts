@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { chmod, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import type { CheckDocument, CheckItemListing } from '../src/api/check-document.ts'
 import type { CopyDocument } from '../src/api/copy-document.ts'
 import type { InfoDocument } from '../src/api/info-document.ts'
 import { fullCheck } from './support/full-check.ts'
@@ -61,7 +62,14 @@ describe('repo copy', () => {
     await addSecondRepository(site, scratch)
     const labels = [await site.backup(), await site.backup(), await site.backup()]
     const [, middle = ''] = labels
+    const lagging = await checked(site, 'copies in repo second')
+    assert.deepEqual([lagging?.state, lagging?.message], ['warning', 'it lacks the newest 3 backups'])
     assert.equal((await copy(site))[0]?.backups.length, labels.length)
+    assert.equal(await checked(site, 'copies in repo second'), undefined)
+    assert.match(
+      (await checked(site, 'copies'))?.message ?? '',
+      /in local, second: 3 copies with the cluster/,
+    )
     await site.answer('--repo', 'second', 'delete', middle, '--confirm', 'main')
 
     const [again] = await copy(site)
@@ -124,6 +132,12 @@ describe('repo copy', () => {
     assert.equal(unknown.code, 6, unknown.stderr)
   })
 })
+
+async function checked(site: UserSite, name: string): Promise<CheckItemListing | undefined> {
+  const { stdout } = await site.run('--output', 'json', 'check')
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what it says is what the tests look at
+  return (JSON.parse(stdout) as CheckDocument).items.find((item) => item.name === name)
+}
 
 async function copy(site: UserSite, ...options: readonly string[]): Promise<CopyDocument['repos']> {
   const document = (await site.answer('repo', 'copy', ...options)) as unknown as CopyDocument

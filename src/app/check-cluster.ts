@@ -7,6 +7,7 @@ import type { Environment } from '../platform/environment.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import { readServerFacts, type ServerFacts } from '../postgres/server-facts.ts'
 import { checkArchiving } from './check-archiving.ts'
+import { checkCopies } from './check-copies.ts'
 import { checkItems, failedItem, type CheckItem } from './check-item.ts'
 import { checkRepository } from './check-repository.ts'
 import { checkServer } from './check-server.ts'
@@ -55,6 +56,8 @@ export async function checkCluster(request: CheckRequest, context: RunContext): 
       items.push(...(await checkItems(`repo ${repo.settings.name}`, look, context)))
     }
   }
+  const tried = repositories.flatMap((repo) => ('opened' in repo ? [repo] : []))
+  items.push(...(await checkItems('copies', () => checkCopies(tried, facts, context), context)))
   return { cluster: settings.name, items }
 }
 

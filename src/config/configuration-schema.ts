@@ -219,6 +219,11 @@ const repo = z
     s3: s3Access
       .optional()
       .describe('How the bucket is reached. Not set: as one of AWS, with keys of the usual places.'),
+    'off-site': flag()
+      .optional()
+      .describe(
+        'Whether it outlives the loss of the site that the server is at. Not set: yes, unless it is a directory of this host.',
+      ),
     encryption: choice(['required', 'none'])
       .default('required')
       .describe(
