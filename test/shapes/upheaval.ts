@@ -131,11 +131,12 @@ export class Upheaval implements AsyncDisposable {
     ]
   }
 
+  /** A backup that is stopped while it reads the names in a database would keep it from being dropped. */
   #databases(turn: number): readonly string[] {
     const strategy = this.#server.major < 15 ? '' : ` strategy ${turn % 2 === 0 ? 'file_copy' : 'wal_log'}`
     return [
       `create database comer_${turn} template pattern${strategy}`,
-      ...takeAway(turn, (old) => `drop database comer_${old}`),
+      ...takeAway(turn, (old) => `drop database comer_${old} with (force)`),
     ]
   }
 

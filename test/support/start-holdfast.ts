@@ -20,14 +20,14 @@ export function startHoldfast(
   args: readonly string[],
   { config, env = {} }: { readonly config: string; readonly env?: Readonly<Record<string, string>> },
 ): RunningHoldfast {
-  const child = spawn(process.execPath, [executable, ...args], {
+  // As an argument, so that it goes with the scratch that the file is in, also when it was stopped by its test.
+  const child = spawn(process.execPath, [executable, '--config', config, ...args], {
     cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
       HOME: tmpdir(),
       LC_ALL: 'C.UTF-8',
-      HOLDFAST_CONFIG: config,
       XDG_STATE_HOME: join(dirname(config), 'state'),
       ...env,
     },
