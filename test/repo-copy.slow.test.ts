@@ -60,7 +60,8 @@ describe('repo copy', () => {
     await using scratch = await createScratch('repo-copy-forgotten')
     await using site = await startUserSite({ major: 14, scratch })
     await addSecondRepository(site, scratch)
-    const labels = [await site.backup(), await site.backup(), await site.backup()]
+    const alone = ['--repo', 'local']
+    const labels = [await site.backup(...alone), await site.backup(...alone), await site.backup(...alone)]
     const [, middle = ''] = labels
     const lagging = await checked(site, 'copies in repo second')
     assert.deepEqual([lagging?.state, lagging?.message], ['warning', 'it lacks the newest 3 backups'])
@@ -95,7 +96,6 @@ describe('repo copy', () => {
     await ledger.advance(10)
     await ledger.stop()
     await site.switchWal()
-    await copy(site)
     const second = join(site.folder, 'second')
     const harmed = [await damageOne(second, /\/data\//), await damageOne(second, /\/wal\/00000001\//)]
     const found = await site.run('--repo', 'second', 'verify')

@@ -46,6 +46,16 @@ export interface BackupDocument extends JsonDocument {
   readonly damagedFiles: readonly DamagedFileListing[]
   /** Why the incremental backup that was begun was given up for a full one; null when there was no such reason. */
   readonly auditFailure: string | null
+  /** The other repositories of the cluster; none when the repository was named. */
+  readonly copies: readonly {
+    readonly repo: string
+    /** Null when it could not be opened. */
+    readonly location: string | null
+    /** What was still lacking there when the backup was complete. */
+    readonly storedBytes: number
+    /** Why it does not have the backup; null when it has. */
+    readonly failure: string | null
+  }[]
 }
 
 /** The answer of `backup --dry-run`. */

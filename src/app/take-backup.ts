@@ -13,6 +13,8 @@ import type { Environment } from '../platform/environment.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
 import { localFolderOf } from '../storage/open-store.ts'
 import { damagedLabels } from '../verify/verify-state.ts'
+import { selectCluster } from '../config/select-configured.ts'
+import { openFollowers, type BackupCopy, type Followers } from './copy-backup.ts'
 import { clusterConnection } from './cluster-connection.ts'
 import { recallVerify } from './describe-cluster.ts'
 import { expireAfterBackup } from './expire-after-backup.ts'
@@ -21,6 +23,7 @@ import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import { keepEvidence } from './keep-evidence.ts'
 import {
+  chooseRepos,
   openCluster,
   type ClusterRepository,
   type ClusterSelection,
@@ -47,31 +50,56 @@ export interface TakenBackup {
   readonly durationMs: number
   /** Why the incremental that was begun was given up for a full backup. */
   readonly auditFailure: OperationError | undefined
+  /** The other repositories of the cluster. */
+  readonly copies: readonly BackupCopy[]
 }
 
 /**
- * Takes a backup into the first of the cluster's repositories, or the one that is named. When an audit finds that the WAL
+ * Takes a backup into the first of the cluster's repositories, or the one that is named, and copies it into the others. When an audit finds that the WAL
  * did not name a change, what it found is kept and a full backup is taken instead.
  */
 export async function takeBackup(request: TakeBackupRequest, context: RunContext): Promise<TakenBackup> {
   const startedAt = context.clock.monotonic()
-  await using opened = await openCluster(request, context)
+  await using opened = await openFirst(request, context)
   const [target] = opened.repositories
   await readGuardedCatalogue(target, context)
-  const { backup, auditFailure } = await takeAudited(opened, request, context)
+  await using followers = await openFollowers(request, target, context)
+  const taken = { ...opened, target: followers.feedingFrom(target) }
+  const { backup, auditFailure } = await discardOnFailure(followers, takeAudited(taken, request, context))
   await rememberCatalogue(target, context)
   const damagedFiles = await findDamagedFiles(target, backup, context)
   const durationMs = context.clock.monotonic() - startedAt
   await expireAfterBackup(keepRulesOf(request.configuration, opened.settings), target, context)
-  return { ...namesOf(opened, target), backup, damagedFiles, durationMs, auditFailure }
+  const copies = await followers.complete(backup, target, context)
+  return { ...namesOf(opened, target), backup, damagedFiles, durationMs, auditFailure, copies }
 }
 
+/** The repository that a backup is taken into. Whether the others are there does not matter yet. */
+function openFirst(request: TakeBackupRequest, context: RunContext): Promise<OpenedCluster> {
+  const { configuration, clusterName, repoName } = request
+  const settings = selectCluster(configuration, clusterName)
+  const [{ name }] = chooseRepos(configuration, settings, repoName)
+  return openCluster({ configuration, clusterName, repoName: name }, context)
+}
+
+async function discardOnFailure<Result>(followers: Followers, work: Promise<Result>): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    await followers.discard()
+    throw error
+  }
+}
+
+/** With the repository as the backup is given it. */
+type OpenedTarget = OpenedCluster & { readonly target: ClusterRepository }
+
 async function takeAudited(
-  opened: OpenedCluster,
+  opened: OpenedTarget,
   request: TakeBackupRequest,
   context: RunContext,
 ): Promise<Pick<TakenBackup, 'backup' | 'auditFailure'>> {
-  const [target] = opened.repositories
+  const { target } = opened
   const backupAsAsked = await backupRequest(opened, request, context)
   try {
     return { backup: await runBackup(backupAsAsked, target, context), auditFailure: undefined }
@@ -112,7 +140,7 @@ export interface BackupPlan {
 
 /** Checks everything that a backup checks before it begins, and measures; changes nothing. */
 export async function planBackup(request: TakeBackupRequest, context: RunContext): Promise<BackupPlan> {
-  await using opened = await openCluster(request, context)
+  await using opened = await openFirst(request, context)
   const [target] = opened.repositories
   const { backups } = await readGuardedCatalogue(target, context)
   const asked = await backupRequest(opened, request, context)

@@ -293,6 +293,11 @@ const backup = z
       .describe(
         'Whether a backup asks for an immediate checkpoint (true) or waits for a spread one (false).',
       ),
+    'copy-to-all': flag()
+      .default(true)
+      .describe(
+        'Whether a backup goes into all repositories of the cluster: into the first, and out of memory into the others. False: into the first only.',
+      ),
     'audit-every': wholeNumber(1, 100_000)
       .default(30)
       .describe(

@@ -31,6 +31,7 @@ describe('loadConfiguration', () => {
       maxRate: 100 * 1024 * 1024,
       archiveTimeout: 600_000,
       fastCheckpoint: true,
+      copyToAll: true,
       auditEvery: 30,
     })
     assert.equal(configuration.archive.prefetch, 16)

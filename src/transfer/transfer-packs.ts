@@ -17,14 +17,14 @@ const parallelPacks = 4
 
 export type TransferPool = WorkerPool<TransferRequest, TransferResponse>
 
-/** The threads that seal packs anew. */
-export function openTransferPool({ from, to }: TransferPlaces): TransferPool {
+/** The threads that seal packs anew. They start when they are needed. */
+export function openTransferPool({ from, to }: TransferPlaces, size = workers): TransferPool {
   const workerData: TransferSetup = {
     from: from.repository.keys.sealing,
     to: to.repository.keys.sealing,
     blockHashSeed: to.repository.keys.blockHashSeed,
   }
-  return new WorkerPool({ script: workerScript, size: workers, workerData })
+  return new WorkerPool({ script: workerScript, size, workerData })
 }
 
 export interface TransferredPacks {

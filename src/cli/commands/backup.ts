@@ -72,11 +72,32 @@ async function run(options: BackupOptions, environment: CommandEnvironment): Pro
     durationMs: Math.round(durationMs),
     damagedFiles: taken.damagedFiles.map(listDamagedFile),
     auditFailure: taken.auditFailure?.message ?? null,
+    copies: taken.copies.map(({ failure, location: place, ...copy }) => ({
+      ...copy,
+      location: place ?? null,
+      failure: failure === undefined ? null : messageOf(failure),
+    })),
   }
   environment.answer({ document, text: (style) => takenText(taken, style) })
+  tellFailedCopies(taken, environment)
   if (taken.auditFailure !== undefined) environment.exitWith(operationErrors['audit-failed'].exitCode)
   if (taken.backup.damagedPageCount > 0) environment.exitWith(operationErrors['pages-damaged'].exitCode)
 }
+
+/** The backup is good where it is; that it is not where it was to be as well is not passed over. */
+function tellFailedCopies({ backup, copies }: TakenBackup, environment: CommandEnvironment): void {
+  for (const { repo, failure } of copies) {
+    if (failure === undefined) continue
+    environment.context.report({
+      kind: 'warning',
+      message: `repo "${repo}" does not have backup ${backup.label}: ${messageOf(failure)}`,
+      hint: 'Run "holdfast repo copy" when it can be reached.',
+    })
+    environment.exitWith(isOperationError(failure) ? operationErrors[failure.code].exitCode : 1)
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 function nothingToAudit(): OperationError {
   return new OperationError(
@@ -105,7 +126,10 @@ function planText(plan: BackupPlan): string {
   return toText(lines)
 }
 
-function takenText({ backup, durationMs, repo, location, damagedFiles }: TakenBackup, style: Style): string {
+function takenText(
+  { backup, durationMs, repo, location, damagedFiles, copies }: TakenBackup,
+  style: Style,
+): string {
   const ratio = backup.storedBytes > 0 ? (backup.restoredBytes / backup.storedBytes).toFixed(1) : '-'
   const rate = formatByteSize(Math.round((backup.restoredBytes / Math.max(durationMs, 1)) * 1000))
   const isClean = backup.damagedPageCount === 0
@@ -118,6 +142,9 @@ function takenText({ backup, durationMs, repo, location, damagedFiles }: TakenBa
     backup.parent === undefined
       ? `stored:       ${formatByteSize(backup.storedBytes)} (${ratio} to 1) in repo "${repo}", ${location}`
       : `stored:       ${formatByteSize(backup.storedBytes)} in repo "${repo}", ${location}`,
+    ...copies
+      .filter(({ failure }) => failure === undefined)
+      .map(({ repo: other, location: place }) => `copied to:    repo "${other}", ${place ?? ''}`),
     ...(backup.parent === undefined ? [] : [`goes on from: backup ${backup.parent}${audited}`]),
     `took:         ${formatDuration(durationMs)} (${rate}/s)`,
     `WAL:          ${formatLsn(backup.startLsn)} to ${formatLsn(backup.stopLsn)} on timeline ${backup.timeline}, archived`,
