@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { open, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -8,7 +9,9 @@ import { everydayMajors } from './support/everyday.ts'
 import { prepareLedger } from './support/ledger-schema.ts'
 import { startLedger } from './support/ledger.ts'
 import { createScratch } from './support/scratch.ts'
+import { startHoldfast } from './support/start-holdfast.ts'
 import { startUserSite, type UserSite } from './support/user-site.ts'
+import { waitUntil } from './support/wait.ts'
 
 for (const major of everydayMajors) {
   describe(`drill, on PostgreSQL ${major},`, () => {
@@ -158,7 +161,61 @@ describe('drill', () => {
     const { repos } = (await site.answer('info')) as unknown as Drilled
     assert.equal(repos[0]?.drill.outcome, 'failed')
   })
+
+  test('fails, and is remembered, when WAL goes that the moment was planned with', async () => {
+    await using scratch = await createScratch('gone')
+    await using site = await startUserSite({ major: 18, scratch })
+    await site.backup()
+    const { server } = site
+    await server.query('create table said as select 1 as i')
+    await site.switchWal()
+    const [middle] = await server.query<{ name: string }>(
+      'select pg_walfile_name(pg_current_wal_lsn()) as name',
+    )
+    for (let segment = 0; segment < 3; segment += 1) {
+      await server.query('insert into said values (1)')
+      await site.switchWal()
+    }
+    const [end] = await server.query<{ lsn: string }>("select pg_create_restore_point('late')::text as lsn")
+    await server.query('insert into said values (2)')
+    await site.switchWal()
+
+    const drill = startHoldfast(
+      ['--output', 'json', 'drill', ...placeOf(site), '--target-lsn', end?.lsn ?? '', '--target-exclusive'],
+      { config: site.configuration },
+    )
+    // The directory is made when the plan stands; the WAL is wanted when all files are there.
+    const sandboxes = join(site.folder, 'sandboxes')
+    await waitUntil('the plan', async () =>
+      (await readdir(sandboxes)).some((name) => existsSync(join(sandboxes, name, 'data'))),
+    )
+    drill.kill('SIGSTOP')
+    await removeSegment(site, middle?.name ?? '')
+    drill.kill('SIGCONT')
+    const { code, stdout, stderr } = await drill.ended
+
+    assert.equal(code, 4, stderr)
+    const { outcome, checks } = JSON.parse(stdout) as DrillDocument
+    assert.equal(outcome, 'failed')
+    assert.deepEqual(
+      checks.map(({ name, state }) => [name, state]),
+      [['recovery', 'failed']],
+    )
+    assert.match(checks[0]?.message ?? '', /recovery ended before configured recovery target was reached/)
+    const { repos } = (await site.answer('info')) as unknown as Drilled
+    assert.equal(repos[0]?.drill.outcome, 'failed')
+    const checked = JSON.parse((await site.run('--output', 'json', 'check')).stdout) as CheckDocument
+    assert.equal(checked.items.find(({ name }) => name.startsWith('drill'))?.state, 'failed')
+  })
 })
+
+/** As if it was lost: with everything that is stored under its name. */
+async function removeSegment(site: UserSite, name: string): Promise<void> {
+  const files = await readdir(site.repository, { recursive: true })
+  const stored = files.filter((file) => file.includes('/wal/') && file.includes(name))
+  assert.ok(stored.length > 0, `${name} is not stored`)
+  for (const file of stored) await rm(join(site.repository, file))
+}
 
 interface Drilled {
   readonly repos: readonly { readonly drill: DrillDocument }[]

@@ -4,7 +4,7 @@ import type { ClusterConfiguration } from '../config/select-configured.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { parseRecoveryTarget, type RecoveryTarget } from '../domain/recovery-target.ts'
-import type { Sandbox } from '../sandbox/open-sandbox.ts'
+import type { Sandbox, SandboxRequest } from '../sandbox/open-sandbox.ts'
 import { loadAsOwner } from './become-owner.ts'
 import type { CommandEnvironment } from './command-environment.ts'
 import type { SandboxOptions } from './target-options.ts'
@@ -21,7 +21,7 @@ export interface SandboxPlace {
   readonly place: ClusterRepository
   readonly settings: ClusterConfiguration
   readonly target: RecoveryTarget
-  readonly open: () => Promise<Sandbox>
+  readonly open: (onPlanned?: SandboxRequest['onPlanned']) => Promise<Sandbox>
 }
 
 /** Opens what a sandbox needs, under a lease that keeps what it restores. Whoever opens the sandbox disposes it. */
@@ -62,7 +62,8 @@ export async function withSandboxPlace<Result>(
   await using held = new AsyncDisposableStack()
   held.use(await holdRestoreLease(place, context))
   const target = chooseTarget === undefined ? asked : await chooseTarget(place)
-  const open = (): Promise<Sandbox> => openSandbox({ parent, backup, target, isReadOnly }, tools, context)
+  const open: SandboxPlace['open'] = (onPlanned) =>
+    openSandbox({ parent, backup, target, isReadOnly, ...(onPlanned && { onPlanned }) }, tools, context)
   return await work({ place, settings, target, open })
 }
 

@@ -4,6 +4,7 @@ import { isOperationError, type OperationError } from '../domain/operation-error
 import { describeRecoveryTarget, type RecoveryTarget } from '../domain/recovery-target.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readControlFile } from '../postgres/control-file.ts'
+import type { RestorePlan } from '../restore/plan-restore.ts'
 import { lastCommitAt } from '../sandbox/last-commit.ts'
 import type { Sandbox } from '../sandbox/open-sandbox.ts'
 import { checkAssertions } from './check-assertions.ts'
@@ -22,7 +23,7 @@ export interface DrillRequest {
 }
 
 /** Opens the sandbox that is to be proved. */
-type OpenSandbox = () => Promise<Sandbox>
+type OpenSandbox = (onPlanned: (plan: RestorePlan) => void) => Promise<Sandbox>
 
 /**
  * Proves a restore: it is done into a throw-away server, and everything in it is read and checked. Passes only if every
@@ -36,20 +37,31 @@ export async function runDrill(
 ): Promise<DrillReport> {
   const { clock } = context
   const begun = { beganAtMs: clock.now(), target: describeRecoveryTarget(request.target) }
+  let plan: RestorePlan | undefined
   let sandbox: Sandbox
   try {
-    sandbox = await open()
+    sandbox = await open((made) => {
+      plan = made
+    })
   } catch (error) {
-    if (!isVerdict(error, request)) throw error
-    const failed = { name: 'recovery', state: 'failed', message: error.message, findings: [] } as const
+    if (!isVerdict(error, { ...request, plan })) throw error
+    const failed = unrecovered(error, plan)
     return { ...begun, ...nothingDone, outcome: 'failed', reached: undefined, checks: [failed] }
   }
   await using held = sandbox
+  return { ...begun, ...(await proveAll(request, held, context)) }
+}
+
+async function proveAll(
+  request: DrillRequest,
+  sandbox: Sandbox,
+  context: RunContext,
+): Promise<Omit<DrillReport, 'beganAtMs' | 'target'>> {
+  const { clock } = context
   const checking = clock.monotonic()
-  const checks = [recovered(held), ...(await checkAll(request, held, context))]
-  const { plan, reached, restored } = held
+  const checks = [recovered(sandbox), ...(await checkAll(request, sandbox, context))]
+  const { plan, reached, restored } = sandbox
   return {
-    ...begun,
     outcome: outcomeOf(checks),
     reached: {
       backup: plan.backup.label,
@@ -69,17 +81,27 @@ export async function runDrill(
 
 const nothingDone = { filesMs: 0, recoveryMs: 0, checkMs: 0, writtenBytes: 0, replayedBytes: 0 }
 
+interface Tried extends Pick<DrillRequest, 'isTargetNamed'> {
+  /** Undefined: it was not begun. */
+  readonly plan: RestorePlan | undefined
+}
+
 /**
  * Whether a failure says that what is stored cannot be restored, and not that it could not be tried. That a moment which
- * somebody named cannot be reached says nothing of what is stored.
+ * somebody named cannot be reached says nothing of what is stored, unless it was planned with: then WAL has gone since.
  */
-function isVerdict(error: unknown, { isTargetNamed }: DrillRequest): error is OperationError {
+function isVerdict(error: unknown, { isTargetNamed, plan }: Tried): error is OperationError {
   return (
     isOperationError(error, 'damaged') ||
     isOperationError(error, 'recovery-failed') ||
     isOperationError(error, 'wal-missing') ||
-    (isOperationError(error, 'target-unreachable') && !isTargetNamed)
+    (isOperationError(error, 'target-unreachable') && (plan !== undefined || !isTargetNamed))
   )
+}
+
+function unrecovered({ message }: OperationError, plan: RestorePlan | undefined): DrillCheck {
+  const from = plan === undefined ? '' : `from backup ${plan.backup.label}: `
+  return { name: 'recovery', state: 'failed', message: `${from}${message}`, findings: [] }
 }
 
 function recovered({ plan, reached }: Sandbox): DrillCheck {

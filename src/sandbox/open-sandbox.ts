@@ -24,6 +24,8 @@ export interface SandboxRequest {
   readonly target: RecoveryTarget
   /** Whether transactions in it are read-only, unless they say otherwise. */
   readonly isReadOnly: boolean
+  /** Called when it is proven that the target can be reached, as far as that can be known, before anything is restored. */
+  readonly onPlanned?: (plan: RestorePlan) => void
 }
 
 /** A throw-away server on a restored cluster. Disposing it stops the server and removes everything. */
@@ -64,6 +66,7 @@ export async function openSandbox(
     tools,
     context,
   )
+  request.onPlanned?.(prepared.plan)
   const restored = await runRestore(prepared, tools, context)
   const { plan, reached } = restored
   if (reached === undefined || prepared.serverBinaries === undefined)
