@@ -42,11 +42,9 @@ for (const major of everydayMajors) {
       assert.equal(drill.outcome, 'passed')
       assert.deepEqual(
         drill.checks.map(({ name, state, findings }) => [name, state, findings]),
-        ['recovery', 'pages', 'indexes', 'tables', 'visibility', 'rows', 'assertions'].map((name) => [
-          name,
-          'passed',
-          [],
-        ]),
+        ['recovery', 'pages', 'indexes', 'tables', 'visibility', 'rows', 'losses', 'assertions'].map(
+          (name) => [name, 'passed', []],
+        ),
       )
       // What was rolled back after the last commit counts here, and not there.
       assert.ok(drill.archivedCommitAt !== null && (drill.lastCommitAt ?? '') >= drill.archivedCommitAt)
@@ -160,6 +158,69 @@ describe('drill', () => {
     assert.equal(unreadable.code, 1)
     const { repos } = (await site.answer('info')) as unknown as Drilled
     assert.equal(repos[0]?.drill.outcome, 'failed')
+  })
+
+  test('holds tables against what they had in the backup, and the WAL against that', async () => {
+    await using scratch = await createScratch('losses')
+    await using site = await startUserSite({ major: 17, scratch, settings: { autovacuum: 'off' } })
+    const { server } = site
+    const names = ['emptied', 'cut', 'truncated', 'dropped', 'rewritten', 'kept', 'small', 'undone']
+    for (const name of names)
+      await server.query(`create table ${name} as select generate_series(1, 3000) as i`)
+    await server.query('delete from small where i > 100')
+    await server.query('vacuum analyze')
+    await server.query('delete from small') // too few for anybody to count again
+    await site.backup()
+    await server.query('delete from emptied')
+    await server.query('delete from cut')
+    await server.query('vacuum cut')
+    await server.query('truncate truncated')
+    await server.query('drop table dropped')
+    await server.query('delete from rewritten')
+    await server.query('vacuum full rewritten')
+    await site.switchWal()
+
+    const drill = await answered(site, 0)
+
+    const losses = drill.checks.find(({ name }) => name === 'losses')
+    assert.deepEqual(losses, {
+      name: 'losses',
+      state: 'passed',
+      message: '6,000 rows in 7 tables; about 12,100 when they were last counted before the backup',
+      findings: ['postgres, public.small: had about 100 rows, has none'],
+    })
+  })
+
+  test('does not pass when a table had rows once and nothing says where they went', async () => {
+    await using scratch = await createScratch('vanished')
+    await using site = await startUserSite({ major: 18, scratch, settings: { autovacuum: 'off' } })
+    const { server } = site
+    await server.query('create table vanished as select generate_series(1, 3000) as i')
+    await server.query('vacuum analyze')
+    await server.query('delete from vanished')
+    await site.backup()
+    await site.switchWal()
+
+    const { outcome, checks } = await answered(site, 1)
+
+    assert.equal(outcome, 'not-proven')
+    assert.deepEqual(
+      checks.filter(({ state }) => state !== 'passed'),
+      [
+        {
+          name: 'rows',
+          state: 'not-proven',
+          message: '1 tables of yours, read row by row: there is no row in them',
+          findings: [],
+        },
+        {
+          name: 'losses',
+          state: 'not-proven',
+          message: '1 relations have nothing left, and the WAL does not say why',
+          findings: ['postgres, public.vanished: had about 3,000 rows, has none'],
+        },
+      ],
+    )
   })
 
   test('fails, and is remembered, when WAL goes that the moment was planned with', async () => {

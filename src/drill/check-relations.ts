@@ -3,7 +3,9 @@ import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
 import { firstNormalOid } from '../postgres/object-ids.ts'
 import { serverWords } from '../postgres/server-error.ts'
+import { loadBackedUpTables, type BackedUpTables } from './backed-up-tables.ts'
 import type { DrillCheck, DrillCheckName } from './drill-report.ts'
+import { addMissing, inThousands, LossTally, type Suspect, type WalTestimony } from './loss-tally.ts'
 
 type RelationCheckName = Extract<DrillCheckName, 'indexes' | 'tables' | 'visibility' | 'rows'>
 
@@ -46,30 +48,52 @@ interface Relation {
   readonly is_btree: string
   /** Whether it came after initdb. */
   readonly is_own: string
+  /** Of a table whose files are those that the backup had: where they are, and about how many rows it had. */
+  readonly tablespace: string | null
+  readonly file: string | null
+  readonly estimate: string | null
+}
+
+interface Database {
+  readonly oid: number
+  readonly name: string
 }
 
 /** Everything with blocks; what all databases share is looked at in the first one. */
-const relationsQuery = `
+const relationsQuery = (withShared: boolean): string => `
   select c.oid::pg_catalog.text as oid,
          pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) as name,
          case c.relkind when 'i' then 'index' when 't' then 'toast' else 'table' end as kind,
          a.amname operator(pg_catalog.=) 'heap' as is_heap,
          c.oid operator(pg_catalog.>=) ${firstNormalOid}::pg_catalog.oid as is_own,
-         a.amname operator(pg_catalog.=) 'btree' and x.indisvalid and x.indisready as is_btree
+         a.amname operator(pg_catalog.=) 'btree' and x.indisvalid and x.indisready as is_btree,
+         l.tablespace::pg_catalog.text as tablespace, l.file::pg_catalog.text as file,
+         l.rows::pg_catalog.text as estimate
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
     join pg_catalog.pg_am a on a.oid operator(pg_catalog.=) c.relam
     left join pg_catalog.pg_index x on x.indexrelid operator(pg_catalog.=) c.oid
+    left join pg_temp.holdfast_listed l
+      on l.oid operator(pg_catalog.=) c.oid and l.file operator(pg_catalog.=) pg_catalog.pg_relation_filenode(c.oid)
    where c.relkind operator(pg_catalog.=) any ('{r,t,m,i}') and c.relpersistence operator(pg_catalog.=) 'p'
-     and (not c.relisshared or $1::pg_catalog.bool)
+     and (not c.relisshared or ${String(withShared)})
    order by c.oid`
 
+/** What is to be looked at, and what it is held against. */
+interface RelationsRequest {
+  /** The server must be ours: extensions are made in it. */
+  readonly conninfo: Conninfo
+  readonly backedUp: BackedUpTables
+  /** Asks what the WAL tells of relations that may have lost something. */
+  readonly askWal: (suspects: readonly Suspect[]) => Promise<WalTestimony>
+}
+
 /**
- * Reads every table of every database as a dump would, and checks indexes against tables, tables in themselves, and what
- * the visibility map promises. The server must be ours: extensions are made in it.
+ * Reads every table of every database as a dump would, checks indexes against tables, tables in themselves, and what the
+ * visibility map promises, and holds all of it against what the backup says.
  */
 export async function checkRelations(
-  conninfo: Conninfo,
+  { conninfo, backedUp, askWal }: RelationsRequest,
   context: RunContext,
 ): Promise<readonly DrillCheck[]> {
   const tallies = {
@@ -77,35 +101,65 @@ export async function checkRelations(
     rows: new Tally('rows'),
     tables: new Tally('tables'),
     indexes: new Tally('indexes'),
+    losses: new LossTally({ hasNames: backedUp.names !== undefined }),
   }
   for (const [index, database] of (await databasesOf(conninfo, context)).entries()) {
-    await using session = await connect({ ...conninfo, dbname: database }, context)
+    await using session = await connect({ ...conninfo, dbname: database.name }, context)
     await session.query('set default_transaction_read_only = off')
     const has = await makeExtensions(session, tallies)
-    const relations = await session.query<Relation>(relationsQuery, [index === 0 ? 't' : 'f'])
-    context.report({
-      kind: 'note',
-      message: `checking ${relations.length} relations of database ${database}`,
-    })
-    for (const relation of relations) await checkRelation({ session, has, tallies, database }, relation)
+    await loadBackedUpTables(session, database.oid, backedUp)
+    context.report({ kind: 'note', message: `checking the relations of database ${database.name}` })
+    const checking = { session, has, tallies, database }
+    for await (const relation of relationsOf(session, index === 0)) await checkRelation(checking, relation)
+    await addMissing(tallies.losses, session, database)
   }
+  const { losses } = tallies
+  const testimony = losses.suspects.length === 0 ? nothingAsked : await askWal(losses.suspects)
   return [
     tallies.indexes.toCheck('indexes'),
     tallies.tables.toCheck('tables'),
     tallies.visibility.toCheck('visibility maps'),
-    tallies.rows.toCheck('tables of yours, read row by row'),
+    refuseEmptiness(tallies.rows.toCheck('tables of yours, read row by row'), losses),
+    losses.toCheck(testimony),
   ]
 }
 
-async function databasesOf(conninfo: Conninfo, context: RunContext): Promise<readonly string[]> {
-  await using session = await connect(conninfo, context)
-  const rows = await session.query<{ name: string }>(
-    'select datname as name from pg_catalog.pg_database where datallowconn order by datname',
-  )
-  return rows.map(({ name }) => name)
+const nothingAsked: WalTestimony = { explained: new Set(), holes: [] }
+
+/** A cluster in which nothing is, is not the one that was meant. */
+function refuseEmptiness(check: DrillCheck, { rowCount }: LossTally): DrillCheck {
+  if (check.state !== 'passed' || rowCount > 0) return check
+  return { ...check, state: 'not-proven', message: `${check.message}: there is no row in them` }
 }
 
-type Tallies = Readonly<Record<'visibility' | 'rows' | 'tables' | 'indexes', Tally>>
+const relationsAtATime = 1000
+
+/** Out of a cursor that outlives its transaction: a statement that fails on the way ends nothing but itself. */
+async function* relationsOf(
+  session: PostgresSession,
+  withShared: boolean,
+): AsyncGenerator<Relation, void, undefined> {
+  await session.query(
+    `declare holdfast_relations no scroll cursor with hold for ${relationsQuery(withShared)}`,
+  )
+  for (;;) {
+    const relations = await session.query<Relation>(`fetch ${relationsAtATime} from holdfast_relations`)
+    yield* relations
+    if (relations.length < relationsAtATime) return
+  }
+}
+
+async function databasesOf(conninfo: Conninfo, context: RunContext): Promise<readonly Database[]> {
+  await using session = await connect(conninfo, context)
+  const rows = await session.query<{ oid: string; name: string }>(
+    'select oid::pg_catalog.text as oid, datname as name from pg_catalog.pg_database where datallowconn order by datname',
+  )
+  return rows.map(({ oid, name }) => ({ oid: Number(oid), name }))
+}
+
+type Tallies = Readonly<Record<'visibility' | 'rows' | 'tables' | 'indexes', Tally>> & {
+  readonly losses: LossTally
+}
 type Extension = 'amcheck' | 'pg_visibility'
 
 /** Those that the server has, each in the schema that it is in now. */
@@ -140,7 +194,7 @@ interface Checking {
   readonly session: PostgresSession
   readonly has: ReadonlyMap<Extension, string>
   readonly tallies: Tallies
-  readonly database: string
+  readonly database: Database
 }
 
 /** The visibility map comes first: reading a table prunes its pages, which can hide what the map promised wrongly. */
@@ -148,6 +202,33 @@ async function checkRelation(checking: Checking, relation: Relation): Promise<vo
   for (const { tally, isCounted, sql } of questionsAbout(relation, checking)) {
     if (isCounted) tally.count += 1
     await expectNothing(checking, tally, { relation, sql })
+  }
+  if (relation.kind === 'table') await readRows(checking, relation)
+}
+
+/**
+ * COPY converts every value of every row, as a dump would, here to nowhere, and says how many there were. A cluster without
+ * tables of its user's is not the one that was meant.
+ */
+async function readRows({ session, tallies, database }: Checking, relation: Relation): Promise<void> {
+  const { name, tablespace, file, is_own: isOwn } = relation
+  const estimate = relation.estimate === null ? undefined : Number(relation.estimate)
+  if (isOwn === 't') tallies.rows.count += 1
+  try {
+    const rows = await session.count(`copy (select * from ${name}) to '/dev/null'`)
+    if (isOwn === 't') tallies.losses.addTable({ rows, estimate })
+    if (rows > 0 || estimate === undefined || estimate === 0) return
+    tallies.losses.suspect({
+      kind: 'emptied',
+      tablespace: Number(tablespace),
+      database: database.oid,
+      relation: Number(file),
+      rows: estimate,
+      finding: `${database.name}, ${name}: had about ${inThousands(estimate)} rows, has none`,
+    })
+  } catch (error) {
+    if (session.lost.aborted) throw error
+    tallies.rows.note(`${database.name}, ${name}: ${serverWords(error)}`)
   }
 }
 
@@ -159,7 +240,7 @@ interface Question {
 
 /** In the order in which they are to be asked. */
 function questionsAbout(relation: Relation, { has, tallies }: Checking): readonly Question[] {
-  const { kind, name, oid, is_heap: isHeap, is_btree: isBtree, is_own: isOwn } = relation
+  const { kind, oid, is_heap: isHeap, is_btree: isBtree } = relation
   const amcheck = has.get('amcheck')
   const visibility = has.get('pg_visibility')
   const regclass = `${oid}::pg_catalog.oid::pg_catalog.regclass`
@@ -174,12 +255,6 @@ function questionsAbout(relation: Relation, { has, tallies }: Checking): readonl
     const sql = `select t_ctid::pg_catalog.text as found from ${visibility}.pg_check_visible(${regclass})
                  union all select t_ctid::pg_catalog.text from ${visibility}.pg_check_frozen(${regclass}) limit 3`
     questions.push({ tally: tallies.visibility, isCounted: true, sql })
-  }
-  if (kind === 'table') {
-    // COPY converts every value of every row, as a dump would, here to nowhere. A cluster without tables of its user's is
-    // not the one that was meant.
-    const sql = `copy (select * from ${name}) to '/dev/null'`
-    questions.push({ tally: tallies.rows, isCounted: isOwn === 't', sql })
   }
   if (isHeap === 't' && amcheck !== undefined) {
     const sql = `select 'block ' || blkno || ', tuple ' || coalesce(offnum, 0) || ': ' || msg as found
@@ -203,9 +278,9 @@ async function expectNothing(
   try {
     const rows = await session.query<{ found: string }>(sql)
     if (rows.length > 0)
-      tally.note(`${database}, ${relation.name}: ${rows.map(({ found }) => found).join('; ')}`)
+      tally.note(`${database.name}, ${relation.name}: ${rows.map(({ found }) => found).join('; ')}`)
   } catch (error) {
     if (session.lost.aborted) throw error
-    tally.note(`${database}, ${relation.name}: ${serverWords(error)}`)
+    tally.note(`${database.name}, ${relation.name}: ${serverWords(error)}`)
   }
 }

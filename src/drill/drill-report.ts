@@ -2,7 +2,16 @@ import { parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
 import { formatLsn, parseLsn, type Lsn } from '../domain/lsn.ts'
 import { encodeRecord, RecordReader } from '../repository/record.ts'
 
-const checkNames = ['recovery', 'pages', 'indexes', 'tables', 'visibility', 'rows', 'assertions'] as const
+const checkNames = [
+  'recovery',
+  'pages',
+  'indexes',
+  'tables',
+  'visibility',
+  'rows',
+  'losses',
+  'assertions',
+] as const
 const checkStates = ['passed', 'failed', 'not-proven'] as const
 const outcomes = ['passed', 'failed', 'not-proven'] as const
 

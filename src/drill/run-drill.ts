@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { ArchivePlace } from '../archive/archive-place.ts'
 import { formatInstant } from '../domain/target-time.ts'
 import { isOperationError, type OperationError } from '../domain/operation-error.ts'
 import { describeRecoveryTarget, type RecoveryTarget } from '../domain/recovery-target.ts'
@@ -7,10 +8,12 @@ import { readControlFile } from '../postgres/control-file.ts'
 import type { RestorePlan } from '../restore/plan-restore.ts'
 import { lastCommitAt } from '../sandbox/last-commit.ts'
 import type { Sandbox } from '../sandbox/open-sandbox.ts'
+import { findBackedUpTables } from './backed-up-tables.ts'
 import { checkAssertions } from './check-assertions.ts'
 import { checkPages } from './check-pages.ts'
 import { checkRelations } from './check-relations.ts'
 import { outcomeOf, type DrillCheck, type DrillReport } from './drill-report.ts'
+import type { Suspect, WalTestimony } from './loss-tally.ts'
 
 export interface DrillRequest {
   readonly target: RecoveryTarget
@@ -22,8 +25,14 @@ export interface DrillRequest {
   readonly database: string
 }
 
-/** Opens the sandbox that is to be proved. */
-type OpenSandbox = (onPlanned: (plan: RestorePlan) => void) => Promise<Sandbox>
+export interface DrillTools {
+  /** Opens the sandbox that is to be proved. */
+  readonly open: (onPlanned: (plan: RestorePlan) => void) => Promise<Sandbox>
+  /** Where it comes from. */
+  readonly place: ArchivePlace
+  /** Asks what the WAL that was recovered tells of relations that may have lost something. */
+  readonly askWal: (suspects: readonly Suspect[], sandbox: Sandbox) => Promise<WalTestimony>
+}
 
 /**
  * Proves a restore: it is done into a throw-away server, and everything in it is read and checked. Passes only if every
@@ -32,7 +41,7 @@ type OpenSandbox = (onPlanned: (plan: RestorePlan) => void) => Promise<Sandbox>
  */
 export async function runDrill(
   request: DrillRequest,
-  open: OpenSandbox,
+  tools: DrillTools,
   context: RunContext,
 ): Promise<DrillReport> {
   const { clock } = context
@@ -40,7 +49,7 @@ export async function runDrill(
   let plan: RestorePlan | undefined
   let sandbox: Sandbox
   try {
-    sandbox = await open((made) => {
+    sandbox = await tools.open((made) => {
       plan = made
     })
   } catch (error) {
@@ -49,17 +58,22 @@ export async function runDrill(
     return { ...begun, ...nothingDone, outcome: 'failed', reached: undefined, checks: [failed] }
   }
   await using held = sandbox
-  return { ...begun, ...(await proveAll(request, held, context)) }
+  return { ...begun, ...(await proveAll(request, { ...tools, sandbox: held }, context)) }
+}
+
+interface ProofTools extends Omit<DrillTools, 'open'> {
+  readonly sandbox: Sandbox
 }
 
 async function proveAll(
   request: DrillRequest,
-  sandbox: Sandbox,
+  tools: ProofTools,
   context: RunContext,
 ): Promise<Omit<DrillReport, 'beganAtMs' | 'target'>> {
   const { clock } = context
+  const { sandbox } = tools
   const checking = clock.monotonic()
-  const checks = [recovered(sandbox), ...(await checkAll(request, sandbox, context))]
+  const checks = [recovered(sandbox), ...(await checkAll(request, tools, context))]
   const { plan, reached, restored } = sandbox
   return {
     outcome: outcomeOf(checks),
@@ -111,12 +125,16 @@ function recovered({ plan, reached }: Sandbox): DrillCheck {
 
 async function checkAll(
   { assertions, database }: DrillRequest,
-  sandbox: Sandbox,
+  { sandbox, place, askWal }: ProofTools,
   context: RunContext,
 ): Promise<readonly DrillCheck[]> {
-  const { conninfo, plan } = sandbox
+  const { conninfo, plan, source } = sandbox
   const pages = await provePages(plan.request.targetDirectory, context)
-  const relations = await checkRelations(conninfo, context)
+  const backedUp = await findBackedUpTables({ backup: plan.backup, files: source.files }, place, context)
+  const relations = await checkRelations(
+    { conninfo, backedUp, askWal: (suspects) => askWal(suspects, sandbox) },
+    context,
+  )
   return [pages, ...relations, await checkAssertions(assertions, { ...conninfo, dbname: database }, context)]
 }
 

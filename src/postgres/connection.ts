@@ -1,5 +1,5 @@
 import { Socket } from 'node:net'
-import { Client, type Submittable } from 'pg'
+import { Client, type QueryResult, type Submittable } from 'pg'
 import type { RunContext } from '../domain/run-context.ts'
 import { clientConfigOf, isTlsRefusal } from './client-config.ts'
 import { describeConninfo, isSocketDirectory, type Conninfo } from './conninfo.ts'
@@ -24,6 +24,8 @@ export interface PostgresSession extends AsyncDisposable {
     parameters?: readonly (string | null)[],
     purpose?: StatementPurpose,
   ): Promise<readonly Row[]>
+  /** Runs one statement, and gives how many rows it changed or copied, as its command tag says. */
+  count(sql: string): Promise<number>
   /** Hands a query of the driver's kind to it, such as a stream. No statement may be under way. */
   submit<Query extends Submittable>(query: Query): Query
   /** Cuts the connection; what runs in it is rolled back by the server. */
@@ -125,10 +127,11 @@ class ClientSession implements PostgresSession {
     parameters: readonly (string | null)[] = [],
     purpose: StatementPurpose = { doing: 'running a statement' },
   ): Promise<readonly Row[]> {
-    const turn = this.#previous.then(() => this.#run<Row>(sql, parameters, purpose))
-    // The next statement waits for this one, however it ends; the failure itself goes to our caller.
-    this.#previous = turn.catch(() => undefined)
-    return turn
+    return (await this.#inTurn<Row>(sql, parameters, purpose)).rows
+  }
+
+  async count(sql: string): Promise<number> {
+    return (await this.#inTurn(sql, [], { doing: 'running a statement' })).rowCount ?? 0
   }
 
   submit<Query extends Submittable>(query: Query): Query {
@@ -160,16 +163,24 @@ class ClientSession implements PostgresSession {
     cut.removeEventListener('abort', destroy)
   }
 
+  async #inTurn<Row extends object>(
+    ...statement: [sql: string, parameters: readonly (string | null)[], purpose: StatementPurpose]
+  ): Promise<QueryResult<Row>> {
+    const turn = this.#previous.then(() => this.#run<Row>(...statement))
+    // The next statement waits for this one, however it ends; the failure itself goes to our caller.
+    this.#previous = turn.catch(() => undefined)
+    return turn
+  }
+
   async #run<Row extends object>(
     sql: string,
     parameters: readonly (string | null)[],
     purpose: StatementPurpose,
-  ): Promise<readonly Row[]> {
+  ): Promise<QueryResult<Row>> {
     this.#signal.throwIfAborted()
     this.lost.throwIfAborted()
     try {
-      const result = await this.#client.query<Row>(sql, [...parameters])
-      return result.rows
+      return await this.#client.query<Row>(sql, [...parameters])
     } catch (cause) {
       this.#signal.throwIfAborted()
       // A cut connection fails its statement with a bare socket error; the reason says more.

@@ -4,12 +4,15 @@ import type { BackupLabel } from '../domain/backup-label.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RecoveryTarget } from '../domain/recovery-target.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import type { TimelineHistory } from '../domain/timeline-history.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
 import type { ServerBinaries } from '../postgres/binaries.ts'
 import { readControlFile } from '../postgres/control-file.ts'
 import { startPrivateServer, type PrivateServer } from '../postgres/server-process.ts'
 import type { Reached } from '../restore/drive-recovery.ts'
+import type { GatheredFacts } from '../restore/gather-restore-facts.ts'
+import type { Layout } from '../restore/layout.ts'
 import type { RestorePlan } from '../restore/plan-restore.ts'
 import { prepareRestore, runRestore, type RestoreResult, type RestoreTools } from '../restore/run-restore.ts'
 import { makeSocketDirectory, removeSocketDirectory } from '../restore/socket-directory.ts'
@@ -28,10 +31,16 @@ export interface SandboxRequest {
   readonly onPlanned?: (plan: RestorePlan) => void
 }
 
+interface SandboxSource extends Pick<GatheredFacts, 'archived'>, Pick<Layout, 'files'> {
+  readonly history: TimelineHistory
+}
+
 /** A throw-away server on a restored cluster. Disposing it stops the server and removes everything. */
 export interface Sandbox extends AsyncDisposable {
   readonly plan: RestorePlan
   readonly reached: Reached
+  /** The timelines that the recovery followed, what is archived, and the files as they were backed up. */
+  readonly source: SandboxSource
   /** How long its parts took, in milliseconds, and what was written. */
   readonly restored: RestoreResult
   /** Of a superuser, on a socket that only this user can reach. */
@@ -71,11 +80,20 @@ export async function openSandbox(
   const { plan, reached } = restored
   if (reached === undefined || prepared.serverBinaries === undefined)
     throw new Error('a restore that recovers says nothing of its recovery')
-  const { serverBinaries } = prepared
+  const { serverBinaries, facts } = prepared
+  const source = { history: facts.route.history, archived: facts.archived, files: facts.layout.files }
   const server = await startServer({ folder, serverBinaries, ...request }, opened, context)
   const conninfo = await firstRole(server, tools.roles, context)
   const lifetime = opened.move()
-  return { plan, reached, restored, conninfo, server, [Symbol.asyncDispose]: () => lifetime.disposeAsync() }
+  return {
+    plan,
+    reached,
+    source,
+    restored,
+    conninfo,
+    server,
+    [Symbol.asyncDispose]: () => lifetime.disposeAsync(),
+  }
 }
 
 interface ServerRequest extends Pick<SandboxRequest, 'isReadOnly'> {

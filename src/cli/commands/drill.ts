@@ -8,6 +8,7 @@ import { OperationError, operationErrors } from '../../domain/operation-error.ts
 import { quote } from '../../domain/quote.ts'
 import { parseRecoveryTarget, type RecoveryTarget } from '../../domain/recovery-target.ts'
 import type { DrillCheck, DrillReport } from '../../drill/drill-report.ts'
+import type { DrillTools } from '../../drill/run-drill.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { printable, type Style } from '../output/text.ts'
 import { addSandboxOptions, type SandboxOptions } from '../target-options.ts'
@@ -44,13 +45,17 @@ async function drill(options: DrillOptions, environment: CommandEnvironment): Pr
     { options, isReadOnly: false, ...(options.random === true && { chooseTarget }) },
     environment,
     async ({ place, target, open }) => {
-      const [{ runDrill }, { storeDrillReport }] = await Promise.all([
+      const [{ runDrill }, { storeDrillReport }, { explainLosses }] = await Promise.all([
         import('../../drill/run-drill.ts'),
         import('../../drill/drill-report-store.ts'),
+        import('../../app/explain-losses.ts'),
       ])
       const { database } = options
       const isTargetNamed = options.random !== true && target.kind !== 'latest'
-      const made = await runDrill({ target, isTargetNamed, assertions, database }, open, context)
+      const askWal: DrillTools['askWal'] = (suspects, sandbox) =>
+        explainLosses({ suspects, sandbox }, place, context)
+      const request = { target, isTargetNamed, assertions, database }
+      const made = await runDrill(request, { open, place, askWal }, context)
       await storeDrillReport(made, place, context)
       return made
     },
