@@ -44,8 +44,11 @@ describe('info', () => {
     assert.equal(window?.oldestBackup, first.backup.label)
     assert.equal(window.fromTime, first.backup.stoppedAt)
     assert.ok((window.toTime ?? '') > second.backup.stoppedAt && (window.toTime ?? '') < (row?.time ?? ''))
+    const begun = window.firstCommitAt ?? ''
+    assert.ok(begun > first.backup.stoppedAt && begun <= (window.toTime ?? ''), begun)
     assert.equal(window.hasGap, false)
     const { stdout } = expectOk(await cluster.run(['info']))
+    assert.match(stdout, /^from .*; the first commit is of \d{4}-[-\d]+ [:\d]+ UTC$/m)
     assert.match(stdout, new RegExp(`${first.backup.label} +full +(just now|\\d+ s ago)`))
     assert.match(stdout, /timeline 1: 0{7}1\d{16} to .* segments, LSN/)
   })

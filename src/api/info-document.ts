@@ -59,6 +59,8 @@ export interface WindowListing {
   readonly oldestBackup: string
   readonly fromTime: string
   readonly fromLsn: string
+  /** The first commit behind that; null when the first WAL holds none. */
+  readonly firstCommitAt: string | null
   /** The newest commit in the newest WAL; null when it holds none. */
   readonly toTime: string | null
   /** The end of the last whole record; null when it could not be read. */

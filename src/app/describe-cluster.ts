@@ -21,6 +21,7 @@ import { findReaches } from './backup-reach.ts'
 import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
 import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
 import { findRecoveryReach, type RecoveryReach } from './recovery-window.ts'
+import { describeWindow, type DescribedWindow } from './window-commits.ts'
 
 /** What one repository holds of a cluster. */
 export interface DescribedRepo extends RecoveryReach {
@@ -39,6 +40,7 @@ export interface DescribedRepo extends RecoveryReach {
   readonly integrity: VerifyState | undefined
   /** The last restore that was tried; undefined when none was. */
   readonly drill: DrillReport | undefined
+  readonly windows: readonly DescribedWindow[]
 }
 
 export interface DescribedCluster {
@@ -133,6 +135,10 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
   const { backups } = catalogue
   const inventory = await readArchiveInventory(place, context)
   const integrity = await recallVerify(opened, context)
+  const reach = await reachOfWhole({ backups, inventory }, { place, integrity }, context)
+  const windows: DescribedWindow[] = []
+  for (const window of reach.windows)
+    windows.push(await describeWindow(window, { inventory, place }, context))
   return {
     name,
     location: repository.store.location,
@@ -144,7 +150,8 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
     sizes: await measureBackups(backups, place, context),
     integrity,
     drill: await readNewestDrill(place, context),
-    ...(await reachOfWhole({ backups, inventory }, { place, integrity }, context)),
+    ...reach,
+    windows,
   }
 }
 

@@ -16,7 +16,7 @@ import type { BackupSizes } from './backup-sizes.ts'
 import { listBackup, listDamagedFile } from './list-backup.ts'
 import { listIntegrity } from './list-damage.ts'
 import { listDrill } from './list-drill.ts'
-import type { RecoveryWindow } from './recovery-window.ts'
+import type { DescribedWindow } from './window-commits.ts'
 
 /** A described cluster as programs are told of it. */
 export function listCluster({ name, repos, failures }: DescribedCluster): InfoDocument {
@@ -110,12 +110,20 @@ function listFreshness({ freshness, writtenAtMs, forgetful }: DescribedRepo['age
   }
 }
 
-function listWindow({ timeline, oldest, toLsn, toTime, hasGap }: RecoveryWindow): WindowListing {
+function listWindow({
+  timeline,
+  oldest,
+  firstCommitAt,
+  toLsn,
+  toTime,
+  hasGap,
+}: DescribedWindow): WindowListing {
   return {
     timeline,
     oldestBackup: oldest.label,
     fromTime: formatInstant(oldest.stoppedAt),
     fromLsn: formatLsn(oldest.stopLsn),
+    firstCommitAt: firstCommitAt === undefined ? null : formatInstant(firstCommitAt),
     toTime: toTime === undefined ? null : formatInstant(toTime),
     toLsn: toLsn === undefined ? null : formatLsn(toLsn),
     hasGap,

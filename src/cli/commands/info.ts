@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { DescribedBackup, DescribedCluster, DescribedRepo } from '../../app/describe-cluster.ts'
 import { firstSeenText, prunedText } from '../../app/guarded-catalogue.ts'
-import type { RecoveryWindow } from '../../app/recovery-window.ts'
+import type { DescribedWindow } from '../../app/window-commits.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
 import { formatLsn } from '../../domain/lsn.ts'
@@ -138,21 +138,25 @@ function drillText({ drill }: DescribedRepo, { now, style }: Look): string {
   return `${outcome === 'passed' ? text : style(outcome === 'failed' ? 'red' : 'yellow', text)}\n`
 }
 
-function windowText({ timeline, oldest, toLsn, toTime, hasGap }: RecoveryWindow, style: Style): string {
+function windowText(
+  { timeline, oldest, firstCommitAt, toLsn, toTime, hasGap }: DescribedWindow,
+  style: Style,
+): string {
   const end =
     toTime === undefined
       ? 'the end of the archive; the newest WAL holds no commit'
       : `${shortTime(toTime)}, the last commit`
+  const first = firstCommitAt === undefined ? '' : `; the first commit is of ${shortTime(firstCommitAt)}`
   const position = toLsn === undefined ? '' : ` (LSN ${formatLsn(toLsn)})`
   const gap = hasGap ? style('yellow', '; WAL is missing behind that') : ''
   return [
-    `from  ${shortTime(oldest.stoppedAt)} (LSN ${formatLsn(oldest.stopLsn)}, backup ${oldest.label})\n`,
+    `from  ${shortTime(oldest.stoppedAt)} (LSN ${formatLsn(oldest.stopLsn)}, backup ${oldest.label})${first}\n`,
     `to    ${end}${position}, on timeline ${timeline}${gap}\n`,
   ].join('')
 }
 
 /** A window names its ends: what lies between them may be lost. */
-function lostText({ timeline, oldest, toLsn }: RecoveryWindow, { integrity }: DescribedRepo, style: Style) {
+function lostText({ timeline, oldest, toLsn }: DescribedWindow, { integrity }: DescribedRepo, style: Style) {
   const lost = (integrity?.damage ?? [])
     .flatMap((damage) => damage.lost)
     .filter(
