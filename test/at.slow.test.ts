@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { appendFile, readdir } from 'node:fs/promises'
@@ -9,6 +10,7 @@ import { expectOk } from './support/holdfast.ts'
 import { processesIn } from './support/live-processes.ts'
 import { everydayMajors } from './support/everyday.ts'
 import { createScratch } from './support/scratch.ts'
+import { identityOf, type ServerUser } from './support/server-user.ts'
 import { startHoldfast } from './support/start-holdfast.ts'
 import { startUserSite, type UserSite } from './support/user-site.ts'
 import { waitUntil } from './support/wait.ts'
@@ -73,6 +75,29 @@ describe('at', () => {
     assert.deepEqual(processesIn(sandboxes), [])
   })
 
+  test('reaches nobody over the network, whatever is asked of it, where the kernel allows that', async () => {
+    await using scratch = await createScratch('cut')
+    await using site = await startUserSite({ major: 17, scratch })
+    await using lure = await startLure()
+    await site.backup()
+    await site.switchWal()
+    const call = `bash -c "cat > /dev/null; exec 3<>/dev/tcp/127.0.0.1/${lure.port}"`
+    const calling = `copy (select 1) to program $$${call}$$`
+
+    await site.server.query(calling)
+    await waitUntil('the call of the source', () => lure.heard() === 1)
+    const options = ['--sandbox-directory', join(site.folder, 'sandboxes')]
+    const called = await site.run('at', ...options, '--', ...asking(calling))
+    // The end of a program that has called may be told before the call is taken.
+    await site.server.query(calling)
+    await waitUntil('the second call of the source', () => lure.heard() >= 2)
+
+    const isCut = canCutNetwork(scratch.user)
+    assert.equal(lure.heard(), isCut ? 2 : 3, called.stderr)
+    assert.equal(called.code === 0, !isCut, called.stderr)
+    if (isCut) assert.match(called.stderr, /program .* failed/)
+  })
+
   test('refuses a moment that cannot be reached, and leaves nothing', async () => {
     await using scratch = await createScratch('unreachable')
     await using site = await startUserSite({ major: 18, scratch })
@@ -93,6 +118,12 @@ describe('at', () => {
 })
 
 const asking = (sql: string): readonly string[] => [process.execPath, runQuery, sql]
+
+/** Found out without what is tested: with the server's user, as the tool runs. */
+function canCutNetwork(user: ServerUser): boolean {
+  const way = ['--user', '--map-current-user', '--net', 'true']
+  return spawnSync('/usr/bin/unshare', way, identityOf(user)).status === 0
+}
 
 const markOf = ({ folder }: UserSite): string => join(folder, 'mark')
 

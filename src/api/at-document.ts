@@ -11,6 +11,8 @@ export interface AtDocument extends JsonDocument {
   readonly lastCommitAt: string | null
   /** When the server is removed. */
   readonly keptUntil: string
+  /** False: it runs in a network namespace of its own, and reaches nobody whatever is asked of it. */
+  readonly hasNetwork: boolean
   readonly filesMs: number
   readonly recoveryMs: number
 }

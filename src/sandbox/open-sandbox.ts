@@ -5,6 +5,7 @@ import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RecoveryTarget } from '../domain/recovery-target.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { TimelineHistory } from '../domain/timeline-history.ts'
+import { findNetworkCutter } from '../platform/network-namespace.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
 import type { ServerBinaries } from '../postgres/binaries.ts'
@@ -46,6 +47,8 @@ export interface Sandbox extends AsyncDisposable {
   /** Of a superuser, on a socket that only this user can reach. */
   readonly conninfo: Conninfo
   readonly server: PrivateServer
+  /** False: it runs in a network namespace of its own, and reaches nobody whatever is asked of it. */
+  readonly hasNetwork: boolean
 }
 
 /**
@@ -82,7 +85,9 @@ export async function openSandbox(
     throw new Error('a restore that recovers says nothing of its recovery')
   const { serverBinaries, facts } = prepared
   const source = { history: facts.route.history, archived: facts.archived, files: facts.layout.files }
-  const server = await startServer({ folder, serverBinaries, ...request }, opened, context)
+  // Only now: the commands that fetch WAL for the recovery may have to reach a repository over the network.
+  const launcher = await findNetworkCutter(context.signal)
+  const server = await startServer({ folder, serverBinaries, launcher, ...request }, opened, context)
   const conninfo = await firstRole(server, tools.roles, context)
   const lifetime = opened.move()
   return {
@@ -92,6 +97,7 @@ export async function openSandbox(
     restored,
     conninfo,
     server,
+    hasNetwork: launcher === undefined,
     [Symbol.asyncDispose]: () => lifetime.disposeAsync(),
   }
 }
@@ -99,11 +105,12 @@ export async function openSandbox(
 interface ServerRequest extends Pick<SandboxRequest, 'isReadOnly'> {
   readonly folder: SandboxFolder
   readonly serverBinaries: ServerBinaries
+  readonly launcher: readonly string[] | undefined
 }
 
 /** Starts a server on what was restored. It, and its socket directory, go with what is `opened`. */
 async function startServer(
-  { folder, serverBinaries, isReadOnly }: ServerRequest,
+  { folder, serverBinaries, launcher, isReadOnly }: ServerRequest,
   opened: AsyncDisposableStack,
   context: RunContext,
 ): Promise<PrivateServer> {
@@ -116,7 +123,14 @@ async function startServer(
   const { binDirectory, major } = serverBinaries
   const settings = sandboxSettings(control, major, { configFile, isReadOnly })
   const logFile = join(path, 'server.log')
-  const request = { binDirectory, dataDirectory, socketDirectory, logFile, settings }
+  const request = {
+    binDirectory,
+    dataDirectory,
+    socketDirectory,
+    logFile,
+    settings,
+    ...(launcher && { launcher }),
+  }
   return opened.use(await startPrivateServer(request, context))
 }
 

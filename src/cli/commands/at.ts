@@ -47,6 +47,7 @@ async function stay(sandbox: Sandbox, keepMs: number, environment: CommandEnviro
       [
         `connect with: psql "${document.connection}"\n`,
         `at LSN ${document.reachedLsn}, last commit ${document.lastCommitAt ?? 'before the backup'}; from backup ${document.backup}\n`,
+        document.hasNetwork ? '' : 'cut off from the network\n',
         `read-only; removed in ${formatDuration(keepMs)}, or when you stop this command\n`,
       ].join(''),
   })
@@ -73,7 +74,7 @@ async function run(
   environment.exitWith(await runInForeground(file, args, { env, signal: environment.context.signal }))
 }
 
-function documentOf({ conninfo, plan, reached, restored }: Sandbox, untilMs: number): AtDocument {
+function documentOf({ conninfo, plan, reached, restored, hasNetwork }: Sandbox, untilMs: number): AtDocument {
   const { host, port, user, dbname } = conninfo
   return {
     version: 1,
@@ -83,6 +84,7 @@ function documentOf({ conninfo, plan, reached, restored }: Sandbox, untilMs: num
     reachedLsn: formatLsn(reached.lsn),
     lastCommitAt: lastCommitAt(reached) ?? null,
     keptUntil: formatInstant(instantFromMs(untilMs)),
+    hasNetwork,
     filesMs: Math.round(restored.filesMs),
     recoveryMs: Math.round(restored.recoveryMs),
   }
