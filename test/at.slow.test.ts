@@ -4,11 +4,14 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { appendFile, readdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { describe, test } from 'node:test'
-import { expectOk } from './support/holdfast.ts'
+import { Client } from 'pg'
+import type { AtDocument } from '../src/api/at-document.ts'
+import { expectOk, type HoldfastResult } from './support/holdfast.ts'
 import { processesIn } from './support/live-processes.ts'
 import { everydayMajors } from './support/everyday.ts'
+import type { TestServer } from './support/postgres-server.ts'
 import { createScratch } from './support/scratch.ts'
 import { identityOf, type ServerUser } from './support/server-user.ts'
 import { startHoldfast } from './support/start-holdfast.ts'
@@ -44,6 +47,110 @@ for (const major of everydayMajors) {
     })
   })
 }
+
+for (const major of everydayMajors) {
+  describe(`at --advance, on PostgreSQL ${major},`, () => {
+    test('takes a paused sandbox on to later moments with the same connection, and never back', async () => {
+      await using scratch = await createScratch('advance')
+      await using site = await startUserSite({ major, scratch })
+      const { server } = site
+      await server.query('create table said (t text)')
+      await site.backup()
+      const [one, two] = await sayThreeWords(server)
+      await server.query('insert into said values ($1)', ['four'])
+      await site.switchWal()
+      const sandboxes = join(site.folder, 'sandboxes')
+      const advance = (...target: readonly string[]): Promise<HoldfastResult> => {
+        const place = ['--advance', basename(begun.sandbox), '--sandbox-directory', sandboxes]
+        return site.run('--output', 'json', 'at', ...place, ...target)
+      }
+
+      const kept = startHoldfast(
+        ['--output', 'json', 'at', '--paused', '--sandbox-directory', sandboxes, ...before(one.lsn)],
+        { config: site.configuration },
+      )
+      const begun = await waitUntil('the sandbox', () => documentIn(kept.stdout()))
+      const first = await said(begun)
+      const second = documentIn(expectOk(await advance('--target-time', two.time)).stdout) ?? assert.fail()
+      const found = await said(begun)
+      const back = await advance(...before(one.lsn))
+      const backInTime = await advance('--target-time', one.time)
+      const toBackup = await advance('--target-immediate')
+      const beyond = await advance('--target-lsn', 'F/0')
+      const stayed = await said(begun)
+      const third = documentIn(expectOk(await advance()).stdout) ?? assert.fail()
+      const last = await said(begun)
+      kept.kill('SIGTERM')
+      const ended = await kept.ended
+      const late = await advance()
+
+      assert.deepEqual(
+        [first, found, stayed, last].map((words) => words.length),
+        [1, 2, 2, 4],
+      )
+      assert.deepEqual(last, ['one', 'two', 'three', 'four'])
+      assert.equal(second.connection, begun.connection)
+      assert.equal(second.isPaused, true)
+      assert.ok(second.recoveryMs > 0 && second.filesMs === 0)
+      assert.ok((third.lastCommitAt ?? '') > (second.lastCommitAt ?? ''))
+      for (const refused of [back, backInTime, toBackup, beyond])
+        assert.equal(refused.code, 3, refused.stderr + refused.stdout)
+      assert.match(back.stderr, /the recovery is past it/)
+      assert.equal(ended.code, 0, ended.stderr)
+      assert.equal(late.code, 6, late.stderr)
+      assert.deepEqual(await readdir(sandboxes), [])
+      await waitUntil('the end of all processes', () => processesIn(sandboxes).length === 0)
+    })
+  })
+}
+
+describe('at --advance', () => {
+  test('either comes in time or finds nothing, and leaves nothing either way', async () => {
+    await using scratch = await createScratch('late')
+    await using site = await startUserSite({ major: 17, scratch })
+    await site.server.query('create table said as select $$hello$$ as t')
+    await site.backup()
+    await site.server.query('create table more as select 1 as i')
+    await site.switchWal()
+    const sandboxes = join(site.folder, 'sandboxes')
+    const place = ['--output', 'json', 'at', '--sandbox-directory', sandboxes, '--keep', '1s']
+
+    const kept = startHoldfast([...place, '--paused', '--target-immediate'], { config: site.configuration })
+    const { sandbox } = await waitUntil('the sandbox', () => documentIn(kept.stdout()))
+    const results = await Promise.all([1, 2].map(() => site.run(...place, '--advance', sandbox)))
+    const ended = await kept.ended
+
+    // In time, too late, or second where the first one has gone to the end already.
+    for (const { code, stderr } of results)
+      assert.ok(code === 0 || code === 6 || /it is there already/.test(stderr), stderr)
+    assert.equal(ended.code, 0, ended.stderr)
+    assert.deepEqual(await readdir(sandboxes), [])
+    // What fetched WAL ahead ends by itself.
+    await waitUntil('the end of all processes', () => processesIn(sandboxes).length === 0)
+  })
+
+  test('refuses a sandbox whose recovery has ended, which goes on to be there', async () => {
+    await using scratch = await createScratch('promoted')
+    await using site = await startUserSite({ major: 18, scratch })
+    await site.server.query('create table said as select $$hello$$ as t')
+    await site.backup()
+    await site.switchWal()
+    const place = ['--output', 'json', 'at', '--sandbox-directory', join(site.folder, 'sandboxes')]
+
+    const kept = startHoldfast(place, { config: site.configuration })
+    const begun = await waitUntil('the sandbox', () => documentIn(kept.stdout()))
+    const refused = await site.run(...place, '--advance', begun.sandbox)
+    const both = await site.run(...place, '--advance', begun.sandbox, '--paused')
+    const words = await said(begun)
+    kept.kill('SIGTERM')
+    await kept.ended
+
+    assert.equal(refused.code, 3, refused.stderr)
+    assert.match(refused.stderr, /--paused/)
+    assert.equal(both.code, 2, both.stderr)
+    assert.deepEqual(words, ['hello'])
+  })
+})
 
 describe('at', () => {
   test('keeps the server until it is stopped, and removes what a killed one has left', async () => {
@@ -123,6 +230,55 @@ const asking = (sql: string): readonly string[] => [process.execPath, runQuery, 
 function canCutNetwork(user: ServerUser): boolean {
   const way = ['--user', '--map-current-user', '--net', 'true']
   return spawnSync('/usr/bin/unshare', way, identityOf(user)).status === 0
+}
+
+interface Moment {
+  readonly lsn: string
+  readonly time: string
+}
+
+/** Gives the moments after the first word and after the second, each with a checkpoint behind it. */
+async function sayThreeWords(server: TestServer): Promise<readonly [Moment, Moment]> {
+  const moments: Moment[] = []
+  for (const word of ['one', 'two', 'three']) {
+    await server.query('insert into said values ($1)', [word])
+    moments.push(
+      ...(await server.query<Moment>(
+        "select pg_current_wal_insert_lsn()::text as lsn, to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US \"UTC\"') as time",
+      )),
+    )
+    await server.query('checkpoint')
+  }
+  const [one, two] = moments
+  assert.ok(one !== undefined && two !== undefined)
+  return [one, two]
+}
+
+const before = (lsn: string): readonly string[] => ['--target-lsn', lsn, '--target-exclusive']
+
+/** What `at` has answered; undefined while that is not complete. */
+function documentIn(stdout: string): AtDocument | undefined {
+  if (!stdout.endsWith('}\n')) return undefined
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what it says is what the test looks at
+  return JSON.parse(stdout) as AtDocument
+}
+
+/** What the table holds on the server of a sandbox. */
+async function said({ connection }: AtDocument): Promise<readonly string[]> {
+  const valueOf = (name: string): string => new RegExp(`${name}=(\\S+)`).exec(connection)?.[1] ?? ''
+  const client = new Client({
+    host: valueOf('host'),
+    port: Number(valueOf('port')),
+    user: valueOf('user'),
+    database: valueOf('dbname'),
+  })
+  await client.connect()
+  try {
+    const { rows } = await client.query<{ t: string }>('select t from said')
+    return rows.map(({ t }) => t)
+  } finally {
+    await client.end()
+  }
 }
 
 const markOf = ({ folder }: UserSite): string => join(folder, 'mark')

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { ClusterRepository } from '../app/open-cluster.ts'
+import type { Configuration } from '../config/configuration-schema.ts'
 import type { ClusterConfiguration } from '../config/select-configured.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
@@ -12,6 +13,8 @@ import type { SandboxOptions } from './target-options.ts'
 interface Wanted {
   readonly options: SandboxOptions
   readonly isReadOnly: boolean
+  /** Default: it is promoted. */
+  readonly isPaused?: boolean
   /** Default: what the options say. */
   readonly chooseTarget?: (place: ClusterRepository) => Promise<RecoveryTarget>
 }
@@ -26,7 +29,7 @@ export interface SandboxPlace {
 
 /** Opens what a sandbox needs, under a lease that keeps what it restores. Whoever opens the sandbox disposes it. */
 export async function withSandboxPlace<Result>(
-  { options, isReadOnly, chooseTarget }: Wanted,
+  { options, isReadOnly, isPaused = false, chooseTarget }: Wanted,
   environment: CommandEnvironment,
   work: (place: SandboxPlace) => Promise<Result>,
 ): Promise<Result> {
@@ -57,14 +60,25 @@ export async function withSandboxPlace<Result>(
   await using opened = await openFirstPlace(selection, guard, context)
   const [place] = opened.repositories
   const tools = await restoreTools({ configuration, file, settings, place }, environment)
-  const parent =
-    options.sandboxDirectory ?? configuration.sandboxDirectory ?? (await usualParent(configuration))
+  const parent = await sandboxParent(options.sandboxDirectory, configuration)
   await using held = new AsyncDisposableStack()
   held.use(await holdRestoreLease(place, context))
   const target = chooseTarget === undefined ? asked : await chooseTarget(place)
   const open: SandboxPlace['open'] = (onPlanned) =>
-    openSandbox({ parent, backup, target, isReadOnly, ...(onPlanned && { onPlanned }) }, tools, context)
+    openSandbox(
+      { parent, backup, target, isReadOnly, isPaused, ...(onPlanned && { onPlanned }) },
+      tools,
+      context,
+    )
   return await work({ place, settings, target, open })
+}
+
+/** Where sandboxes are made. */
+export async function sandboxParent(
+  asked: string | undefined,
+  configuration: Pick<Configuration, 'sandboxDirectory' | 'stateDirectory'>,
+): Promise<string> {
+  return asked ?? configuration.sandboxDirectory ?? (await usualParent(configuration))
 }
 
 async function usualParent({

@@ -11,7 +11,11 @@ import { connect, type PostgresSession } from '../postgres/connection.ts'
 import { readControlFile, type ControlFile } from '../postgres/control-file.ts'
 import { readRecoveryStatus, type RecoveryStatus } from '../postgres/recovery-status.ts'
 import { fatalLinesOf } from '../postgres/server-log.ts'
-import { startPrivateServer, type PrivateServer } from '../postgres/server-process.ts'
+import {
+  startPrivateServer,
+  type PrivateServer,
+  type PrivateServerRequest,
+} from '../postgres/server-process.ts'
 import { controlFilePath } from './check-entry.ts'
 import { lookAt } from './check-path.ts'
 import { ConnectionPatience } from './connection-patience.ts'
@@ -22,8 +26,11 @@ import { makeSocketDirectory, removeSocketDirectory } from './socket-directory.t
 import type { RestorePlan } from './plan-restore.ts'
 import { goalOf } from './restore-request.ts'
 
+/** What is known of a recovery before it begins. */
+export type RecoveryPlan = Pick<RestorePlan, 'request' | 'backup' | 'timeline' | 'stop' | 'wal'>
+
 export interface DriveRequest {
-  readonly plan: RestorePlan
+  readonly plan: RecoveryPlan
   readonly binaries: ServerBinaries
   /** Roles to connect as, in this order: the first that exists is taken. */
   readonly roles: readonly string[]
@@ -63,7 +70,49 @@ export async function driveRecovery(request: DriveRequest, context: RunContext):
   }
 }
 
-interface Attempt extends DriveRequest {
+/** How the server of a recovery is started that stays. */
+export interface StayingServer extends Pick<PrivateServerRequest, 'launcher' | 'logFile'> {
+  readonly socketDirectory: string
+  /** Under those that a recovery needs. */
+  readonly settings: Readonly<Record<string, string>>
+}
+
+/** A server that has paused where it was to. */
+export interface PausedServer {
+  readonly server: PrivateServer
+  readonly reached: Reached
+}
+
+/**
+ * Goes on with the recovery of a directory that was shut down in it, to the planned stop, checks what was reached, and leaves
+ * the server paused there: whoever called owns it. When anything is not as planned no server is left.
+ */
+export async function pauseAtStop(
+  { staying, ...request }: DriveRequest & { readonly staying: StayingServer },
+  context: RunContext,
+): Promise<PausedServer> {
+  const { plan } = request
+  const raised: Record<string, string> = {}
+  for (let start = 1; ; start += 1) {
+    const attempt = { ...request, ...staying, raised }
+    await using opened = new AsyncDisposableStack()
+    const server = opened.use(await startRecovery(attempt, context))
+    const stopped = await waitForStop(server, attempt, context)
+    if (stopped.kind === 'stopped') {
+      opened.move()
+      return {
+        server,
+        reached: { ...placeOf(plan, stopped.status), timeline: plan.timeline, isPromoted: false },
+      }
+    }
+    await server.stop('fast', context)
+    if (start === mostStarts)
+      throw failed(plan.request.targetDirectory, 'settings are too low for the recovered cluster')
+    Object.assign(raised, stopped.settings)
+  }
+}
+
+interface Attempt extends DriveRequest, Partial<Omit<StayingServer, 'socketDirectory'>> {
   readonly socketDirectory: string
   readonly raised: Readonly<Record<string, string>>
 }
@@ -74,25 +123,7 @@ type Outcome =
   | { readonly kind: 'too-low'; readonly settings: Readonly<Record<string, string>> }
 
 async function recoverOnce(attempt: Attempt, context: RunContext): Promise<Outcome> {
-  const { plan, binaries, socketDirectory, raised } = attempt
-  const dataDirectory = plan.request.targetDirectory
-  const { control } = await readControlFile(join(dataDirectory, controlFilePath), context)
-  const settings = {
-    ...recoveryServerSettings(control, plan, binaries.major),
-    ...raised,
-    ...(await missingConfiguration(attempt)),
-  }
-  await rm(join(dataDirectory, recoveryLog), { force: true })
-  await using server = await startPrivateServer(
-    {
-      binDirectory: binaries.binDirectory,
-      dataDirectory,
-      socketDirectory,
-      settings,
-      logFile: join(dataDirectory, recoveryLog),
-    },
-    context,
-  )
+  await using server = await startRecovery(attempt, context)
   const stopped = await waitForStop(server, attempt, context)
   if (stopped.kind === 'too-low') {
     await server.stop('fast', context)
@@ -100,6 +131,26 @@ async function recoverOnce(attempt: Attempt, context: RunContext): Promise<Outco
   }
   const reached = await finish(server, { attempt, status: stopped.status }, context)
   return { kind: 'reached', reached }
+}
+
+async function startRecovery(attempt: Attempt, context: RunContext): Promise<PrivateServer> {
+  const { plan, binaries, socketDirectory, raised, launcher } = attempt
+  const dataDirectory = plan.request.targetDirectory
+  const { control } = await readControlFile(join(dataDirectory, controlFilePath), context)
+  const settings = {
+    ...attempt.settings,
+    ...recoveryServerSettings(control, plan, binaries.major),
+    ...raised,
+    ...(await missingConfiguration(attempt)),
+  }
+  const logFile = attempt.logFile ?? join(dataDirectory, recoveryLog)
+  // What it says of the stop must be of this start.
+  await rm(logFile, { force: true })
+  const { binDirectory } = binaries
+  return startPrivateServer(
+    { binDirectory, dataDirectory, socketDirectory, settings, logFile, ...(launcher && { launcher }) },
+    context,
+  )
 }
 
 /** What a server that recovers has come to. */
@@ -124,7 +175,7 @@ async function waitForStop(server: PrivateServer, attempt: Attempt, context: Run
 
 /** `status` is undefined when the server has ended. */
 function judge(
-  { stop, request }: RestorePlan,
+  { stop, request }: RecoveryPlan,
   { status, log }: { status: RecoveryStatus | undefined; log: string },
 ): Stopped {
   const line = stopLineOf(log)
@@ -180,7 +231,7 @@ async function connectAsAny(
 }
 
 function reportProgress(
-  { backup, wal }: RestorePlan,
+  { backup, wal }: RecoveryPlan,
   { replayLsn }: RecoveryStatus,
   { report }: RunContext,
 ): void {
@@ -216,23 +267,21 @@ async function finish(
   const { control } = await readControlFile(join(dataDirectory, controlFilePath), context)
   const problem = shutdownProblem(control, { plan, isPromoting })
   if (problem !== undefined) throw failed(dataDirectory, problem)
-  return {
-    lsn: reachedLsn(plan, status),
-    commitTime: status.replayedCommitTime,
-    timeline: control.timeline,
-    isPromoted: isPromoting,
-  }
+  return { ...placeOf(plan, status), timeline: control.timeline, isPromoted: isPromoting }
 }
 
-function recoveredOf(plan: RestorePlan, status: RecoveryStatus): Recovered {
-  return {
-    goal: goalOf(plan.request),
-    lsn: formatLsn(reachedLsn(plan, status)),
-    commitTime: status.replayedCommitTime,
-  }
+function recoveredOf(plan: RecoveryPlan, status: RecoveryStatus): Recovered {
+  const { lsn, commitTime } = placeOf(plan, status)
+  return { goal: goalOf(plan.request), lsn: formatLsn(lsn), commitTime }
 }
 
-const reachedLsn = ({ stop }: RestorePlan, { replayLsn }: RecoveryStatus): Lsn => replayLsn ?? stop.atLeast
+const placeOf = (
+  { stop }: RecoveryPlan,
+  { replayLsn, replayedCommitTime }: RecoveryStatus,
+): Pick<Reached, 'lsn' | 'commitTime'> => ({
+  lsn: replayLsn ?? stop.atLeast,
+  commitTime: replayedCommitTime,
+})
 
 /** As "pg_ctl promote" does it: no role is needed that may call pg_promote (bin/pg_ctl/pg_ctl.c). */
 async function askForPromotion(server: PrivateServer, dataDirectory: string): Promise<void> {
@@ -257,7 +306,7 @@ async function waitForPromotion(
 
 function shutdownProblem(
   control: ControlFile,
-  { plan, isPromoting }: { plan: RestorePlan; isPromoting: boolean },
+  { plan, isPromoting }: { plan: RecoveryPlan; isPromoting: boolean },
 ): string | undefined {
   const state = isPromoting ? 'shut down' : 'shut down in recovery'
   if (control.state !== state) return `expected the cluster to be "${state}", found "${control.state}"`

@@ -1,24 +1,20 @@
 import { fromBytePath } from '../platform/byte-path.ts'
-import { surveyArchive } from '../archive/archive-inventory.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { readCatalogue } from '../repository/catalogue.ts'
 import type { ManifestHead } from '../repository/manifest-head.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
 import { packKey, packPrefix } from '../repository/object-keys.ts'
 import type { ForbiddenPlaces } from './check-path.ts'
-import { chooseRoute } from './choose-route.ts'
+import { gatherRouteFacts } from './gather-route-facts.ts'
 import { inspectTarget } from './inspect-target.ts'
 import type { Layout } from './layout.ts'
 import { leadsOutside } from './leads-outside.ts'
-import { locateTarget } from './locate-target.ts'
 import { measureSpace } from './measure-space.ts'
 import type { RestoreFacts } from './plan-restore.ts'
-import { readArchiveEnd } from './read-archive-end.ts'
 import { readLayout } from './read-layout.ts'
 import { refuseLaterTablespaces } from './refuse-later-tablespaces.ts'
 import { goalOf, type RestoreRequest } from './restore-request.ts'
-import { followWal, type ArchivedNames } from './wal-route.ts'
+import type { ArchivedNames } from './wal-route.ts'
 import { packMissing } from './write-packs.ts'
 
 /** What was found out, and what is needed to act on it. */
@@ -42,30 +38,8 @@ export async function gatherRestoreFacts(
   context: RunContext,
 ): Promise<GatheredFacts> {
   const { repository, cluster } = place
-  const { target, backup: label } = request
-  const { backups } = await readCatalogue(repository, cluster.id, context)
-  const inventory = await surveyArchive(place, context)
-  const { timelines, histories, unreadableHistories } = inventory
-  const facts = { backups, timelines, histories, unreadableHistories }
-  const conflicts = new Set(inventory.conflicts.map(({ name }) => name.name))
-  const archived = { hasSegment: inventory.hasSegment, timelines: inventory.timelines, conflicts }
-  const located =
-    target.kind === 'xid' || target.kind === 'name'
-      ? await locateTarget({ target, label, facts, archived }, place, context)
-      : undefined
-  const route = chooseRoute(
-    { target, label: located?.label ?? label, ...(located && { locatedLsn: located.lsn }) },
-    facts,
-  )
-  const walRoute = followWal(route, archived, cluster.walSegmentSize)
-  const archiveEnd =
-    walRoute.count === 0 || target.kind === 'immediate'
-      ? undefined
-      : await readArchiveEnd(
-          { route, walRoute, archived, needsCommit: target.kind === 'time' },
-          place,
-          context,
-        )
+  const found = await gatherRouteFacts({ target: request.target, label: request.backup }, place, context)
+  const { route, walRoute } = found
   const { backup } = route
   const head = await readManifestHead(repository, { clusterId: cluster.id, ...backup }, context)
   await requirePacks(place, head, context)
@@ -83,11 +57,7 @@ export async function gatherRestoreFacts(
     .filter(leadsOutside)
     .map(({ path }) => fromBytePath(path).toString('utf8'))
   return {
-    route,
-    archived,
-    walRoute,
-    archiveEnd,
-    located,
+    ...found,
     places,
     space,
     head,

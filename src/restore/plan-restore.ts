@@ -58,16 +58,21 @@ export function planRestore(request: RestoreRequest, facts: RestoreFacts): Resto
     backup,
     timeline: history.timeline,
     stop,
-    wal: {
-      first: walRoute.first,
-      last: walRoute.last ?? walRoute.first,
-      count: walRoute.count,
-      endLsn: archiveEnd?.lastRecordEndLsn ?? walRoute.endLsn,
-      lastCommitAt: archiveEnd?.lastCommitAt,
-    },
+    wal: describeWal(walRoute, archiveEnd),
     places,
     isDelta: places.some(({ state }) => state !== 'vacant'),
     warnings: warningsOf(facts, request),
+  }
+}
+
+/** The WAL that a recovery along a way can read. */
+export function describeWal(walRoute: WalRoute, archiveEnd: ArchiveEnd | undefined): RestorePlan['wal'] {
+  return {
+    first: walRoute.first,
+    last: walRoute.last ?? walRoute.first,
+    count: walRoute.count,
+    endLsn: archiveEnd?.lastRecordEndLsn ?? walRoute.endLsn,
+    lastCommitAt: archiveEnd?.lastCommitAt,
   }
 }
 

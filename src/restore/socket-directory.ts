@@ -30,7 +30,7 @@ export async function removeSocketDirectory(path: string, { report }: RunContext
 const staleAfterMs = 24 * 60 * 60 * 1000
 const ownName = /^holdfast-[A-Za-z0-9]{6}$/
 /** All that is there before a server has started. One that runs has its socket there, and changes the directory with it. */
-const prepared = new Set(['hba.conf', 'ident.conf', 'postgresql.conf'])
+const prepared = new Set(['hba.conf', 'ident.conf', 'postgresql.conf', 'control.sock'])
 
 /** Those of restores that were killed before their server had started, a day ago or earlier. */
 export async function removeStaleSocketDirectories(parent: string, { clock }: RunContext): Promise<void> {

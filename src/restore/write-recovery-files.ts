@@ -24,8 +24,16 @@ export async function writeRecoveryFiles(
   await replaceDurably(join(dataDirectory, 'backup_label'), backupLabel, 0o600)
   if (tablespaceMap.length > 0)
     await replaceDurably(join(dataDirectory, 'tablespace_map'), tablespaceMap, 0o600)
-  await writeAutoConf(dataDirectory, { ...emptiedTargets(settings), ...settings })
+  await writeRecoveryTarget(dataDirectory, settings)
   await replaceDurably(join(dataDirectory, 'recovery.signal'), new Uint8Array(), 0o600)
+}
+
+/** The settings of a recovery, in place of those of an earlier one. */
+export async function writeRecoveryTarget(
+  dataDirectory: string,
+  settings: Readonly<Record<string, string>>,
+): Promise<void> {
+  await writeAutoConf(dataDirectory, { ...emptiedTargets(settings), ...settings })
 }
 
 /** Puts our settings into postgresql.auto.conf and keeps everything else but what earlier recoveries left (R44). */

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
@@ -17,7 +17,8 @@ import type { Layout } from '../restore/layout.ts'
 import type { RestorePlan } from '../restore/plan-restore.ts'
 import { prepareRestore, runRestore, type RestoreResult, type RestoreTools } from '../restore/run-restore.ts'
 import { makeSocketDirectory, removeSocketDirectory } from '../restore/socket-directory.ts'
-import { makeSandboxFolder, type SandboxFolder } from './sandbox-folder.ts'
+import { PausedSandboxServer } from './paused-server.ts'
+import { makeSandboxFolder, socketLink, type SandboxFolder } from './sandbox-folder.ts'
 import { sandboxSettings } from './sandbox-settings.ts'
 
 export interface SandboxRequest {
@@ -28,6 +29,8 @@ export interface SandboxRequest {
   readonly target: RecoveryTarget
   /** Whether transactions in it are read-only, unless they say otherwise. */
   readonly isReadOnly: boolean
+  /** It stays in recovery, paused at the target, so that it can go on; default: it is promoted. */
+  readonly isPaused?: boolean
   /** Called when it is proven that the target can be reached, as far as that can be known, before anything is restored. */
   readonly onPlanned?: (plan: RestorePlan) => void
 }
@@ -49,6 +52,10 @@ export interface Sandbox extends AsyncDisposable {
   readonly server: PrivateServer
   /** False: it runs in a network namespace of its own, and reaches nobody whatever is asked of it. */
   readonly hasNetwork: boolean
+  /** Goes on to a later target: `PausedSandboxServer`. Undefined when it was promoted. */
+  readonly advance: PausedSandboxServer['advance'] | undefined
+  /** The folder that holds all of it. */
+  readonly path: string
 }
 
 /**
@@ -68,7 +75,7 @@ export async function openSandbox(
       targetDirectory: folder.dataDirectory,
       tablespaceFolder: folder.tablespaceFolder,
       backup: request.backup,
-      target: { ...request.target, action: 'promote' },
+      target: { ...request.target, action: request.isPaused === true ? 'pause' : 'promote' },
       isDelta: false,
       tablespaceMap: [],
       isFilesOnly: false,
@@ -85,44 +92,80 @@ export async function openSandbox(
     throw new Error('a restore that recovers says nothing of its recovery')
   const { serverBinaries, facts } = prepared
   const source = { history: facts.route.history, archived: facts.archived, files: facts.layout.files }
-  // Only now: the commands that fetch WAL for the recovery may have to reach a repository over the network.
-  const launcher = await findNetworkCutter(context.signal)
-  const server = await startServer({ folder, serverBinaries, launcher, ...request }, opened, context)
-  const conninfo = await firstRole(server, tools.roles, context)
+  const { isPaused = false, isReadOnly } = request
+  const site = await prepareSite({ folder, tools, isPaused }, opened, context)
+  const held: HeldServer = isPaused
+    ? opened.use(await PausedSandboxServer.start({ ...site, binaries: serverBinaries, tools }, plan, context))
+    : { server: opened.use(await startServer({ ...site, serverBinaries, isReadOnly }, context)), reached }
+  const conninfo = await firstRole(held.server, tools.roles, context)
   const lifetime = opened.move()
   return {
     plan,
-    reached,
+    get reached() {
+      return held.reached
+    },
     source,
     restored,
     conninfo,
-    server,
-    hasNetwork: launcher === undefined,
+    get server() {
+      return held.server
+    },
+    path: folder.path,
+    hasNetwork: site.launcher === undefined,
+    advance: held.advance?.bind(held),
     [Symbol.asyncDispose]: () => lifetime.disposeAsync(),
   }
 }
 
-interface ServerRequest extends Pick<SandboxRequest, 'isReadOnly'> {
-  readonly folder: SandboxFolder
-  readonly serverBinaries: ServerBinaries
+/** What runs in a sandbox: one that can go on is replaced when it does. */
+interface HeldServer {
+  readonly server: PrivateServer
+  readonly reached: Reached
+  readonly advance?: PausedSandboxServer['advance']
+}
+
+interface Site {
+  readonly dataDirectory: string
+  readonly socketDirectory: string
+  readonly configFile: string
+  readonly logFile: string
   readonly launcher: readonly string[] | undefined
 }
 
-/** Starts a server on what was restored. It, and its socket directory, go with what is `opened`. */
-async function startServer(
-  { folder, serverBinaries, launcher, isReadOnly }: ServerRequest,
+/** Where the server of a sandbox is started, and how. Its socket directory goes with what is `opened`. */
+async function prepareSite(
+  {
+    folder: { path, dataDirectory },
+    tools,
+    isPaused,
+  }: { readonly folder: SandboxFolder; readonly tools: RestoreTools; readonly isPaused: boolean },
   opened: AsyncDisposableStack,
   context: RunContext,
-): Promise<PrivateServer> {
+): Promise<Site> {
   const socketDirectory = await makeSocketDirectory(context)
   opened.defer(() => removeSocketDirectory(socketDirectory, context))
+  await symlink(socketDirectory, join(path, socketLink))
   const configFile = join(socketDirectory, 'postgresql.conf')
   await writeFile(configFile, '', { mode: 0o600 })
-  const { path, dataDirectory } = folder
+  // One that goes on with its recovery fetches WAL, and a repository may be somewhere else in the network.
+  const isLocal = tools.place.repository.store.location.startsWith('posix:')
+  const launcher = isPaused && !isLocal ? undefined : await findNetworkCutter(context.signal)
+  return { dataDirectory, socketDirectory, configFile, logFile: join(path, 'server.log'), launcher }
+}
+
+interface ServerRequest extends Site, Pick<SandboxRequest, 'isReadOnly'> {
+  readonly serverBinaries: ServerBinaries
+}
+
+/** Starts a server on what was restored and promoted. Whoever called owns it. */
+async function startServer(
+  { serverBinaries, launcher, isReadOnly, ...site }: ServerRequest,
+  context: RunContext,
+): Promise<PrivateServer> {
+  const { dataDirectory, socketDirectory, configFile, logFile } = site
   const { control } = await readControlFile(join(dataDirectory, 'global/pg_control'), context)
   const { binDirectory, major } = serverBinaries
   const settings = sandboxSettings(control, major, { configFile, isReadOnly })
-  const logFile = join(path, 'server.log')
   const request = {
     binDirectory,
     dataDirectory,
@@ -131,7 +174,7 @@ async function startServer(
     settings,
     ...(launcher && { launcher }),
   }
-  return opened.use(await startPrivateServer(request, context))
+  return startPrivateServer(request, context)
 }
 
 /** The first of the roles that is there. Waits until the server lets somebody in. */

@@ -25,6 +25,9 @@ const ownerFile = 'owner.json'
 /** One without an owner is of somebody who has just begun, or was killed right then. */
 const beginsForMs = 3_600_000
 
+/** A link in it to the directory of the server's socket, whose path must be short. */
+export const socketLink = 'socket'
+
 /** Makes the folder of a new sandbox, after it has removed those whose processes are dead, and their servers. */
 export async function makeSandboxFolder(parent: string, context: RunContext): Promise<SandboxFolder> {
   const path = await makeFolder(parent, context)
@@ -92,7 +95,8 @@ function isIdentity(value: unknown): value is ProcessIdentity {
 
 async function removeFolder(path: string, { report }: RunContext): Promise<void> {
   try {
-    await rm(path, { recursive: true, force: true })
+    // What fetches WAL ahead for a recovery may end a little later than its server, and put a file here meanwhile.
+    await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
   } catch (error) {
     const message = `removing the sandbox ${quote(path)} failed: ${String(error)}`
     report({ kind: 'warning', message, hint: 'Remove it by hand: nothing needs it.' })

@@ -1,6 +1,17 @@
 import type { PostgresMajor } from '../domain/postgres-version.ts'
 import type { ControlFile } from '../postgres/control-file.ts'
 
+/** The same for a server that stays in recovery: it goes on to fetch WAL, and is read-only by nature. */
+export function pausedSettings(
+  control: ControlFile,
+  major: PostgresMajor,
+  { configFile }: { readonly configFile: string },
+): Record<string, string> {
+  const settings = sandboxSettings(control, major, { configFile, isReadOnly: true })
+  delete settings['restore_command']
+  return settings
+}
+
 /**
  * What a throw-away server is told on its command line, over all configuration files (R63, M17): it reaches nobody, starts
  * no work of its own, and loads nothing of the cluster's. What it loses with a crash nobody misses.

@@ -1,17 +1,19 @@
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { AtDocument } from '../../api/at-document.ts'
 import { formatDuration, parseDurationMs } from '../../domain/duration.ts'
-import { formatLsn } from '../../domain/lsn.ts'
 import { OperationError } from '../../domain/operation-error.ts'
-import { formatInstant, instantFromMs } from '../../domain/target-time.ts'
-import { lastCommitAt } from '../../sandbox/last-commit.ts'
+import { parseRecoveryTarget } from '../../domain/recovery-target.ts'
 import type { Sandbox } from '../../sandbox/open-sandbox.ts'
+import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { addSandboxOptions, type SandboxOptions } from '../target-options.ts'
 import { withSandboxPlace } from '../with-sandbox-place.ts'
 
 interface AtOptions extends SandboxOptions {
   readonly keep: string
+  readonly paused?: true
+  readonly advance?: string
 }
 
 /** `at`: a throw-away read-only server at a moment; prints how to reach it, or runs a command with it. */
@@ -22,6 +24,11 @@ export function registerAt(program: Command, environment: CommandEnvironment): v
     )
     .argument('[command...]', 'after "--": what to run; it finds the server by PGHOST, PGPORT and PGUSER')
     .option('--keep <duration>', 'how long the server stays when no command is given', '1h')
+    .option('--paused', 'leave it in recovery, so that it can go on to a later moment')
+    .option(
+      '--advance <sandbox>',
+      'instead: take a paused one on to a later moment, with the same connection',
+    )
     .action((command: readonly string[], options: AtOptions) => at(command, options, environment))
 }
 
@@ -30,34 +37,61 @@ async function at(
   options: AtOptions,
   environment: CommandEnvironment,
 ): Promise<void> {
+  if (options.advance !== undefined) return advance(options.advance, options, environment)
   const keepMs = parseDurationMs(options.keep)
-  await withSandboxPlace({ options, isReadOnly: true }, environment, async ({ open }) => {
+  const isPaused = options.paused === true
+  await withSandboxPlace({ options, isReadOnly: true, isPaused }, environment, async ({ open }) => {
     await using sandbox = await open()
     await (command.length === 0 ? stay(sandbox, keepMs, environment) : run(sandbox, command, environment))
   })
 }
 
-/** Until the time is over, somebody stops us, or the server ends. */
 async function stay(sandbox: Sandbox, keepMs: number, environment: CommandEnvironment): Promise<void> {
-  const { clock, signal } = environment.context
-  const document = documentOf(sandbox, clock.now() + keepMs)
+  const { SandboxKeeper } = await import('../keep-sandbox.ts')
+  const keeper = new SandboxKeeper(sandbox, keepMs, environment.context)
+  const { document } = keeper
+  environment.answer({ document, text: () => atText(document, keepMs) })
+  await keeper.stay()
+}
+
+function atText(document: AtDocument, keepMs: number): string {
+  const { connection, reachedLsn, lastCommitAt, backup, sandbox, isPaused, hasNetwork } = document
+  return [
+    `connect with: psql "${connection}"\n`,
+    `at LSN ${reachedLsn}, last commit ${lastCommitAt ?? 'before the backup'}; from backup ${backup}\n`,
+    isPaused ? `in recovery; go on to a later moment with "holdfast at --advance ${sandbox}"\n` : '',
+    hasNetwork ? '' : 'cut off from the network\n',
+    `read-only; removed in ${formatDuration(keepMs)}, or when you stop this command\n`,
+  ].join('')
+}
+
+/** Asks the process that keeps a sandbox to go on with it. */
+async function advance(
+  wanted: string,
+  { sandboxDirectory, keep, ...options }: AtOptions,
+  environment: CommandEnvironment,
+): Promise<void> {
+  if (options.backup !== undefined || options.paused === true) {
+    throw new OperationError(
+      'usage',
+      'reading the arguments: "--advance" was given with "--backup" or "--paused"',
+      {
+        hint: 'Give the target only: a sandbox goes on from where it is.',
+      },
+    )
+  }
+  const keepMs = parseDurationMs(keep)
+  parseRecoveryTarget(options)
+  const { configuration } = await loadAsOwner(environment)
+  const [{ askToAdvance }, { sandboxParent }] = await Promise.all([
+    import('../ask-to-advance.ts'),
+    import('../with-sandbox-place.ts'),
+  ])
+  const folder = resolve(await sandboxParent(sandboxDirectory, configuration), wanted)
+  const document = await askToAdvance({ folder, options, keep }, environment.context)
   environment.answer({
     document,
-    text: () =>
-      [
-        `connect with: psql "${document.connection}"\n`,
-        `at LSN ${document.reachedLsn}, last commit ${document.lastCommitAt ?? 'before the backup'}; from backup ${document.backup}\n`,
-        document.hasNetwork ? '' : 'cut off from the network\n',
-        `read-only; removed in ${formatDuration(keepMs)}, or when you stop this command\n`,
-      ].join(''),
-  })
-  const ended = new AbortController()
-  const over = clock.sleep(keepMs, AbortSignal.any([signal, ended.signal])).catch(() => undefined)
-  await Promise.race([over, sandbox.server.exited])
-  ended.abort()
-  if (sandbox.server.isAlive()) return
-  throw new OperationError('server-failed', 'the throw-away server ended before its time', {
-    hint: 'Nothing of the cluster is touched; run the command again.',
+    text: () => `${atText(document, keepMs)}went on in ${formatDuration(document.recoveryMs)}\n`,
   })
 }
 
@@ -73,23 +107,3 @@ async function run(
   const env = { ...environment.surroundings.variables, ...variables }
   environment.exitWith(await runInForeground(file, args, { env, signal: environment.context.signal }))
 }
-
-function documentOf({ conninfo, plan, reached, restored, hasNetwork }: Sandbox, untilMs: number): AtDocument {
-  const { host, port, user, dbname } = conninfo
-  return {
-    version: 1,
-    connection: `host=${host} port=${port} user=${quoted(user)} dbname=${dbname}`,
-    backup: plan.backup.label,
-    timeline: reached.timeline,
-    reachedLsn: formatLsn(reached.lsn),
-    lastCommitAt: lastCommitAt(reached) ?? null,
-    keptUntil: formatInstant(instantFromMs(untilMs)),
-    hasNetwork,
-    filesMs: Math.round(restored.filesMs),
-    recoveryMs: Math.round(restored.recoveryMs),
-  }
-}
-
-/** A value of a connection string. */
-const quoted = (value: string): string =>
-  /^[A-Za-z0-9_.-]+$/.test(value) ? value : `'${value.replaceAll(/['\\]/g, (character) => `\\${character}`)}'`
