@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { CheckDocument, CheckItemListing } from '../src/api/check-document.ts'
@@ -98,6 +98,15 @@ describe('repo copy', () => {
     await site.switchWal()
     const second = join(site.folder, 'second')
     const harmed = [await damageOne(second, /\/data\//), await damageOne(second, /\/wal\/00000001\//)]
+    const packs = await damageOne(site.repository, /\/data\/.*I\//)
+    const mixed = await site.run('restore', '--target-dir', join(site.folder, 'mixed'), '--target-immediate')
+    assert.equal(mixed.code, 0, mixed.stderr)
+    assert.match(mixed.stderr, /^warning: .*; taken from "posix:.*\/second" instead/m)
+    await rm(packs)
+    const gone = await site.run('restore', '--target-dir', join(site.folder, 'gone'), '--target-immediate')
+    assert.deepEqual([gone.code, /taken from "posix/.test(gone.stderr)], [0, true], gone.stderr)
+    const alone = ['--repo', 'local', 'restore', '--target-dir', join(site.folder, 'alone')]
+    assert.equal((await site.run(...alone)).code, 4)
     const found = await site.run('--repo', 'second', 'verify')
     assert.equal(found.code, 4, found.stderr)
 

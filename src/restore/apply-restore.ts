@@ -16,7 +16,7 @@ import { recoverySettings } from './recovery-settings.ts'
 import { markerFile, supersededMarkerFile } from './restore-marker.ts'
 import { renderTablespaceMap } from './tablespace-map.ts'
 import { writeFailure } from './unpacker.ts'
-import { placeOf, writePacks, type WrittenBytes } from './write-packs.ts'
+import { placeOf, writePacks, type SparePackSource, type WrittenBytes } from './write-packs.ts'
 import { writeControlFile, writeRecoveryFiles } from './write-recovery-files.ts'
 
 export interface ApplyRequest {
@@ -25,6 +25,7 @@ export interface ApplyRequest {
   readonly workers: number | undefined
   readonly restoreCommand: string
   readonly forbidden: ForbiddenPlaces
+  readonly spares?: SparePackSource | undefined
 }
 
 /**
@@ -33,7 +34,7 @@ export interface ApplyRequest {
  * The marker stays: whoever finishes the restore removes it.
  */
 export async function applyRestore(
-  { plan, facts, workers, restoreCommand, forbidden }: ApplyRequest,
+  { plan, facts, workers, restoreCommand, forbidden, spares }: ApplyRequest,
   place: ArchivePlace,
   context: RunContext,
 ): Promise<WrittenBytes> {
@@ -47,7 +48,12 @@ export async function applyRestore(
   if (plan.isDelta) await removeLeftovers({ layout, rootPaths }, context)
   const sync = await wholeFileSystemSync(await createFiles({ layout, rootPaths }, context))
   const written = await writePacks(
-    { ...place, head, layout, rootPaths, isDelta: plan.isDelta, workers, syncsFiles: sync === undefined },
+    {
+      ...place,
+      ...{ head, layout, rootPaths, workers, spares },
+      isDelta: plan.isDelta,
+      syncsFiles: sync === undefined,
+    },
     context,
   )
   await makeLinks(plan, facts, rootPaths)

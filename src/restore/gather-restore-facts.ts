@@ -15,7 +15,7 @@ import { readLayout } from './read-layout.ts'
 import { refuseLaterTablespaces } from './refuse-later-tablespaces.ts'
 import { goalOf, type RestoreRequest } from './restore-request.ts'
 import type { ArchivedNames } from './wal-route.ts'
-import { packMissing } from './write-packs.ts'
+import { packMissing, type SparePackSource } from './write-packs.ts'
 
 /** What was found out, and what is needed to act on it. */
 export interface GatheredFacts extends RestoreFacts {
@@ -28,12 +28,18 @@ export interface GatheredFacts extends RestoreFacts {
 /** WAL that recovery keeps in pg_wal beside the files, at most: PostgreSQL recycles what it has replayed. */
 const mostWalBytes = 1024 * 1024 * 1024
 
+interface Gathering {
+  readonly request: RestoreRequest
+  readonly forbidden: ForbiddenPlaces
+  readonly spares?: SparePackSource | undefined
+}
+
 /**
  * Finds out everything that a restore depends on: backups, timelines, WAL, every pack, every entry of the manifest, and
  * who lives in the target. Changes nothing. Throws what already forbids the restore.
  */
 export async function gatherRestoreFacts(
-  { request, forbidden }: { readonly request: RestoreRequest; readonly forbidden: ForbiddenPlaces },
+  { request, forbidden, spares }: Gathering,
   place: ArchivePlace,
   context: RunContext,
 ): Promise<GatheredFacts> {
@@ -42,7 +48,7 @@ export async function gatherRestoreFacts(
   const { route, walRoute } = found
   const { backup } = route
   const head = await readManifestHead(repository, { clusterId: cluster.id, ...backup }, context)
-  await requirePacks(place, head, context)
+  await requirePacks({ head, spares }, place, context)
   const layout = await readLayout({ repository, cluster, head }, context)
   const wanted = { ...request, goal: goalOf(request), forbidden }
   const places = await inspectTarget({ ...head, ...wanted }, context)
@@ -67,10 +73,10 @@ export async function gatherRestoreFacts(
   }
 }
 
-/** Every pack must be there with its size; what is in it shows when it is read. */
+/** Every pack must be there with its size, or in another repository; what is in it shows when it is read. */
 async function requirePacks(
+  { head, spares }: { readonly head: ManifestHead; readonly spares: SparePackSource | undefined },
   { repository, cluster }: ArchivePlace,
-  head: ManifestHead,
   context: RunContext,
 ): Promise<void> {
   const sizes = new Map<string, number>()
@@ -80,7 +86,9 @@ async function requirePacks(
   }
   for (const pack of head.packs) {
     const key = packKey(cluster.id, pack)
-    if (sizes.get(key) !== pack.sizeBytes) throw packMissing(key, head.backup.label)
+    if (sizes.get(key) === pack.sizeBytes) continue
+    if ((await spares?.has({ head, reference: pack }, context)) !== true)
+      throw packMissing(key, head.backup.label)
   }
 }
 

@@ -9,7 +9,7 @@ import { driveRecovery, type Reached } from './drive-recovery.ts'
 import { gatherRestoreFacts, type GatheredFacts } from './gather-restore-facts.ts'
 import { planRestore, type RestorePlan } from './plan-restore.ts'
 import type { RestoreRequest } from './restore-request.ts'
-import type { WrittenBytes } from './write-packs.ts'
+import type { SparePackSource, WrittenBytes } from './write-packs.ts'
 
 export interface RestoreTools {
   readonly place: ArchivePlace
@@ -21,6 +21,8 @@ export interface RestoreTools {
   /** Roles of the cluster to ask how far recovery has come. */
   readonly roles: readonly string[]
   readonly forbidden: ForbiddenPlaces
+  /** Undefined: what is damaged in the repository ends the restore. */
+  readonly spares?: SparePackSource | undefined
 }
 
 /** A restore that was planned and not begun. */
@@ -45,7 +47,7 @@ export async function prepareRestore(
   tools: RestoreTools,
   context: RunContext,
 ): Promise<PreparedRestore> {
-  const facts = await gatherRestoreFacts({ request, forbidden: tools.forbidden }, tools.place, context)
+  const facts = await gatherRestoreFacts({ request, ...tools }, tools.place, context)
   const plan = planRestore(request, facts)
   const major = parsePostgresMajor(String(plan.backup.major))
   const serverBinaries = request.isFilesOnly

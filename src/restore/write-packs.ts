@@ -33,6 +33,29 @@ export interface PackWriting {
   readonly syncsFiles: boolean
   /** Undefined: as many as the machine has processors. */
   readonly workers: number | undefined
+  /** Undefined: what is damaged here ends the restore. */
+  readonly spares?: SparePackSource | undefined
+}
+
+/** A pack of another repository, sealed for this one. */
+export interface SparePack {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly indexTag: Uint8Array
+  /** Where it is from. */
+  readonly location: string
+}
+
+interface WantedPack {
+  readonly head: ManifestHead
+  readonly reference: PackReference
+}
+
+/** Other repositories of the cluster, for packs that are damaged or missing here. */
+export interface SparePackSource {
+  /** Whether another one should have it, by its manifest. */
+  has(wanted: WantedPack, context: RunContext): Promise<boolean>
+  /** Undefined: no other one has it whole. */
+  find(wanted: WantedPack, context: RunContext): Promise<SparePack | undefined>
 }
 
 export interface WrittenBytes {
@@ -132,8 +155,30 @@ function packTasks(
   })
 }
 
-/** With a delta, a pack is fetched only when its index says that a file lacks something of it. */
+/** A pack that cannot be read here is taken from another repository, if one has it. */
 async function unpack(task: PackTask, writing: PackWriting, context: RunContext): Promise<WrittenBytes> {
+  try {
+    return await unpackOwn(task, writing, context)
+  } catch (error) {
+    if (!isOperationError(error, 'damaged')) throw error
+    const { reference, rows, pool } = task
+    const spare = await writing.spares?.find({ head: writing.head, reference }, context)
+    if (spare === undefined) throw error
+    const { bytes, indexTag, location } = spare
+    context.report({
+      kind: 'warning',
+      message: `${error.message}; taken from "${location}" instead`,
+      hint: 'Run "holdfast verify", then "holdfast repo copy --repair" to replace it.',
+    })
+    const { paths, runs } = selectRuns(writing, rows)
+    const key = packKey(writing.cluster.id, reference)
+    const request = { kind: 'pack', key, indexTag, pack: bytes, paths, runs } as const
+    return await pool.run(request, { ...context, transfer: [bytes.buffer, runs.buffer] })
+  }
+}
+
+/** With a delta, a pack is fetched only when its index says that a file lacks something of it. */
+async function unpackOwn(task: PackTask, writing: PackWriting, context: RunContext): Promise<WrittenBytes> {
   const { repository, cluster, head } = writing
   const { reference, rows, pool } = task
   const { paths, runs } = selectRuns(writing, rows)

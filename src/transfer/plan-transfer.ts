@@ -55,9 +55,11 @@ function requireListed(label: BackupLabel, source: readonly ListedBackup[]): Lis
   })
 }
 
+const backupFacts = ['startLsn', 'stopLsn', 'timeline', 'startedAt', 'restoredBytes'] as const
+type BackupFacts = Pick<BackupEntry, (typeof backupFacts)[number]>
+
 /** Whether two backups of one label are different ones. */
-export function isTwin(one: BackupEntry, other: BackupEntry | undefined): boolean {
+export function isTwin(one: BackupFacts, other: BackupFacts | undefined): boolean {
   if (other === undefined) return false
-  const facts = ['startLsn', 'stopLsn', 'timeline', 'startedAt', 'restoredBytes'] as const
-  return facts.some((fact) => one[fact] !== other[fact])
+  return backupFacts.some((fact) => one[fact] !== other[fact])
 }

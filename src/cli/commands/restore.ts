@@ -71,6 +71,7 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   const [
     { openFirstPlace },
     { restoreTools },
+    { spareRepositories },
     { guardRestore },
     { prepareRestore, runRestore },
     { holdRestoreLease },
@@ -78,6 +79,7 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   ] = await Promise.all([
     import('../../app/open-archive-places.ts'),
     import('../restore-tools.ts'),
+    import('../../app/spare-repositories.ts'),
     import('../../app/guarded-catalogue.ts'),
     import('../../restore/run-restore.ts'),
     import('../../restore/hold-restore-lease.ts'),
@@ -89,7 +91,9 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
     guardRestore(candidate, acceptsOlder, environment.context)
   await using opened = await openFirstPlace(selection, guard, environment.context)
   const [place] = opened.repositories
-  const tools = await restoreTools({ configuration, file, settings, place }, environment)
+  await using others = spareRepositories(selection, place, environment.context)
+  const own = await restoreTools({ configuration, file, settings, place }, environment)
+  const tools = { ...own, spares: others.spares }
   if (options.dryRun === true) {
     const prepared = await prepareRestore(request, tools, environment.context)
     const { previewRestore } = await import('../../app/preview-restore.ts')
