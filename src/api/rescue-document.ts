@@ -9,11 +9,22 @@ export interface RescueDocument extends JsonDocument {
   readonly reachedLsn: string
   readonly lastCommitAt: string | null
   readonly tables: readonly RescuedListing[]
+  /** Null: "--fast" was not asked for. */
+  readonly fast: FastListing | null
   readonly filesMs: number
   readonly recoveryMs: number
   readonly copyMs: number
   /** From the beginning of the command to the last row. */
   readonly totalMs: number
+}
+
+/** What was restored of the backup, without WAL. */
+export interface FastListing {
+  readonly used: boolean
+  /** Why everything was restored after all; null when it was not. */
+  readonly reason: string | null
+  readonly restoredBytes: number
+  readonly leftOutBytes: number
 }
 
 interface RescuedListing {

@@ -6,6 +6,8 @@ import { parseBackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { parseRecoveryTarget, type RecoveryTarget } from '../domain/recovery-target.ts'
 import type { Sandbox, SandboxRequest } from '../sandbox/open-sandbox.ts'
+import type { NeededTables } from '../sandbox/choose-left-out.ts'
+import type { TableSandbox } from '../sandbox/open-table-sandbox.ts'
 import { loadAsOwner } from './become-owner.ts'
 import type { CommandEnvironment } from './command-environment.ts'
 import type { SandboxOptions } from './target-options.ts'
@@ -25,6 +27,8 @@ export interface SandboxPlace {
   readonly settings: ClusterConfiguration
   readonly target: RecoveryTarget
   readonly open: (onPlanned?: SandboxRequest['onPlanned']) => Promise<Sandbox>
+  /** With as few files as these tables need, where that is possible. */
+  readonly openForTables: (needed: NeededTables) => Promise<TableSandbox>
 }
 
 /** Opens what a sandbox needs, under a lease that keeps what it restores. Whoever opens the sandbox disposes it. */
@@ -64,13 +68,14 @@ export async function withSandboxPlace<Result>(
   await using held = new AsyncDisposableStack()
   held.use(await holdRestoreLease(place, context))
   const target = chooseTarget === undefined ? asked : await chooseTarget(place)
+  const request = { parent, backup, target, isReadOnly, isPaused }
   const open: SandboxPlace['open'] = (onPlanned) =>
-    openSandbox(
-      { parent, backup, target, isReadOnly, isPaused, ...(onPlanned && { onPlanned }) },
-      tools,
-      context,
-    )
-  return await work({ place, settings, target, open })
+    openSandbox({ ...request, ...(onPlanned && { onPlanned }) }, tools, context)
+  const openForTables = async (needed: NeededTables): Promise<TableSandbox> => {
+    const { openTableSandbox } = await import('../sandbox/open-table-sandbox.ts')
+    return openTableSandbox({ ...request, needed }, tools, context)
+  }
+  return await work({ place, settings, target, open, openForTables })
 }
 
 /** Where sandboxes are made. */

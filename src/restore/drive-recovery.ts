@@ -19,6 +19,7 @@ import {
 import { controlFilePath } from './check-entry.ts'
 import { lookAt } from './check-path.ts'
 import { ConnectionPatience } from './connection-patience.ts'
+import { findForeignInvalidPage, logBytesOf, mostLogBytes } from './check-invalid-pages.ts'
 import { checkReached, stopLineOf } from './check-reached.ts'
 import { noteRecovered, recoveryLog, type Recovered } from './restore-marker.ts'
 import { insufficientSettings, recoveryServerSettings } from './recovery-server-settings.ts'
@@ -27,7 +28,7 @@ import type { RestorePlan } from './plan-restore.ts'
 import { goalOf } from './restore-request.ts'
 
 /** What is known of a recovery before it begins. */
-export type RecoveryPlan = Pick<RestorePlan, 'request' | 'backup' | 'timeline' | 'stop' | 'wal'>
+export type RecoveryPlan = Pick<RestorePlan, 'request' | 'backup' | 'timeline' | 'stop' | 'wal' | 'leftOut'>
 
 export interface DriveRequest {
   readonly plan: RecoveryPlan
@@ -166,6 +167,7 @@ async function waitForStop(server: PrivateServer, attempt: Attempt, context: Run
     const isAlive = server.isAlive()
     const status = isAlive ? await readStatus(server, { ...attempt, patience }, context) : undefined
     if (status !== undefined) reportProgress(attempt.plan, status, context)
+    await refuseEndlessLog(attempt.plan)
     if (!isAlive || status?.isInRecovery === false || status?.pauseState === 'paused') {
       return judge(attempt.plan, { status, log: await server.readLog() })
     }
@@ -264,10 +266,27 @@ async function finish(
     await waitForPromotion(server, attempt, context)
   }
   await server.stop('fast', context)
+  await refuseInvalidPages(plan)
   const { control } = await readControlFile(join(dataDirectory, controlFilePath), context)
   const problem = shutdownProblem(control, { plan, isPromoting })
   if (problem !== undefined) throw failed(dataDirectory, problem)
   return { ...placeOf(plan, status), timeline: control.timeline, isPromoted: isPromoting }
+}
+
+/** Only the server's log tells which pages it did without, and every line of it counts: also those of the promotion. */
+async function refuseInvalidPages({ leftOut, request }: RecoveryPlan): Promise<void> {
+  if (leftOut === undefined) return
+  const { targetDirectory } = request
+  const found = await findForeignInvalidPage(join(targetDirectory, recoveryLog), leftOut)
+  if (found !== undefined)
+    throw failed(targetDirectory, `expected only files without a page that were left out, found "${found}"`)
+}
+
+async function refuseEndlessLog({ leftOut, request }: RecoveryPlan): Promise<void> {
+  if (leftOut === undefined) return
+  const bytes = await logBytesOf(join(request.targetDirectory, recoveryLog))
+  if (bytes > mostLogBytes)
+    throw failed(request.targetDirectory, `too much WAL is about files that were left out`)
 }
 
 function recoveredOf(plan: RecoveryPlan, status: RecoveryStatus): Recovered {

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { fromBytePath } from '../platform/byte-path.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
@@ -8,6 +9,7 @@ import type { ForbiddenPlaces } from './check-path.ts'
 import { gatherRouteFacts } from './gather-route-facts.ts'
 import { inspectTarget } from './inspect-target.ts'
 import type { Layout } from './layout.ts'
+import { leaveOutFiles } from './leave-out.ts'
 import { leadsOutside } from './leads-outside.ts'
 import { measureSpace } from './measure-space.ts'
 import type { RestoreFacts } from './plan-restore.ts'
@@ -49,7 +51,7 @@ export async function gatherRestoreFacts(
   const { backup } = route
   const head = await readManifestHead(repository, { clusterId: cluster.id, ...backup }, context)
   await requirePacks({ head, spares }, place, context)
-  const layout = await readLayout({ repository, cluster, head }, context)
+  const { layout, leftOut } = await chooseLayout({ request, head }, place, context)
   const wanted = { ...request, goal: goalOf(request), forbidden }
   const places = await inspectTarget({ ...head, ...wanted }, context)
   const { clusterDirectory } = forbidden
@@ -59,18 +61,28 @@ export async function gatherRestoreFacts(
     places.filter(({ state }) => state !== 'recovered'),
     (root) => (layout.bytesOfRoot.get(root) ?? 0) + (root === 0 ? walBytes : 0),
   )
-  const linksOutside = layout.links
-    .filter(leadsOutside)
-    .map(({ path }) => fromBytePath(path).toString('utf8'))
   return {
     ...found,
     places,
     space,
     head,
     layout,
-    linksOutside,
+    leftOut,
+    linksOutside: linksOutsideOf(layout),
     hasConfiguration: hasConfiguration(layout),
   }
+}
+
+/** What the manifest says, less what the request leaves out. */
+async function chooseLayout(
+  { request, head }: { readonly request: RestoreRequest; readonly head: ManifestHead },
+  { repository, cluster }: ArchivePlace,
+  context: RunContext,
+): Promise<Pick<GatheredFacts, 'layout' | 'leftOut'>> {
+  const layout = await readLayout({ repository, cluster, head }, context)
+  if (request.leaveOut === undefined) return { layout }
+  assert(request.isIsolated === true, 'a cluster that is to live needs all its files')
+  return leaveOutFiles(layout, await request.leaveOut(head.backup, context))
 }
 
 /** Every pack must be there with its size, or in another repository; what is in it shows when it is read. */
@@ -91,6 +103,9 @@ async function requirePacks(
       throw packMissing(key, head.backup.label)
   }
 }
+
+const linksOutsideOf = ({ links }: Layout): readonly string[] =>
+  links.filter(leadsOutside).map(({ path }) => fromBytePath(path).toString('utf8'))
 
 function hasConfiguration({ files }: Layout): boolean {
   const wanted = new Set(['postgresql.conf', 'pg_hba.conf'])

@@ -7,6 +7,7 @@ import type { WalSegmentName } from '../domain/wal-segment.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
 import type { Route } from './choose-route.ts'
 import type { RestorePlace } from './inspect-target.ts'
+import type { LeftOut } from './leave-out.ts'
 import type { LocatedTarget } from './locate-target.ts'
 import type { SpaceNeed } from './measure-space.ts'
 import type { ArchiveEnd } from './read-archive-end.ts'
@@ -24,6 +25,7 @@ export interface RestoreFacts {
   readonly space: readonly SpaceNeed[]
   readonly hasConfiguration: boolean
   readonly linksOutside: readonly string[]
+  readonly leftOut?: LeftOut | undefined
 }
 
 /** What a restore will do, for `--dry-run` and for those who do it. */
@@ -44,12 +46,14 @@ export interface RestorePlan {
   readonly places: readonly RestorePlace[]
   /** Existing content is compared, and what is not in the backup is removed. */
   readonly isDelta: boolean
+  /** Undefined: every file is restored. */
+  readonly leftOut?: LeftOut | undefined
   readonly warnings: readonly string[]
 }
 
 /** Decides whether and how; changes nothing. Throws what stands in the way. */
 export function planRestore(request: RestoreRequest, facts: RestoreFacts): RestorePlan {
-  const { route, walRoute, archiveEnd, places } = facts
+  const { route, walRoute, archiveEnd, places, leftOut } = facts
   const { backup, history } = route
   const stop = planStop(request.target, { backup, walRoute, archiveEnd, located: facts.located })
   refuseLackOfSpace(facts.space)
@@ -61,6 +65,7 @@ export function planRestore(request: RestoreRequest, facts: RestoreFacts): Resto
     wal: describeWal(walRoute, archiveEnd),
     places,
     isDelta: places.some(({ state }) => state !== 'vacant'),
+    leftOut,
     warnings: warningsOf(facts, request),
   }
 }

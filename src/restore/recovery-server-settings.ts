@@ -8,13 +8,14 @@ import type { RestorePlan } from './plan-restore.ts'
  */
 export function recoveryServerSettings(
   control: ControlFile,
-  { request }: Pick<RestorePlan, 'request'>,
+  { request, leftOut }: Pick<RestorePlan, 'request' | 'leftOut'>,
   major: PostgresMajor,
 ): Record<string, string> {
   return {
     hot_standby: 'on',
     // That a setting is too low for the WAL is said in a warning.
     log_min_messages: 'warning',
+    ...(leftOut && forgoing),
     recovery_target_action: 'pause',
     recovery_end_command: '',
     archive_cleanup_command: '',
@@ -38,6 +39,9 @@ export function recoveryServerSettings(
     max_locks_per_transaction: String(control.maxLocksPerTransaction),
   }
 }
+
+/** Where files were left out, records find no page; each is told in two lines. */
+const forgoing = { ignore_invalid_pages: 'on', log_error_verbosity: 'terse' }
 
 /**
  * With archiving on and nothing to archive with, the server notes the history file and the segments of the new timeline as

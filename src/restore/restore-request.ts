@@ -1,5 +1,8 @@
 import type { BackupLabel } from '../domain/backup-label.ts'
 import type { RecoveryTarget } from '../domain/recovery-target.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { ManifestHead } from '../repository/manifest-head.ts'
+import type { LeaveOut } from './leave-out.ts'
 
 /** What an operator asks for. */
 export interface RestoreRequest {
@@ -19,6 +22,11 @@ export interface RestoreRequest {
   readonly continuesLineage: boolean
   /** For a throw-away server: nothing reads the cluster's configuration files, and none of its libraries are loaded (R63). */
   readonly isIsolated?: boolean
+  /**
+   * For a throw-away server that only some tables are read from: which files are not restored, told as soon as the backup is
+   * chosen. They get their size and nothing but zeros. Only with `isIsolated`: such a directory is no restored cluster.
+   */
+  readonly leaveOut?: (backup: ManifestHead['backup'], context: RunContext) => Promise<LeaveOut>
 }
 
 export interface TablespaceMapping {

@@ -15,6 +15,7 @@ import type { Reached } from '../restore/drive-recovery.ts'
 import type { GatheredFacts } from '../restore/gather-restore-facts.ts'
 import type { Layout } from '../restore/layout.ts'
 import type { RestorePlan } from '../restore/plan-restore.ts'
+import type { RestoreRequest } from '../restore/restore-request.ts'
 import { prepareRestore, runRestore, type RestoreResult, type RestoreTools } from '../restore/run-restore.ts'
 import { makeSocketDirectory, removeSocketDirectory } from '../restore/socket-directory.ts'
 import { PausedSandboxServer } from './paused-server.ts'
@@ -33,6 +34,8 @@ export interface SandboxRequest {
   readonly isPaused?: boolean
   /** Called when it is proven that the target can be reached, as far as that can be known, before anything is restored. */
   readonly onPlanned?: (plan: RestorePlan) => void
+  /** What is not restored. Undefined: the server has everything. */
+  readonly leaveOut?: NonNullable<RestoreRequest['leaveOut']>
 }
 
 interface SandboxSource extends Pick<GatheredFacts, 'archived'>, Pick<Layout, 'files'> {
@@ -81,6 +84,7 @@ export async function openSandbox(
       isFilesOnly: false,
       continuesLineage: false,
       isIsolated: true,
+      ...(request.leaveOut && { leaveOut: request.leaveOut }),
     },
     tools,
     context,

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
-import type { RescueDocument } from '../../api/rescue-document.ts'
+import type { FastListing, RescueDocument } from '../../api/rescue-document.ts'
 import type { ClusterConfiguration } from '../../config/select-configured.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
@@ -9,13 +9,14 @@ import { OperationError } from '../../domain/operation-error.ts'
 import { quote } from '../../domain/quote.ts'
 import type { Conninfo } from '../../postgres/conninfo.ts'
 import { lastCommitAt } from '../../sandbox/last-commit.ts'
+import type { NeededTables } from '../../sandbox/choose-left-out.ts'
 import type { Sandbox } from '../../sandbox/open-sandbox.ts'
 import type { RescuedTable, RescueRequest } from '../../sandbox/rescue-tables.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { confirmName } from '../confirm-name.ts'
 import { printable } from '../output/text.ts'
 import { addSandboxOptions, type SandboxOptions } from '../target-options.ts'
-import { withSandboxPlace } from '../with-sandbox-place.ts'
+import { withSandboxPlace, type SandboxPlace } from '../with-sandbox-place.ts'
 
 interface RescueOptions extends SandboxOptions {
   readonly table: readonly string[]
@@ -24,6 +25,7 @@ interface RescueOptions extends SandboxOptions {
   readonly replace?: true
   readonly confirm?: string
   readonly toFile?: string
+  readonly fast?: true
 }
 
 /** `rescue`: tables out of the past, into the live database. */
@@ -42,6 +44,7 @@ export function registerRescue(program: Command, environment: CommandEnvironment
         'replace',
       ]),
     )
+    .option('--fast', 'restore only what these tables need; everything, when that is not proven to do')
     .option('--replace', 'drop tables of the same names in that schema first')
     .option('--confirm <name>', 'the name of the first table, to replace tables')
     .action((options: RescueOptions) => rescue(options, environment))
@@ -58,12 +61,14 @@ async function rescue(options: RescueOptions, environment: CommandEnvironment): 
   const document = await withSandboxPlace({ options, isReadOnly: true }, environment, async (place) => {
     const target = await targetOf(options, database, { settings: place.settings, environment })
     if (file !== undefined) await checkFile(file)
-    await using sandbox = await place.open()
+    const needed = { database: target.dbname, tables }
+    const { sandbox: opened, fast } = await openSandbox(place, options.fast === true ? needed : undefined)
+    await using sandbox = opened
     const copying = clock.monotonic()
     const rescued = await copyOut({ ...request, path: file }, { sandbox, target }, environment)
     const [copyMs, totalMs] = [clock.monotonic() - copying, clock.monotonic() - began]
     const { dbname } = target
-    return documentOf({ sandbox, rescued, copyMs, totalMs, dbname, file })
+    return documentOf({ sandbox, fast, rescued, copyMs, totalMs, dbname, file })
   })
   environment.answer({ document, text: () => toText(document) })
 }
@@ -120,6 +125,24 @@ async function checkFile(path: string): Promise<void> {
   await checkWritable(path)
 }
 
+/** With everything, or with what is needed. */
+async function openSandbox(
+  place: SandboxPlace,
+  needed: NeededTables | undefined,
+): Promise<{ readonly sandbox: Sandbox; readonly fast: FastListing | null }> {
+  if (needed === undefined) return { sandbox: await place.open(), fast: null }
+  const { sandbox, wholeBecause } = await place.openForTables(needed)
+  const { backup, leftOut } = sandbox.plan
+  const leftOutBytes = leftOut?.bytes ?? 0
+  const fast = {
+    used: wholeBecause === undefined,
+    reason: wholeBecause ?? null,
+    restoredBytes: backup.restoredBytes - leftOutBytes,
+    leftOutBytes,
+  }
+  return { sandbox, fast }
+}
+
 async function copyOut(
   { path, ...request }: RescueRequest & { readonly path: string | undefined },
   { sandbox, target }: { readonly sandbox: Sandbox; readonly target: Conninfo },
@@ -138,6 +161,7 @@ async function copyOut(
 
 interface Rescued {
   readonly sandbox: Sandbox
+  readonly fast: FastListing | null
   readonly rescued: readonly RescuedTable[]
   readonly copyMs: number
   readonly totalMs: number
@@ -145,7 +169,7 @@ interface Rescued {
   readonly file: string | undefined
 }
 
-function documentOf({ sandbox, rescued, copyMs, totalMs, dbname, file }: Rescued): RescueDocument {
+function documentOf({ sandbox, fast, rescued, copyMs, totalMs, dbname, file }: Rescued): RescueDocument {
   const { plan, reached, restored } = sandbox
   return {
     version: 1,
@@ -161,6 +185,7 @@ function documentOf({ sandbox, rescued, copyMs, totalMs, dbname, file }: Rescued
       bytes,
       brokenForeignKeys,
     })),
+    fast,
     filesMs: Math.round(restored.filesMs),
     recoveryMs: Math.round(restored.recoveryMs),
     copyMs: Math.round(copyMs),
@@ -178,6 +203,7 @@ function toText({
   recoveryMs,
   copyMs,
   file,
+  fast,
 }: RescueDocument): string {
   const where = file === null ? `back as` : `in ${printable(file)}, as`
   return [
@@ -189,6 +215,12 @@ function toText({
       ),
     ]),
     `as of LSN ${reachedLsn}, from backup ${backup}\n`,
+    fast === null ? '' : fastLine(fast),
     `took ${formatDuration(totalMs)}: ${formatDuration(filesMs)} for files, ${formatDuration(recoveryMs)} to recover, ${formatDuration(copyMs)} to copy\n`,
   ].join('')
+}
+
+function fastLine({ reason, restoredBytes, leftOutBytes }: FastListing): string {
+  if (reason !== null) return `restored everything: ${printable(reason)}\n`
+  return `restored ${formatByteSize(restoredBytes)} of ${formatByteSize(restoredBytes + leftOutBytes)}\n`
 }
