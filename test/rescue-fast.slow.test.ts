@@ -124,7 +124,7 @@ describe('rescue --fast', () => {
 const unknown = (table: string): string =>
   `table "${table}" is not among the names that the backup has stored: it was made later, has no files of its own, or could not be looked at`
 
-const wanted = ['orders', 'notes', 'packed', 'refilled']
+const wanted = ['orders', 'notes', 'packed', 'refilled', 'seen']
 
 const indexKinds = [
   'btree (id)',
@@ -159,6 +159,9 @@ async function makeTables(server: TestServer, scratch: Scratch): Promise<void> {
     ...['busy', 'shrunk', 'dropped', 'truncated', 'rewritten', 'moved', 'calm'].flatMap(filledTable),
     ...indexAll('orders'),
     ...['packed', 'refilled'].flatMap(filledTable),
+    'alter table refilled set tablespace one',
+    'create materialized view seen as select * from orders',
+    'create index on seen (word)',
     'create table spaced tablespace one as select * from calm',
     'create index on spaced (word) tablespace two',
     'create database other',
@@ -210,6 +213,7 @@ async function change(server: TestServer): Promise<void> {
     'vacuum',
     'delete from busy where id % 13 = 0',
     'vacuum',
+    'refresh materialized view seen',
     `insert into orders ${rows(4001, 4100)}`,
   ]
   await run(server, statements)

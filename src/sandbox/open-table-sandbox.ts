@@ -60,7 +60,7 @@ async function tryPartial(
   return { kind: 'open', sandbox }
 }
 
-/** Every failure of the world has a second way: everything restored, it is what it always was. */
+/** What was damaged, failed or was not found has a second way. What the whole restore would refuse as well has none. */
 async function orReason<Result>(
   work: () => Promise<Result>,
   { signal }: RunContext,
@@ -68,9 +68,14 @@ async function orReason<Result>(
   try {
     return { kind: 'done', result: await work() }
   } catch (error) {
-    if (signal.aborted || !isOperationError(error)) throw error
+    if (signal.aborted || !hasSecondWay(error)) throw error
     return { kind: 'failed', reason: error.message }
   }
+}
+
+function hasSecondWay(error: unknown): error is OperationError {
+  // A list of names may be of a newer version than the backup.
+  return isOperationError(error) && ([1, 4, 6].includes(error.exitCode) || error.code === 'format-newer')
 }
 
 async function makeReadable(
