@@ -83,14 +83,30 @@ async function addRelations(
     const schemas = await session.query<{ oid: string; name: string }>(schemasQuery)
     for (const { oid, name } of schemas) list.addSchema({ database: database.oid, oid: Number(oid), name })
     await session.query(`declare names no scroll cursor for ${relationsQuery}`)
+    await session.query(`declare partitions no scroll cursor for ${partitionsQuery}`)
     for (;;) {
       const rows = await session.query<RelationRow>(`fetch ${rowsAtATime} from names`)
       for (const row of rows) list.add(relationOf(row))
-      if (rows.length < rowsAtATime) return ''
+      if (rows.length < rowsAtATime) break
     }
+    await addPartitions(session, database, list)
+    return ''
   } catch (error) {
     if (context.signal.aborted) throw error
     return messageOf(error)
+  }
+}
+
+async function addPartitions(
+  session: PostgresSession,
+  { oid }: Database,
+  list: NameListWriter,
+): Promise<void> {
+  for (;;) {
+    const rows = await session.query<PartitionRow>(`fetch ${rowsAtATime} from partitions`)
+    for (const { oid: partition, schema, name } of rows)
+      list.addPartition({ database: oid, oid: Number(partition), schema, name })
+    if (rows.length < rowsAtATime) return
   }
 }
 
@@ -113,6 +129,21 @@ const relationsQuery = `
               where datname operator(pg_catalog.=) pg_catalog.current_database()) d
   where c.relpersistence operator(pg_catalog.<>) 't'
     and pg_catalog.pg_relation_filenode(c.oid) operator(pg_catalog.>=) ${firstNormalOid}::pg_catalog.oid`
+
+/** Partitions that have files, with each table that they are part of. */
+const partitionsQuery = `
+  select c.oid::pg_catalog.text as oid, n.nspname as schema, p.relname as name
+  from pg_catalog.pg_class c
+  cross join lateral pg_catalog.pg_partition_ancestors(c.oid::pg_catalog.regclass) a(oid)
+  join pg_catalog.pg_class p on p.oid operator(pg_catalog.=) a.oid::pg_catalog.oid and p.oid operator(pg_catalog.<>) c.oid
+  join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) p.relnamespace
+  where c.relispartition and c.relkind operator(pg_catalog.=) 'r' and c.relpersistence operator(pg_catalog.<>) 't'`
+
+interface PartitionRow {
+  readonly oid: string
+  readonly schema: string
+  readonly name: string
+}
 
 interface RelationRow {
   readonly tablespace: string

@@ -57,6 +57,8 @@ export async function nameRelations(
         case 'schema':
           schemas.set(`${entry.schema.database} ${entry.schema.oid}`, entry.schema.name)
           break
+        case 'partition':
+          break
         case 'relation':
           relations.get(relationKey(entry.relation))?.push({ lsn, named: entry.relation })
       }

@@ -32,6 +32,7 @@ describe('a list of names', () => {
     for (const each of relations) writer.add(each)
     for (const each of databases) writer.addDatabase(each)
     writer.addSchema({ database: 5, oid: 16_400, name: 'old' })
+    writer.addPartition({ database: 5, oid: 16_401, schema: 'old', name: 'orders' })
     await writer.finish(context)
 
     const read = [...((await readNameList(repository, { clusterId: id, moment }, context)) ?? [])]
@@ -39,6 +40,7 @@ describe('a list of names', () => {
       ...relations.map((each) => ({ kind: 'relation' as const, relation: each })),
       ...databases.map((each) => ({ kind: 'database' as const, database: each })),
       { kind: 'schema', schema: { database: 5, oid: 16_400, name: 'old' } },
+      { kind: 'partition', partition: { database: 5, oid: 16_401, schema: 'old', name: 'orders' } },
     ]
     assert.deepEqual(read, expected)
   })

@@ -22,6 +22,16 @@ export interface NamedSchema {
   readonly name: string
 }
 
+/** A partition, and one of the tables that it is part of. */
+export interface NamedPartition {
+  readonly database: number
+  /** Of the partition. */
+  readonly oid: number
+  /** Of the partitioned table, which has no files of its own. */
+  readonly schema: string
+  readonly name: string
+}
+
 /** A relation with files of its own, and what it was called. */
 export interface NamedRelation {
   /** RelFileLocator in storage/relfilelocator.h: where its files are. Of a shared relation, the database is 0. */
@@ -37,8 +47,8 @@ export interface NamedRelation {
   readonly rows: number | undefined
 }
 
-/** 2 added schemas. */
-const version = 2
+/** 2 added schemas, 3 partitions. */
+const version = 3
 const oldestVersion = 1
 const compressionLevel = 3
 /** Names are gathered into frames of about this size before compression. */
@@ -85,6 +95,11 @@ export class NameListWriter {
     this.#sealIfFull()
   }
 
+  addPartition({ database, oid, schema, name }: NamedPartition): void {
+    this.#frame.u8(tags.partition).varint(database).varint(oid).text(schema).text(name)
+    this.#sealIfFull()
+  }
+
   /** Stores the list. Gives its size. */
   async finish(context: RunContext): Promise<number> {
     this.#seal(true)
@@ -106,11 +121,12 @@ export class NameListWriter {
 }
 
 /** What stands before an entry. */
-const tags = { database: 1, relation: 2, schema: 3 } as const
+const tags = { database: 1, relation: 2, schema: 3, partition: 4 } as const
 
 export type NameListEntry =
   | { readonly kind: 'database'; readonly database: NamedDatabase }
   | { readonly kind: 'schema'; readonly schema: NamedSchema }
+  | { readonly kind: 'partition'; readonly partition: NamedPartition }
   | { readonly kind: 'relation'; readonly relation: NamedRelation }
 
 /** A stored list, entry by entry; undefined when there is none. Throws `damaged` and `format-newer`. */
@@ -160,6 +176,11 @@ function readEntry(reader: BinaryReader): NameListEntry {
   if (tag === tags.schema) {
     const schema = { database: readOid(reader), oid: readOid(reader), name: readText(reader) }
     return { kind: 'schema', schema }
+  }
+  if (tag === tags.partition) {
+    const [database, oid] = [readOid(reader), readOid(reader)]
+    const partition = { database, oid, schema: readText(reader), name: readText(reader) }
+    return { kind: 'partition', partition }
   }
   if (tag !== tags.relation) throw reader.damage(`found an entry of kind ${tag}`)
   const [tablespace, database, relation, oid] = [

@@ -4,7 +4,12 @@ import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { firstNormalOid } from '../postgres/object-ids.ts'
 import type { ManifestHead } from '../repository/manifest-head.ts'
-import { readNameList, type NamedRelation, type NameListEntry } from '../repository/name-list.ts'
+import {
+  readNameList,
+  type NamedPartition,
+  type NamedRelation,
+  type NameListEntry,
+} from '../repository/name-list.ts'
 import { parseNameListKey, type NameListMoment } from '../repository/name-list-key.ts'
 import { nameListPrefix } from '../repository/object-keys.ts'
 import type { LeaveOut } from '../restore/leave-out.ts'
@@ -76,27 +81,36 @@ interface Owners {
 }
 
 function findOwners(entries: Iterable<NameListEntry>, { database, tables }: NeededTables): Owners {
-  const candidates: NamedRelation[] = []
+  const candidates: NamedTable[] = []
   let databaseOid: number | undefined
   for (const entry of entries) {
     if (entry.kind === 'database' && entry.database.name === database) databaseOid = entry.database.oid
-    if (entry.kind === 'relation' && isCalled(entry.relation, tables)) candidates.push(entry.relation)
+    const table = tableOf(entry)
+    if (table !== undefined && isCalled(table, tables)) candidates.push(table)
   }
-  const found = candidates.filter((relation) => relation.database === databaseOid)
-  const unknown = tables.find((name) => !found.some((relation) => isCalled(relation, [name])))
+  const found = candidates.filter((table) => table.database === databaseOid)
+  const unknown = tables.find((name) => !found.some((table) => isCalled(table, [name])))
   if (databaseOid === undefined || unknown !== undefined) {
     const what = databaseOid === undefined ? `database ${quote(database)}` : `table ${quote(unknown ?? '')}`
     throw new OperationError(
       'not-found',
-      `${what} is not among the names that the backup has stored: it was made later, has no files of its own, or could not be looked at`,
+      `${what} is not among the names that the backup has stored: it was made later, has no files, or could not be looked at`,
     )
   }
   return { database: databaseOid, tables: new Set(found.map(({ oid }) => oid)) }
 }
 
+/** What holds rows, under its own name or, a partition, under that of the table that it is part of. */
+type NamedTable = NamedPartition
+
+function tableOf(entry: NameListEntry): NamedTable | undefined {
+  if (entry.kind === 'partition') return entry.partition
+  return entry.kind === 'relation' && 'rm'.includes(entry.relation.kind) ? entry.relation : undefined
+}
+
 /** As `findTable` does it. */
-function isCalled({ kind, schema, name }: NamedRelation, wanted: readonly string[]): boolean {
-  return 'rm'.includes(kind) && (wanted.includes(name) || wanted.includes(`${schema}.${name}`))
+function isCalled({ schema, name }: NamedTable, wanted: readonly string[]): boolean {
+  return wanted.includes(name) || wanted.includes(`${schema}.${name}`)
 }
 
 /** `wanted` are RelFileNumbers, `others` are relations by `relationKey`. */
