@@ -3,10 +3,13 @@ import { readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { RescueDocument } from '../src/api/rescue-document.ts'
+import { killServerIn } from './support/live-processes.ts'
 import type { TestServer } from './support/postgres-server.ts'
 import { createScratch, type Scratch } from './support/scratch.ts'
 import { supportedMajors } from './support/server-binaries.ts'
+import { startHoldfast } from './support/start-holdfast.ts'
 import { startUserSite, type UserSite } from './support/user-site.ts'
+import { waitUntil } from './support/wait.ts'
 
 for (const major of supportedMajors) {
   // Without checksums and without hints in the WAL, records come for pages that no image of them came before.
@@ -121,6 +124,41 @@ describe('rescue --fast', () => {
     // Here the same file was left out: nobody needs it.
     assert.equal(other.fast?.used, true)
     assert.equal(other.tables[0]?.rows, '2000')
+  })
+
+  test('leaves nothing that passes for a restored cluster when it is killed', async () => {
+    await using scratch = await createScratch('rescue-fast')
+    await using site = await startUserSite({ major: 18, scratch })
+    const { server } = site
+    for (const table of ['orders', 'others'])
+      await run(server, [`create table ${table} (${columns})`, `insert into ${table} ${rows(1, 2000)}`])
+    await site.backup()
+    const target = await mark(site)
+    await site.switchWal()
+    await using session = await server.session()
+    await session.query('begin')
+    await session.query('create schema rescued')
+
+    const killed = startHoldfast(rescueArgs(site, ['orders'], ...target, '--fast'), {
+      config: site.configuration,
+    })
+    await waitUntil('the rescue to wait for us', async () => {
+      const waiting = await server.query(`select from pg_stat_activity where wait_event_type = 'Lock'`)
+      return waiting.length > 0
+    })
+    killed.kill('SIGKILL')
+    await killed.ended
+    const [name = ''] = await readdir(join(site.folder, 'sandboxes'))
+    const left = join('sandboxes', name, 'data')
+    await killServerIn(join(site.folder, left))
+    const marker = await readFile(join(site.folder, left, 'holdfast-restore-in-progress'), 'utf8')
+    const refused = await site.run('restore', '--target-dir', join(site.folder, left), ...target)
+    await using restored = await site.restore(left, ...target, '--delta', '--confirm', 'main')
+
+    assert.doesNotMatch(marker, /recovered/)
+    assert.equal(refused.code, 5, refused.stderr)
+    const question = `select count(*), md5(string_agg(o::text, ',' order by id)) from others o`
+    assert.deepEqual(await restored.query(question), await server.query(question))
   })
 })
 

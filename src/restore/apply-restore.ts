@@ -83,8 +83,12 @@ export async function applyRestore(
   return written
 }
 
-/** The last step of a restore: from now on the directories are not ours any more. */
+/**
+ * The last step of a restore: from now on the directories are not ours any more. Where files were left out they stay, for
+ * that is never a complete cluster.
+ */
 export async function removeMarkers(plan: RestorePlan): Promise<void> {
+  if (plan.leftOut !== undefined) return
   for (const { path } of plan.places.toReversed()) {
     await rm(join(path, supersededMarkerFile), { force: true })
     await rm(join(path, markerFile), { force: true })

@@ -260,7 +260,7 @@ async function finish(
     throw failed(dataDirectory, 'the server promoted although it was not to')
   // Dying before this: not promoted, it is restored anew. After it, once promoted: only what is left is done, because from
   // then on it is a database like any other, which no restore may write over.
-  if (isPromoting) await noteRecovered(dataDirectory, recoveredOf(plan, status))
+  if (isPromoting && plan.leftOut === undefined) await noteRecovered(dataDirectory, recoveredOf(plan, status))
   if (status.isInRecovery && isPromoting) {
     await askForPromotion(server, dataDirectory)
     await waitForPromotion(server, attempt, context)
