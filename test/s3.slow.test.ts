@@ -39,6 +39,8 @@ describe('a repository in S3', () => {
 
     expectOk(await site.run('verify', '--all'))
     expectOk(await site.run('check'))
+    const probed = (await site.answer('repo', 'probe')) as { isFit: boolean }
+    assert.equal(probed.isFit, true)
     await site.answer('backup', '--type=full')
     await site.answer('expire', '--confirm=main')
     const { repos } = (await site.answer('info')) as { repos: { backups: { label: string }[] }[] }

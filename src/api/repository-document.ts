@@ -64,3 +64,22 @@ export interface AcceptedRepoDocument extends JsonDocument {
   /** Backups that this host has seen listed and that are not any more. */
   readonly lostBackups: readonly string[]
 }
+
+/** The answer of `repo probe`. */
+export interface ProbeDocument extends JsonDocument {
+  readonly repo: string
+  readonly location: string
+  /** Whether every promise was kept. */
+  readonly isFit: boolean
+  readonly promises: readonly {
+    readonly name: string
+    /** How it was broken; null when it was kept. */
+    readonly fault: string | null
+  }[]
+  /** By how much the clock of this machine is ahead of the store's. */
+  readonly clockDifferenceMs: number
+  readonly writeLatencyMs: number
+  readonly readLatencyMs: number
+  readonly writeBytesPerSecond: number
+  readonly readBytesPerSecond: number
+}

@@ -9,7 +9,8 @@ import {
   openRepository,
   type Repository,
 } from '../repository/open-repository.ts'
-import { createStore, parseRepositoryLocation } from '../storage/open-store.ts'
+import { createStore, localFolderOf, parseRepositoryLocation } from '../storage/open-store.ts'
+import { probeStore, refuseUnfit } from '../storage/probe-store.ts'
 import type { PlannedRepo } from './initial-configuration.ts'
 import { isKeyFileThere, makeKeyFile, syncSecretFile } from './key-file.ts'
 import { readUnlocker } from './open-configured-repository.ts'
@@ -42,6 +43,8 @@ export async function makeRepository(
     context,
   )
   const isOld = await isRepository(store, context)
+  if (!isOld && localFolderOf(repo.location) === undefined)
+    refuseUnfit(store, await probeStore(store, context))
   const keyFile = repo.keyFile === undefined ? undefined : await ensureKey(repo.keyFile, isOld)
   const keys = { unlocker: await readUnlocker(repo) }
   const secretFile = repo.keyFile ?? repo.passphraseFile

@@ -3,6 +3,7 @@ import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { randomBytes } from '../platform/random.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { probePrefix } from '../storage/probe-store.ts'
 import { freshKeySlotKey, unlock } from './key-ring.ts'
 import { sealKeySlot, type Unlocker } from './key-slot.ts'
 import { keySlotPrefix, repositoryHeaderKey } from './object-keys.ts'
@@ -107,7 +108,8 @@ function assemble(store: ObjectStore, header: RepositoryHeader, rootKey: Uint8Ar
 async function refuseOccupied(store: ObjectStore, context: RunContext): Promise<void> {
   if (await isRepository(store, context)) throw occupied(store)
   for await (const { key } of store.list('', context)) {
-    if (!key.startsWith(keySlotPrefix)) throw foreign(store, key)
+    // A killed initialization leaves slots, and objects of its probe.
+    if (!key.startsWith(keySlotPrefix) && !key.startsWith(probePrefix)) throw foreign(store, key)
   }
 }
 

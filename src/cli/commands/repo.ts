@@ -4,6 +4,7 @@ import type { RegisterCommand } from '../command-table.ts'
 import { registerRepoAccept } from './repo-accept.ts'
 import { registerRepoCopy } from './repo-copy.ts'
 import { registerRepoKeys } from './repo-keys.ts'
+import { registerRepoProbe } from './repo-probe.ts'
 import { registerRepoRekey } from './repo-rekey.ts'
 import { registerRepoSweep } from './repo-sweep.ts'
 
@@ -13,6 +14,7 @@ const subcommands: readonly RegisterCommand[] = [
   registerRepoRekey,
   registerRepoCopy,
   registerRepoSweep,
+  registerRepoProbe,
   registerRepoAccept,
 ]
 
