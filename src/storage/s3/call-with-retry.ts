@@ -30,6 +30,8 @@ export interface Retrying {
   readonly slots: RequestSlots
   /** Undefined: a mistake of ours, which is passed on as it is. */
   readonly judge: (error: unknown) => S3Failure | undefined
+  /** What of an error may be told as a cause. */
+  readonly causeOf: (error: unknown) => Promise<unknown>
   /** Whether the store has ever answered. */
   hasAnswered: boolean
 }
@@ -73,7 +75,7 @@ async function attemptUntil<T>(call: Call<T>, signal: AbortSignal, retrying: Ret
       return await attemptOnce(call, signal, retrying)
     } catch (error) {
       call.signal?.throwIfAborted()
-      last = signal.aborted ? last : failedBy(error, call, retrying)
+      last = signal.aborted ? last : await failedBy(error, call, retrying)
     }
     const spent = (): Spent => ({ attempts, elapsedMs: retrying.clock.monotonic() - startedMs })
     if (signal.aborted || isEnough(spent(), retrying)) throw gaveUp(call, last, spent())
@@ -95,7 +97,7 @@ async function attemptOnce<T>(call: Call<T>, signal: AbortSignal, retrying: Retr
 
 interface Failed {
   readonly failure: S3Failure
-  readonly error: unknown
+  readonly cause: unknown
 }
 
 interface Spent {
@@ -104,13 +106,14 @@ interface Spent {
 }
 
 /** Throws what no further attempt can cure. */
-function failedBy<T>(error: unknown, { doing }: Call<T>, retrying: Retrying): Failed {
+async function failedBy<T>(error: unknown, { doing }: Call<T>, retrying: Retrying): Promise<Failed> {
   const failure = error instanceof OperationError ? undefined : retrying.judge(error)
   if (failure === undefined) throw error
   if (failure.hasAnswered) retrying.hasAnswered = true
   if (failure.isThrottling) retrying.slots.shrink()
-  if (failure.isTransient) return { failure, error }
-  throw new OperationError(failure.code, `${doing}: ${failure.found}`, { cause: error, hint: failure.hint })
+  const cause = await retrying.causeOf(error)
+  if (failure.isTransient) return { failure, cause }
+  throw new OperationError(failure.code, `${doing}: ${failure.found}`, { cause, hint: failure.hint })
 }
 
 function isEnough({ attempts, elapsedMs }: Spent, { policy, hasAnswered }: Retrying): boolean {
@@ -137,9 +140,9 @@ function gaveUp<T>(
       hint: 'Check the network between this machine and the store, and whether s3.call-timeout fits its speed.',
     })
   }
-  const { failure, error } = last
+  const { failure, cause } = last
   return new OperationError(failure.code, `${doing}: ${failure.found}, ${spent}`, {
-    cause: error,
+    cause,
     hint: failure.hint,
   })
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { inspect } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { testContext } from '../../../test/support/repository.ts'
 import {
   pem,
   S3Endpoint,
@@ -12,6 +14,7 @@ import { collect, describeStoreContract } from '../../../test/support/store-cont
 import { isOperationError, type OperationError } from '../../domain/operation-error.ts'
 import { systemClock } from '../../platform/system-clock.ts'
 import type { ObjectStore } from '../object-store.ts'
+import { probeStore } from '../probe-store.ts'
 import type { RetryPolicy } from './call-with-retry.ts'
 import type { S3StoreOptions } from './s3-options.ts'
 import { openS3Store } from './s3-store.ts'
@@ -202,6 +205,19 @@ describe('an S3 store', () => {
     ])
 
     assert.deepEqual(answers.toSorted(), ['created', 'exists'])
+  })
+
+  test('fails when it cannot tell whose object it is, rather than guessing (N3)', async () => {
+    await using site = await makeSite()
+    site.endpoint.plan({ kind: 'lose-answer' }, { method: 'PUT' })
+    const loseToken: Fault = {
+      kind: 'change',
+      change: (answer) => delete answer.headers['x-amz-meta-holdfast-put'],
+    }
+    site.endpoint.plan(loseToken, { method: 'HEAD' })
+
+    assert.match((await failureOf(site.store.putIfAbsent('key', bytes))).message, /expected the metadata/)
+    assert.equal(await site.store.putIfAbsent('key', bytes), 'exists')
   })
 
   test('tries again on a conflict, and tells what somebody else stored meanwhile (N4)', async () => {
@@ -410,6 +426,34 @@ describe('an S3 store', () => {
       await assert.rejects(call, (error) => error === reason)
       assert.equal(site.endpoint.objects.size, 0)
     }
+  })
+
+  test('repeats no secret that the store repeats, not even in the cause (4.2)', async () => {
+    const secrets = { accessKeyId: 'KEY', secretAccessKey: 'secret-canary', sessionToken: 'token-canary' }
+    await using site = await makeSite({ readCredentials: () => Promise.resolve(secrets) })
+    const text = 'You sent x-amz-security-token: token-canary; and secret-canary too; request 7 failed'
+    site.endpoint.plan({
+      kind: 'change',
+      change: (answer) =>
+        Object.assign(answer, xml('Error', `<Code>Odd</Code><Message>${text}</Message>`, 400)),
+    })
+
+    const error = await failureOf(site.store.get('key'))
+
+    assert.doesNotMatch(inspect(error, { depth: 20, showHidden: true }), /canary/)
+    assert.match(String(error.cause), /Odd \(400\): .*request 7 failed/)
+  })
+
+  test('is found unfit when it ignores conditions (R24)', async () => {
+    await using site = await makeSite()
+    site.endpoint.ignoresConditions = true
+
+    const { promises } = await probeStore(site.store, testContext())
+
+    assert.deepEqual(
+      promises.filter(({ fault }) => fault !== undefined).map(({ name }) => name),
+      ['never overwrites', 'tells one of racing writers that it won'],
+    )
   })
 
   test('never repeats what the store says, which may be anything', async () => {

@@ -175,6 +175,24 @@ export class S3Requests {
     })
   }
 
+  /**
+   * The error for whoever looks for the cause: what the store said, less the secrets, which a store or what lies before it
+   * may repeat. All of an SDK's error would hold the whole request.
+   */
+  async withoutSecrets(error: unknown): Promise<unknown> {
+    const status = statusOf(error)
+    if (status === undefined || !(error instanceof Error)) return error
+    const title = `${nameOf(error)} (${status})`
+    try {
+      const { secretAccessKey, sessionToken = secretAccessKey } = await this.#client.config.credentials()
+      const text = error.message.replaceAll(secretAccessKey, '***').replaceAll(sessionToken, '***')
+      return new Error(`${title}: ${text}`)
+    } catch {
+      // Without the keys nothing can be taken out.
+      return new Error(title)
+    }
+  }
+
   close(): void {
     this.#client.destroy()
   }

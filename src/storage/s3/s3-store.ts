@@ -41,6 +41,7 @@ export async function openS3Store(
     policy: { ...usualRetryPolicy, callTimeoutMs, ...policy },
     slots: new RequestSlots({ requests: maxRequests, bytes: mostBytesUnderWay }),
     judge: (error) => judgeFailure(error, { bucket: location.bucket, region, endpoint, nowMs: clock.now() }),
+    causeOf: (error) => requests.withoutSecrets(error),
     hasAnswered: false,
   })
 }
@@ -110,14 +111,17 @@ class S3Store implements ObjectStore {
     assertObjectKey(key)
     assert.ok(bytes.length <= maxObjectSizeBytes, `object "${key}" has ${bytes.length} bytes`)
     const token = freshName()
+    let attempts = 0
     return this.#call({
       doing: `storing ${this.#nameOf(key)}`,
       bytes: bytes.length,
       signal,
       attempt: async (attemptSignal) => {
+        attempts += 1
         if ((await this.#requests.put(key, { bytes, token }, attemptSignal)) === 'created') return 'created'
         const found = await this.#requests.head(key, attemptSignal)
         if (found === undefined) throw new AnswerFault('the key was taken, and is free again')
+        if (found.token === undefined && attempts > 1) throw this.#withoutToken(key)
         return found.token === token ? 'created' : 'exists'
       },
     })
@@ -208,6 +212,15 @@ class S3Store implements ObjectStore {
       {
         hint: 'Allow the deletion (docs/s3.md), or wait until the retention of the objects ends.',
       },
+    )
+  }
+
+  /** It may be ours or somebody else's: the one answer would be as wrong as the other. */
+  #withoutToken(key: string): OperationError {
+    return new OperationError(
+      'store-failed',
+      `storing ${this.#nameOf(key)}: expected the metadata that it was stored with, found none`,
+      { hint: 'Run the command again; a store that does not keep metadata is not fit (docs/s3.md).' },
     )
   }
 

@@ -72,6 +72,8 @@ export class S3Endpoint implements AsyncDisposable {
   readonly keys: EndpointKeys = { accessKeyId: 'KEY', secretAccessKey: 'secret-canary-1234' }
   /** How many keys one page of a listing has at most. */
   pageSize = 1000
+  /** As stores do that do not know conditional writes. */
+  ignoresConditions = false
   #faults: { readonly fault: Fault; readonly strike: Strike; left: number }[] = []
   readonly #server: Server
   readonly #scheme: string
@@ -157,7 +159,8 @@ export class S3Endpoint implements AsyncDisposable {
   }
 
   #store({ key, headers, body }: Asked): Answer {
-    if (headers['if-none-match'] === '*' && this.objects.has(key)) return refusal(412, 'PreconditionFailed')
+    const isConditional = headers['if-none-match'] === '*' && !this.ignoresConditions
+    if (isConditional && this.objects.has(key)) return refusal(412, 'PreconditionFailed')
     this.put(key, body, String(headers['x-amz-meta-holdfast-put']))
     return { status: 200, headers: { etag: '"etag"' }, body: Buffer.alloc(0) }
   }
