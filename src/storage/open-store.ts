@@ -59,11 +59,14 @@ export function localFolderOf(location: string): string | undefined {
   return kind === 'posix' && path !== undefined ? parsePath(path) : undefined
 }
 
+/** A store far away tells by `report` that a call takes long, and why. */
+type StoreContext = Pick<RunContext, 'signal' | 'clock'> & Partial<Pick<RunContext, 'report'>>
+
 /** Opens the store at this place, which must exist. The caller closes it. */
 export async function openStore(
   location: RepositoryLocation,
   options: StoreOptions,
-  context: Pick<RunContext, 'signal' | 'clock'>,
+  context: StoreContext,
 ): Promise<ObjectStore> {
   if (location.kind === 'posix') return openPosixStore(location.path, options, context)
   const { openS3Store } = await import('./s3/s3-store.ts')
@@ -74,7 +77,7 @@ export async function openStore(
 export async function createStore(
   location: RepositoryLocation,
   options: StoreOptions,
-  context: Pick<RunContext, 'signal' | 'clock'>,
+  context: StoreContext,
 ): Promise<ObjectStore> {
   if (location.kind === 'posix') return createPosixStore(location.path, options, context)
   const { createS3Store } = await import('./s3/s3-store.ts')

@@ -32,8 +32,12 @@ export interface Retrying {
   readonly judge: (error: unknown) => S3Failure | undefined
   /** What of an error may be told as a cause. */
   readonly causeOf: (error: unknown) => Promise<unknown>
+  /** Tells the operator that a call is taking long, and why. */
+  readonly warn: (message: string, hint: string) => void
   /** Whether the store has ever answered. */
   hasAnswered: boolean
+  /** When a warning was given last, by the monotonic clock. */
+  warnedAtMs: number
 }
 
 interface Call<T> {
@@ -80,7 +84,8 @@ async function attemptUntil<T>(call: Call<T>, signal: AbortSignal, retrying: Ret
     const spent = (): Spent => ({ attempts, elapsedMs: retrying.clock.monotonic() - startedMs })
     if (signal.aborted || isEnough(spent(), retrying)) throw gaveUp(call, last, spent())
     try {
-      await retrying.clock.sleep(waitMs(attempts, last, retrying.policy), signal)
+      warnOfDelay(call, last, { spent: spent(), retrying })
+      await retrying.clock.sleep(waitMs(last, spent(), retrying), signal)
     } catch {
       call.signal?.throwIfAborted()
       throw gaveUp(call, last, spent())
@@ -120,13 +125,32 @@ function isEnough({ attempts, elapsedMs }: Spent, { policy, hasAnswered }: Retry
   return attempts >= policy.maxAttempts || (!hasAnswered && elapsedMs >= policy.firstAnswerTimeoutMs)
 }
 
-function waitMs(
-  attempts: number,
+/** How long a call may take without a word, and how long a word about a store is enough. */
+const silenceMs = 2000
+const warningIntervalMs = 60_000
+
+/** A caller that gives up by itself tells only that; so the reason is told before. */
+function warnOfDelay<T>(
+  { doing }: Call<T>,
   last: Failed | undefined,
-  { firstWaitMs, longestWaitMs }: RetryPolicy,
+  { spent, retrying }: { readonly spent: Spent; readonly retrying: Retrying },
+): void {
+  const nowMs = retrying.clock.monotonic()
+  if (last === undefined || spent.elapsedMs < silenceMs) return
+  if (nowMs - retrying.warnedAtMs < warningIntervalMs) return
+  retrying.warnedAtMs = nowMs
+  const { found, hint } = last.failure
+  retrying.warn(`${doing}: ${found}; it is being tried again`, hint)
+}
+
+function waitMs(
+  last: Failed | undefined,
+  { attempts, elapsedMs }: Spent,
+  { hasAnswered, policy }: Retrying,
 ): number {
-  const bound = Math.min(longestWaitMs, firstWaitMs * 2 ** (attempts - 1))
-  return Math.max(randomBelow(Math.ceil(bound) + 1), last?.failure.retryAfterMs ?? 0)
+  const bound = Math.min(policy.longestWaitMs, policy.firstWaitMs * 2 ** (attempts - 1))
+  const wait = Math.max(randomBelow(Math.ceil(bound) + 1), last?.failure.retryAfterMs ?? 0)
+  return hasAnswered ? wait : Math.min(wait, Math.max(0, policy.firstAnswerTimeoutMs - elapsedMs))
 }
 
 function gaveUp<T>(

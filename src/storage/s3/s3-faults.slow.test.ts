@@ -16,7 +16,7 @@ import { systemClock } from '../../platform/system-clock.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { probeStore } from '../probe-store.ts'
 import type { RetryPolicy } from './call-with-retry.ts'
-import type { S3StoreOptions } from './s3-options.ts'
+import type { S3Credentials, S3StoreOptions } from './s3-options.ts'
 import { openS3Store } from './s3-store.ts'
 
 describeStoreContract('an S3 store on our own endpoint', async () => {
@@ -53,6 +53,21 @@ describe('an S3 store', () => {
       /storing object "key" of "s3:bucket\/p".*SlowDown.*given up after .* attempts/,
     )
     assert.ok(site.endpoint.requests.length > 2)
+  })
+
+  test('says why a call takes long before its caller gives up, once for all calls (N1)', async () => {
+    await using endpoint = await S3Endpoint.start()
+    endpoint.plan({ kind: 'refuse', status: 503, code: 'SlowDown' }, { times: 10_000 })
+    const context = testContext()
+    const place = { bucket: 'bucket', keyPrefix: '' }
+    const policy = { ...hasty, maxAttempts: 100_000 }
+    await using store = await openS3Store(place, endpoint.options, { ...context, policy })
+    const signal = AbortSignal.timeout(2500)
+
+    await Promise.allSettled([store.get('a', undefined, { signal }), store.get('b', undefined, { signal })])
+
+    assert.equal(context.events.length, 1)
+    assert.match(JSON.stringify(context.events), /reading object .*SlowDown.*it is being tried again/)
   })
 
   test('leaves a store alone as long as it asks for (N1)', async () => {
@@ -176,7 +191,9 @@ describe('an S3 store', () => {
     assert.equal(unknown.code, 'store-unreachable')
     assert.match(unknown.message, /name of the store at "https:\/\/store\.invalid" was not resolved/)
   })
+})
 
+describe('an S3 store whose answers are lost, cut or wrong', () => {
   for (const fault of [
     { kind: 'lose-answer' },
     {
@@ -442,6 +459,52 @@ describe('an S3 store', () => {
 
     assert.doesNotMatch(inspect(error, { depth: 20, showHidden: true }), /canary/)
     assert.match(String(error.cause), /Odd \(400\): .*request 7 failed/)
+  })
+
+  for (const hasChecksums of [false, true]) {
+    test(`signs what it sends, with the checksums of AWS or without: ${hasChecksums}`, async () => {
+      await using site = await makeSite({ hasChecksums, caCertificates: pem('ca.pem') }, 'trusted')
+
+      await site.store.putIfAbsent('key', bytes)
+      await site.store.delete(['other'])
+
+      assert.deepEqual(await site.store.get('key'), bytes)
+      assert.equal(site.endpoint.requests[0]?.headers['x-amz-checksum-crc32'] !== undefined, hasChecksums)
+    })
+  }
+
+  test('asks for the encryption and the storage class that it was told of', async () => {
+    await using site = await makeSite({
+      serverSideEncryption: 'aws:kms',
+      kmsKeyId: 'arn:aws:kms:eu-west-1:1:key/2',
+      storageClass: 'STANDARD_IA',
+    })
+
+    await site.store.putIfAbsent('key', bytes)
+
+    const { headers } = site.endpoint.requests[0] ?? assert.fail('nothing was asked')
+    assert.equal(headers['x-amz-server-side-encryption'], 'aws:kms')
+    assert.equal(headers['x-amz-server-side-encryption-aws-kms-key-id'], 'arn:aws:kms:eu-west-1:1:key/2')
+    assert.equal(headers['x-amz-storage-class'], 'STANDARD_IA')
+  })
+
+  test('reads keys with a session token again when they have become old', async () => {
+    let reads = 0
+    // Read in the past, they have a minute left, which is too little for the SDK.
+    const clock = { ...systemClock, now: () => Date.now() - 14 * 60_000 }
+    await using site = await makeSite()
+    const readCredentials = (): Promise<S3Credentials> => {
+      reads += 1
+      return Promise.resolve({ ...site.endpoint.keys, sessionToken: `token-${reads}` })
+    }
+    const options = { ...site.endpoint.options, readCredentials }
+    await using store = await openS3Store({ bucket: 'bucket', keyPrefix: '' }, options, { clock })
+
+    await store.head('key')
+    await store.head('key')
+
+    const tokens = new Set(site.endpoint.requests.map(({ headers }) => headers['x-amz-security-token']))
+    assert.ok(tokens.size > 1, `${reads} reads`)
   })
 
   test('is found unfit when it ignores conditions (R24)', async () => {

@@ -20,6 +20,9 @@ import { judgeFailure } from './s3-failure.ts'
 import { formatS3Location, type S3Location, type S3StoreOptions } from './s3-options.ts'
 import { openS3Requests, type KeptKey, type S3Requests } from './s3-requests.ts'
 
+/** Without `report` nobody is told that a call takes long. */
+type StoreContext = Pick<RunContext, 'clock'> & Partial<Pick<RunContext, 'report'>>
+
 /** Of what is being sent and received, all requests together. */
 const mostBytesUnderWay = 4 * maxObjectSizeBytes
 /** What the store deletes with one request at most. */
@@ -32,7 +35,7 @@ const keysPerDeletion = 1000
 export async function openS3Store(
   location: S3Location,
   options: S3StoreOptions,
-  { clock, policy = {} }: Pick<RunContext, 'clock'> & { readonly policy?: Partial<RetryPolicy> },
+  { clock, report, policy = {} }: StoreContext & { readonly policy?: Partial<RetryPolicy> },
 ): Promise<ObjectStore> {
   const { region, endpoint, callTimeoutMs, maxRequests } = options
   const requests = await openS3Requests(location, options, clock)
@@ -42,7 +45,9 @@ export async function openS3Store(
     slots: new RequestSlots({ requests: maxRequests, bytes: mostBytesUnderWay }),
     judge: (error) => judgeFailure(error, { bucket: location.bucket, region, endpoint, nowMs: clock.now() }),
     causeOf: (error) => requests.withoutSecrets(error),
+    warn: (message, hint) => report?.({ kind: 'warning', message, hint }),
     hasAnswered: false,
+    warnedAtMs: -Infinity,
   })
 }
 
@@ -50,7 +55,7 @@ export async function openS3Store(
 export async function createS3Store(
   location: S3Location,
   options: S3StoreOptions,
-  context: Pick<RunContext, 'signal' | 'clock'>,
+  context: StoreContext & Pick<RunContext, 'signal'>,
 ): Promise<ObjectStore> {
   await using opened = new AsyncDisposableStack()
   const store = opened.use(await openS3Store(location, options, context))
