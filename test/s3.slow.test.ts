@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict'
 import { chown, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { after, before, describe, test } from 'node:test'
+import { openS3Store } from '../src/storage/s3/s3-store.ts'
 import { archiveEverything } from './support/archive-everything.ts'
 import { expectOk, runHoldfast, type HoldfastResult } from './support/holdfast.ts'
 import { openServer, startServer, type TestServer } from './support/postgres-server.ts'
+import { testContext } from './support/repository.ts'
 import { startS3Server, type S3Server } from './support/s3-server.ts'
 import { createScratch, type Scratch } from './support/scratch.ts'
+import { collect } from './support/store-contract.ts'
 import { isRoot } from './support/server-user.ts'
+import { waitUntil } from './support/wait.ts'
 
 describe('a repository in S3', () => {
   let scratch: Scratch
@@ -46,6 +51,28 @@ describe('a repository in S3', () => {
     const { repos } = (await site.answer('info')) as { repos: { backups: { label: string }[] }[] }
     assert.ok(!repos.some(({ backups }) => backups.some(({ label }) => label === labelOf(full))))
     expectOk(await site.run('repo', 'sweep'))
+  })
+
+  test('outlasts that the store goes away in the middle of a backup, and comes back (N1, N9)', async () => {
+    await using server = await startServer({ major: 18, scratch })
+    const site = await makeSite({ scratch, server, bucket }, bucket.secretAccessKey)
+    expectOk(await site.init('--apply', `--repo=s3:${bucket.bucket}/outage`))
+    await server.restart()
+    await server.query('CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 500000) g')
+
+    const backup = site.run('backup')
+    const place = { bucket: bucket.bucket, keyPrefix: 'outage/' }
+    await using store = await openS3Store(place, bucket.options, testContext())
+    await waitUntil('the backup has begun', async () =>
+      (await collect(store.list(''))).some(({ key }) => key.includes('/lease/')),
+    )
+    await bucket.stop()
+    await sleep(6000)
+    await bucket.start()
+
+    const { stderr } = expectOk(await backup)
+    assert.match(stderr, /warning: .*it is being tried again/)
+    expectOk(await site.run('verify', '--all'))
   })
 
   test('is refused with a wrong secret, and with a bucket that is not there', async () => {

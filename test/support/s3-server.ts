@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { openSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -19,6 +20,9 @@ export interface S3Server {
   readonly secretAccessKey: string
   /** For a store in this bucket. */
   readonly options: S3StoreOptions
+  /** Kills the gateway: nothing answers until it is started again. What was stored stays. */
+  stop(): Promise<void>
+  start(): Promise<void>
 }
 
 const region = 'us-east-1'
@@ -47,10 +51,17 @@ export async function startS3Server(scratch: Pick<Scratch, 'folder'>): Promise<S
   const keys = { accessKeyId: 'HOLDFASTTESTKEY', secretAccessKey: randomUUID() }
   const user = ['--uid=test', '--display-name=test', `--access-key=${keys.accessKeyId}`]
   cluster.run('radosgw-admin', ['user', 'create', ...user, `--secret=${keys.secretAccessKey}`])
-  cluster.start('radosgw', ['-n', 'client.rgw'])
-
   const endpoint = `http://127.0.0.1:${port}`
-  await waitUntil('the S3 server answers', async () => (await fetch(endpoint)).ok)
+  let gateway: ChildProcess
+  const start = async (): Promise<void> => {
+    gateway = cluster.start('radosgw', ['-n', 'client.rgw'])
+    await waitUntil('the S3 server answers', async () => (await fetch(endpoint)).ok)
+  }
+  const stop = async (): Promise<void> => {
+    gateway.kill('SIGKILL')
+    if (gateway.exitCode === null && gateway.signalCode === null) await once(gateway, 'exit')
+  }
+  await start()
   await createBucket(endpoint, keys)
   const options: S3StoreOptions = {
     endpoint,
@@ -60,7 +71,7 @@ export async function startS3Server(scratch: Pick<Scratch, 'folder'>): Promise<S
     idleTimeoutMs: 30_000,
     callTimeoutMs: 60_000,
   }
-  return { endpoint, bucket, ...keys, options }
+  return { endpoint, bucket, ...keys, options, start, stop }
 }
 
 /** The programs of one cluster: they name its folder in their arguments, so they end with the scratch folder. */
