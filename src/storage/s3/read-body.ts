@@ -11,6 +11,16 @@ export async function readBody(body: unknown, length: number): Promise<Uint8Arra
     body.destroy()
     return new Uint8Array(0)
   }
+  try {
+    return await collectBytes(body, length)
+  } catch (cause) {
+    // The SDK has no other name for it.
+    if (!(cause instanceof Error && cause.message.startsWith('Checksum mismatch'))) throw cause
+    throw new AnswerFault('the store sent other bytes than its checksum says', { cause })
+  }
+}
+
+async function collectBytes(body: ReadableBody, length: number): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(length)
   let received = 0
   for await (const chunk of body) {

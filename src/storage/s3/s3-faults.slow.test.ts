@@ -20,7 +20,8 @@ import type { S3Credentials, S3StoreOptions } from './s3-options.ts'
 import { openS3Store } from './s3-store.ts'
 
 describeStoreContract('an S3 store on our own endpoint', async () => {
-  const site = await makeSite()
+  // Both ends are this process: while one computes the other waits.
+  const site = await makeSite({ idleTimeoutMs: 30_000 })
   return { store: site.store, [Symbol.asyncDispose]: () => site[Symbol.asyncDispose]() }
 })
 
@@ -284,6 +285,43 @@ describe('an S3 store whose answers are lost, cut or wrong', () => {
 
     assert.match((await failureOf(site.store.get('key'))).message, /reading object "key"/)
   })
+
+  test('reads again when the bytes are not those of the checksum (N5)', async () => {
+    await using site = await makeSite({ hasChecksums: true })
+    await site.store.putIfAbsent('key', bytes)
+    const checksum: Fault = {
+      kind: 'change',
+      change: (answer) => Object.assign(answer.headers, { 'x-amz-checksum-crc32': 'AAAAAA==' }),
+    }
+    site.endpoint.plan(checksum, { method: 'GET', times: 2 })
+
+    assert.deepEqual(await site.store.get('key'), bytes)
+    assert.equal(site.endpoint.requests.length, 1 + 3)
+  })
+
+  for (const status of [200, 403, 502]) {
+    for (const text of [
+      '<html><body>a portal</body></html>',
+      'not XML < at > all',
+      '<ListBucketResult><Name>',
+      '',
+    ]) {
+      test(`fails on what is no answer of S3, and takes it for no absence: ${status} ${text} (N6)`, async () => {
+        await using site = await makeSite({ callTimeoutMs: 200 })
+        await site.store.putIfAbsent('key', bytes)
+        site.endpoint.plan(
+          { kind: 'change', change: (answer) => Object.assign(answer, { status, body: Buffer.from(text) }) },
+          { times: 100_000 },
+        )
+
+        for (const method of ['get', 'head', 'put', 'delete', 'list'] as const) {
+          if (status === 200 && (method === 'get' || method === 'head')) continue // nothing tells it from an object
+          const error = await failureOf(callOf(site.store, method))
+          assert.ok(['store-failed', 'store-unreachable'].includes(error.code), method)
+        }
+      })
+    }
+  }
 
   test('asks for bytes as they are (N5)', async () => {
     await using site = await makeSite()
