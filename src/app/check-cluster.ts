@@ -57,7 +57,13 @@ export async function checkCluster(request: CheckRequest, context: RunContext): 
     }
   }
   const tried = repositories.flatMap((repo) => ('opened' in repo ? [repo] : []))
-  items.push(...(await checkItems('copies', () => checkCopies(tried, facts, context), context)))
+  items.push(
+    ...(await checkItems(
+      'copies',
+      () => checkCopies(tried, settings.dataDirectory ?? facts?.dataDirectory, context),
+      context,
+    )),
+  )
   return { cluster: settings.name, items }
 }
 

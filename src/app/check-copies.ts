@@ -1,8 +1,9 @@
 import { stat } from 'node:fs/promises'
+import { isAboutObject } from '../archive/object-trouble.ts'
 import type { RepoConfiguration } from '../config/select-configured.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readNewestDrill } from '../drill/drill-report-store.ts'
-import type { ServerFacts } from '../postgres/server-facts.ts'
+import { hasSystemCode } from '../platform/durable-file.ts'
 import { readCatalogue } from '../repository/catalogue.ts'
 import { localFolderOf } from '../storage/open-store.ts'
 import type { CheckItem } from './check-item.ts'
@@ -14,22 +15,21 @@ interface OpenedRepo {
   readonly settings: RepoConfiguration
 }
 
-/** How many copies of the newest backup there are, and where. `facts`: undefined when the server could not be asked. */
+/** How many copies of the newest backup there are, and where. `dataDirectory`: undefined when it is not known. */
 export async function checkCopies(
   repos: readonly OpenedRepo[],
-  facts: ServerFacts | undefined,
+  dataDirectory: string | undefined,
   context: RunContext,
 ): Promise<readonly CheckItem[]> {
   const places: CopyPlace[] = []
   for (const repo of repos) places.push(await lookAt(repo, context))
-  return judgeCopies(places, facts === undefined ? undefined : await fileSystemOf(facts.dataDirectory))
+  return judgeCopies(places, await clusterMedium(dataDirectory))
 }
 
 async function lookAt({ opened, settings }: OpenedRepo, context: RunContext): Promise<CopyPlace> {
   const { name, repository, cluster } = opened
   const { backups } = await readCatalogue(repository, cluster.id, context)
   const folder = localFolderOf(repository.store.location)
-  const drill = await readNewestDrill({ repository, cluster }, context)
   return {
     name,
     labels: backups
@@ -38,8 +38,29 @@ async function lookAt({ opened, settings }: OpenedRepo, context: RunContext): Pr
       .toReversed(),
     medium: folder === undefined ? repository.store.location : await fileSystemOf(folder),
     isOffSite: settings.offSite ?? folder === undefined,
-    isDrilled: drill?.outcome === 'passed',
+    isDrilled: await isDrilled(opened, context),
+  }
+}
+
+/** A report that cannot be read proves nothing, and is told by the check of drills. */
+async function isDrilled({ repository, cluster }: ClusterRepository, context: RunContext): Promise<boolean> {
+  try {
+    return (await readNewestDrill({ repository, cluster }, context))?.outcome === 'passed'
+  } catch (error) {
+    if (isAboutObject(error)) return false
+    throw error
   }
 }
 
 const fileSystemOf = async (path: string): Promise<string> => `file system ${(await stat(path)).dev}`
+
+/** Undefined when it is not on this machine. */
+async function clusterMedium(dataDirectory: string | undefined): Promise<string | undefined> {
+  if (dataDirectory === undefined) return undefined
+  try {
+    return await fileSystemOf(dataDirectory)
+  } catch (error) {
+    if (hasSystemCode(error, 'ENOENT', 'EACCES', 'ENOTDIR')) return undefined
+    throw error
+  }
+}

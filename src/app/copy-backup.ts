@@ -19,6 +19,13 @@ export interface BackupCopy {
   readonly failure: unknown
 }
 
+interface Copying {
+  readonly from: ClusterRepository
+  readonly to: ClusterRepository
+  /** What the feed has stored there. */
+  readonly known: PackFeed['known']
+}
+
 interface Follower {
   readonly place: ClusterRepository
   readonly feed: PackFeed
@@ -64,7 +71,7 @@ export class Followers implements AsyncDisposable {
     const copies: BackupCopy[] = [...this.#failures]
     for (const { place, feed } of this.#followers) {
       await feed.settle()
-      copies.push(await this.#copy(backup, { from, to: place }, context))
+      copies.push(await this.#copy(backup, { from, to: place, known: feed.known }, context))
     }
     return copies
   }
@@ -80,13 +87,13 @@ export class Followers implements AsyncDisposable {
 
   async #copy(
     { label }: BackupEntry,
-    { from, to }: { readonly from: ClusterRepository; readonly to: ClusterRepository },
+    { from, to, known }: Copying,
     context: RunContext,
   ): Promise<BackupCopy> {
     const copy = { repo: to.name, location: to.repository.store.location, storedBytes: 0 }
     try {
       await readGuardedCatalogue(to, context)
-      const request = { wanted: [label], damaged: [], isDryRun: false }
+      const request = { wanted: [label], damaged: [], known, isDryRun: false }
       const { copied, failures } = await runTransfer(request, { from, to }, context)
       await rememberCatalogue(to, context)
       if (failures[0] !== undefined) return { ...copy, failure: failures[0].error }

@@ -43,20 +43,25 @@ export async function copyArchivedFile(
   return source.sizeBytes
 }
 
-/** Reads an archived file to its end. Throws `damaged`. */
-export async function proveArchivedFile(
+/**
+ * Reads an archived file to its end, which proves it, and gives the digest that a repository with this key would name it by.
+ * Throws `damaged`.
+ */
+export async function digestArchivedFile(
   object: WalObject,
-  place: ArchivePlace,
+  { place, namesKey }: { readonly place: ArchivePlace; readonly namesKey: Uint8Array },
   context: RunContext,
-): Promise<void> {
+): Promise<string> {
+  const digest = new ContentDigest(namesKey, object.name.name)
   if (object.name.kind === 'history') {
-    await readHistory(object, place, context)
-    return
+    digest.update(await readHistory(object, place, context))
+    return digest.finish()
   }
   await using source = await openArchivedSource(object, place, context)
   for (let offset = 0; offset < source.sizeBytes; offset += frameBytes) {
-    await source.readAt(offset, Math.min(frameBytes, source.sizeBytes - offset))
+    digest.update(await source.readAt(offset, Math.min(frameBytes, source.sizeBytes - offset)))
   }
+  return digest.finish()
 }
 
 async function readHistory(object: WalObject, from: ArchivePlace, context: RunContext): Promise<Uint8Array> {

@@ -25,14 +25,16 @@ export async function pushFinished(
   context: RunContext,
 ): Promise<boolean> {
   const isWaiting = (): Promise<boolean> => exists(join(walFolder, 'archive_status', `${fileName}.ready`))
-  if (!(await isWaiting())) return false
   const sealUnused: PushTools['seal'] = async (request, signal) => {
     const sealed = await seal(request, signal)
+    // It would be read later, in parts.
+    if (sealed.kind === 'large') throw new OperationError('busy', `${fileName} is too large`)
     // Once its archiver is done the server may write other WAL into the file: what was read is good if that is not so yet.
     if (!(await isWaiting())) throw archivedMeanwhile(fileName)
     return sealed
   }
   try {
+    if (!(await isWaiting())) return false
     await pushFile({ path: join(walFolder, fileName) }, { repositories: [place], seal: sealUnused }, context)
     return true
   } catch (error) {

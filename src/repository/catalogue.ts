@@ -38,7 +38,12 @@ export interface CatalogueEntry extends Catalogue {
 }
 
 export type CatalogueChange =
-  | { readonly kind: 'publish'; readonly backup: BackupEntry }
+  | {
+      readonly kind: 'publish'
+      readonly backup: BackupEntry
+      /** Of a copy: what was decided about it where it comes from. Default: not pinned, all WAL. */
+      readonly decided?: Pick<ListedBackup, 'isPinned' | 'walRetention'>
+    }
   /** Another manifest counts from now on, of the same files; what was decided about the backup stays. */
   | { readonly kind: 'revise'; readonly backup: BackupEntry }
   /** `ownWal` lists the backups for which from now on only their own WAL is kept: that is never taken back. */
@@ -157,7 +162,12 @@ export async function changeCatalogue(
 function applyChange(backups: readonly ListedBackup[], change: CatalogueChange): readonly ListedBackup[] {
   switch (change.kind) {
     case 'publish':
-      return [...backups, { ...change.backup, isPinned: false, walRetention: 'onward' }]
+      if (backups.some(({ label }) => label === change.backup.label)) {
+        throw new OperationError('busy', `listing backup ${change.backup.label}: it is listed already`)
+      }
+      return change.decided === undefined
+        ? [...backups, { ...change.backup, isPinned: false, walRetention: 'onward' }]
+        : insertByTime(backups, { ...change.backup, ...change.decided })
     case 'revise':
       return backups.map((backup) =>
         backup.label === change.backup.label ? { ...backup, ...change.backup } : backup,
@@ -177,8 +187,14 @@ function applyChange(backups: readonly ListedBackup[], change: CatalogueChange):
   }
 }
 
+/** A copy stands where it was taken: the order is evidence of when that was. */
+function insertByTime(backups: readonly ListedBackup[], copy: ListedBackup): readonly ListedBackup[] {
+  const later = backups.findIndex(({ stoppedAt }) => stoppedAt > copy.stoppedAt)
+  return later === -1 ? [...backups, copy] : backups.toSpliced(later, 0, copy)
+}
+
 /** One entry by its number. Throws `damaged` when it is not there or not what it should be. */
-async function readCatalogueEntry(
+export async function readCatalogueEntry(
   repository: Repository,
   { clusterId, number }: { readonly clusterId: string; readonly number: number },
   context: RunContext,

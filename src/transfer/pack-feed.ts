@@ -1,7 +1,9 @@
+import { parseBackupLabel } from '../domain/backup-label.ts'
 import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { packFolder } from '../repository/object-keys.ts'
-import { openTransferPool, type TransferPool } from './transfer-packs.ts'
+import { packId, type KnownPack } from './known-packs.ts'
+import { openTransferPool, storedAs, type TransferPool } from './transfer-packs.ts'
 import type { TransferPlaces } from './transfer-places.ts'
 
 /** Packs that are in memory for one other repository: of about 8 MiB each, twice while they are sealed anew. */
@@ -17,7 +19,7 @@ export class PackFeed implements AsyncDisposable {
   readonly #pool: TransferPool
   readonly #ending = new AbortController()
   readonly #held = new Set<Promise<void>>()
-  readonly #stored: string[] = []
+  readonly #stored = new Map<string, KnownPack>()
   #isBroken = false
 
   constructor(places: TransferPlaces, context: RunContext) {
@@ -38,6 +40,17 @@ export class PackFeed implements AsyncDisposable {
     this.#held.add(passed)
   }
 
+  /** What was stored there, by `packId`. */
+  get known(): ReadonlyMap<string, KnownPack> {
+    const folder = packFolder(this.#places.to.cluster.id)
+    return new Map(
+      [...this.#stored].flatMap(([key, pack]): [string, KnownPack][] => {
+        const [label = '', number = ''] = key.slice(folder.length).split('/')
+        return [[packId({ label: parseBackupLabel(label), number: Number(number) }), pack]]
+      }),
+    )
+  }
+
   /** Resolves when everything that was taken is stored there, or given up. */
   async settle(): Promise<void> {
     await Promise.all(this.#held)
@@ -48,7 +61,7 @@ export class PackFeed implements AsyncDisposable {
     await this.settle()
     try {
       const signal = AbortSignal.timeout(30_000) // also after the work was cancelled
-      await this.#places.to.repository.store.delete(this.#stored, { signal })
+      await this.#places.to.repository.store.delete([...this.#stored.keys()], { signal })
     } catch (error) {
       this.#tell('could not remove what a failed backup has stored there', error)
     }
@@ -69,7 +82,7 @@ export class PackFeed implements AsyncDisposable {
       const made = await this.#pool.run({ bytes, ...keys }, { transfer: [bytes.buffer], signal })
       const { store } = this.#places.to.repository
       if ((await store.putIfAbsent(keys.toKey, made.bytes, { signal })) === 'created')
-        this.#stored.push(keys.toKey)
+        this.#stored.set(keys.toKey, { ...storedAs(made), sourceTag: made.sourceTag })
     } catch (error) {
       if (!isOperationError(error) && !signal.aborted) throw error
       if (!this.#isBroken && !signal.aborted) this.#tell('takes no packs now', error)

@@ -22,21 +22,27 @@ describe('planTransfer', () => {
     ])
   })
 
-  test('brings nothing back that the other repository has listed before, or that is older than all it lists', () => {
-    const before = plan({
-      source: [first, second, third],
-      target: [third],
-      everListed: new Set([second.label]),
-    })
+  test('brings nothing back that the other repository has listed before', () => {
+    const everListed = new Set([second.label])
 
-    assert.deepEqual(before.backups, [])
-    assert.deepEqual(before.forgotten, [first.label, second.label])
+    const { backups, forgotten } = plan({ source: [first, second, third], target: [third], everListed })
+
+    assert.deepEqual([backups, forgotten], [[first], [second.label]])
+  })
+
+  test('brings nothing back that is older than what the other catalogue still tells', () => {
+    const toldSince = second.stoppedAt
+
+    const { backups, forgotten } = plan({ source: [first, second, third], target: [third], toldSince })
+
+    assert.deepEqual([backups, forgotten], [[second], [first.label]])
   })
 
   test('brings back what is asked for by name, and nothing else', () => {
     const facts = { source: [first, second, third], target: [third], everListed: new Set([second.label]) }
 
     assert.deepEqual(labelsOf(plan({ ...facts, wanted: [second.label] })), [second.label])
+    assert.deepEqual(labelsOf(plan({ ...facts, wanted: [second.label, second.label] })), [second.label])
     assert.throws(() => plan({ source: [first], target: [], wanted: [second.label] }), { code: 'not-found' })
   })
 
@@ -50,7 +56,14 @@ describe('planTransfer', () => {
 })
 
 function plan(facts: Partial<TransferFacts>): TransferPlan {
-  return planTransfer({ source: [], target: [], everListed: new Set(), wanted: [], ...facts })
+  return planTransfer({
+    source: [],
+    target: [],
+    everListed: new Set(),
+    toldSince: undefined,
+    wanted: [],
+    ...facts,
+  })
 }
 
 const labelsOf = ({ backups }: TransferPlan): readonly string[] => backups.map(({ label }) => label)

@@ -1,5 +1,6 @@
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
+import type { Instant } from '../domain/target-time.ts'
 import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
 
 export interface TransferFacts {
@@ -8,6 +9,8 @@ export interface TransferFacts {
   readonly target: readonly ListedBackup[]
   /** What the target has ever listed, as far as its catalogue still tells: what it lists no more was expired there. */
   readonly everListed: ReadonlySet<BackupLabel>
+  /** From when on the target's catalogue tells that; undefined: from its beginning. */
+  readonly toldSince: Instant | undefined
   /** Backups that are asked for by name, also when the target has forgotten them; empty: all that it lacks. */
   readonly wanted: readonly BackupLabel[]
 }
@@ -15,7 +18,7 @@ export interface TransferFacts {
 export interface TransferPlan {
   /** Oldest first. */
   readonly backups: readonly ListedBackup[]
-  /** What the target has forgotten, or is older than all that it lists: it is not brought back unless it is asked for. */
+  /** What the target has forgotten, or may have before its catalogue tells: it is not brought back unless it is asked for. */
   readonly forgotten: readonly BackupLabel[]
   /**
    * Labels that both list for two different backups. Labels are unique within a repository: two backups into two of them that
@@ -28,15 +31,12 @@ export interface TransferPlan {
  * Which backups are copied: what the source lists, and the target does not and has not forgotten. Throws `not-found` for a
  * wanted backup that the source does not list.
  */
-export function planTransfer({ source, target, everListed, wanted }: TransferFacts): TransferPlan {
+export function planTransfer({ source, target, everListed, toldSince, wanted }: TransferFacts): TransferPlan {
   const there = new Map(target.map((backup) => [backup.label, backup]))
-  const chosen = wanted.length === 0 ? source : wanted.map((label) => requireListed(label, source))
-  const oldest = target.reduce<bigint | undefined>(
-    (least, { startedAt }) => (least === undefined || startedAt < least ? startedAt : least),
-    undefined,
-  )
-  const isForgotten = ({ label, startedAt }: ListedBackup): boolean =>
-    wanted.length === 0 && (everListed.has(label) || (oldest !== undefined && startedAt < oldest))
+  const chosen =
+    wanted.length === 0 ? source : [...new Set(wanted)].map((label) => requireListed(label, source))
+  const isForgotten = ({ label, stoppedAt }: ListedBackup): boolean =>
+    wanted.length === 0 && (everListed.has(label) || (toldSince !== undefined && stoppedAt < toldSince))
   const lacking = chosen
     .filter(({ label }) => !there.has(label))
     .toSorted((one, other) => Number(one.startedAt - other.startedAt))

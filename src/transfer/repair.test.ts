@@ -90,6 +90,7 @@ describe('runTransfer, of what is damaged,', () => {
     const { from, to } = await createTwo()
     const pack = { label, number: 1 }
     const keys = [packKey(to.cluster.id, pack), packKey(to.cluster.id, { label, number: 7 })]
+    await flipByte(to, keys[0] ?? '')
     const before = await to.repository.store.get(keys[0] ?? '')
     await flipByte(from, packKey(from.cluster.id, pack))
 

@@ -1,3 +1,4 @@
+import { isAboutObject } from '../archive/object-trouble.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
@@ -8,7 +9,8 @@ import type { ManifestHead } from '../repository/manifest-head.ts'
 import { manifestFolder } from '../repository/object-keys.ts'
 import { isTwin } from './plan-transfer.ts'
 import type { RepairTools } from './repair-tools.ts'
-import { packId, type ReplacedPacks } from './replace-packs.ts'
+import { packId } from './known-packs.ts'
+import type { ReplacedPacks } from './replace-packs.ts'
 import { freeRevision, transferBackup, transferManifest } from './transfer-backup.ts'
 import type { FailedCopy } from './transfer-wal.ts'
 
@@ -45,8 +47,8 @@ export async function reviseBackups(
       await changeCatalogue(to.repository, { clusterId: to.cluster.id, change, confirm }, context)
       revised.push(backup.label)
     } catch (error) {
-      if (!isOperationError(error) || !['damaged', 'not-found', 'repositories-differ'].includes(error.code))
-        throw error
+      const isTold = isOperationError(error, 'not-found') || isOperationError(error, 'repositories-differ')
+      if (!isAboutObject(error) && !isTold) throw error
       failures.push({ subject: backup.label, error })
     }
   }
@@ -68,7 +70,7 @@ async function readGoodHead(
       context.signal.throwIfAborted()
     return head
   } catch (error) {
-    if (isOperationError(error, 'damaged')) return undefined
+    if (isAboutObject(error)) return undefined
     throw error
   }
 }

@@ -30,7 +30,12 @@ describe('runTransfer, when a call of a store fails,', () => {
           const source = new FaultyStore(inner.repository.store)
           const from = { ...inner, repository: { ...inner.repository, store: source } }
           const faulty = side === 'to' ? store : source
-          faulty.plan({ kind: 'fail', error: new OperationError('store-failed', 'x'), when, at: { call } })
+          faulty.plan({
+            kind: 'fail',
+            error: new OperationError('store-failed', 'x', { cause: new Error('the network') }),
+            when,
+            at: { call },
+          })
 
           await transfer(from, to).catch((error: unknown) =>
             assert.ok(isOperationError(error), String(error)),

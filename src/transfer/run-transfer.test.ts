@@ -7,6 +7,7 @@ import {
   assertSame,
   backupOf,
   createSource,
+  decide,
   flipByte,
   listed,
   memoryStore,
@@ -17,7 +18,6 @@ import {
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import { createPageKernel } from '../codec/page-kernel.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
-import { changeCatalogue } from '../repository/catalogue.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
 import { packKey } from '../repository/object-keys.ts'
 import { readPackIndex } from '../repository/read-pack-index.ts'
@@ -137,14 +137,6 @@ describe('runTransfer', () => {
     await assert.rejects(transfer(from, to), { code: 'cluster-mismatch' })
   })
 })
-
-function decide(
-  { repository, cluster }: ArchivePlace,
-  change: Parameters<typeof changeCatalogue>[1]['change'],
-): Promise<unknown> {
-  const request = { clusterId: cluster.id, change, confirm: () => Promise.resolve() }
-  return changeCatalogue(repository, request, recordingContext())
-}
 
 /** The block hashes are those of the repository itself: an incremental backup compares with them. */
 async function assertHashes({ repository, cluster }: ArchivePlace): Promise<void> {

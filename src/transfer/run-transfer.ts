@@ -1,28 +1,29 @@
 import { hostname } from 'node:os'
 import { surveyArchive } from '../archive/archive-inventory.ts'
 import { describePlace } from '../archive/archive-place.ts'
-import { waitForWal } from '../archive/wait-for-wal.ts'
-import type { WalObject } from '../archive/wal-object-key.ts'
+import { isAboutObject } from '../archive/object-trouble.ts'
 import type { ArchiveFileName } from '../domain/archive-file-name.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readProcessIdentity } from '../platform/process-identity.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
-import { changeCatalogue, readCatalogue, readCatalogueEntries } from '../repository/catalogue.ts'
+import { changeCatalogue, readCatalogue } from '../repository/catalogue.ts'
 import { assertSameCluster } from '../repository/cluster-record.ts'
 import { acquireLease, type Lease } from '../repository/lease.ts'
-import { listNumbers } from '../repository/numbered-objects.ts'
-import { catalogPrefix } from '../repository/object-keys.ts'
+import { readLeases } from '../repository/lease-beat.ts'
 import { holdReadingLease } from '../restore/hold-restore-lease.ts'
 import { createWalNeed } from '../retention/needed-wal.ts'
+import { KnownPacks, type KnownPack } from './known-packs.ts'
 import { planTransfer, type TransferPlan } from './plan-transfer.ts'
+import { readListedOnce } from './read-listed-once.ts'
 import { replacePacks } from './replace-packs.ts'
 import { replaceWal } from './replace-wal.ts'
 import { reviseBackups } from './revise-backups.ts'
 import { transferBackup } from './transfer-backup.ts'
 import { transferNames } from './transfer-names.ts'
-import { openTransferPool, type TransferPool } from './transfer-packs.ts'
+import { transferOwnWal } from './transfer-own-wal.ts'
+import { openTransferPool, type PackTools } from './transfer-packs.ts'
 import type { TransferPlaces } from './transfer-places.ts'
 import { findMissingWal, transferWal, type CopiedWal, type FailedCopy } from './transfer-wal.ts'
 
@@ -31,6 +32,8 @@ export interface TransferRequest {
   readonly wanted: readonly BackupLabel[]
   /** Keys of objects of the other repository that are known to be damaged: they are replaced by good ones from here. */
   readonly damaged: readonly string[]
+  /** Packs of which the caller knows that the other repository has them, by `packId`. */
+  readonly known?: ReadonlyMap<string, KnownPack>
   /** Finds out what would be copied, and copies nothing. */
   readonly isDryRun: boolean
 }
@@ -56,7 +59,7 @@ export interface TransferResult extends Pick<TransferPlan, 'forgotten' | 'twins'
  * when its WAL, its packs and its manifest are there. Right to repeat: what was copied by a copying that failed is used.
  *
  * Nothing is swept from either meanwhile, and no backup is taken into the other one. Throws `cluster-mismatch` when the two
- * hold different clusters, and `busy` when a backup is being taken into the other one.
+ * hold different clusters, and `busy` when a backup is being taken into the other one, or a sweep goes over it.
  */
 export async function runTransfer(
   request: TransferRequest,
@@ -65,30 +68,54 @@ export async function runTransfer(
 ): Promise<TransferResult> {
   const { from, to } = places
   assertSameCluster(to.cluster, from.cluster, to.repository.store.location)
-  if (request.isDryRun) return previewTransfer(await prepare(request, places, context))
-  await using lease = await acquireLease(
-    to.repository,
-    {
-      clusterId: to.cluster.id,
-      scope: 'backup',
-      purpose: `copy of cluster "${from.cluster.name}" from "${from.repository.store.location}" by ${hostname()}`,
-      holder: readProcessIdentity(),
-    },
-    context,
-  )
+  const preview = await prepare(request, places, context) // refuses what cannot be meant, before anything is written
+  if (request.isDryRun) return await previewTransfer(preview, places, context)
+  await using lease = await acquireLease(to.repository, leaseRequest(places, 'backup'), context)
+  await passSweepsOver(places, context)
+  if (request.damaged.length > 0) await refuseRestores(to, context)
   await using _reading = await holdReadingLease(from, 'copy', context)
   const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
   await using pool = openTransferPool(places)
-  const tools = { ...places, pool, lease }
-  const repair = await repairDamage(request.damaged, tools, held)
+  const tools = { ...places, pool, lease, known: new KnownPacks(request.known) }
+  const { failures, ...repaired } = await repairDamage(request.damaged, tools, held)
   const copied = await copyAll(await prepare(request, places, held), tools, held)
-  const { failures, ...repaired } = repair
   return { ...copied, repaired, failures: [...failures, ...copied.failures] }
 }
 
+function leaseRequest({ from, to }: TransferPlaces, scope: string): Parameters<typeof acquireLease>[1] {
+  const purpose = `copy of cluster "${from.cluster.name}" from "${from.repository.store.location}" by ${hostname()}`
+  return { clusterId: to.cluster.id, scope, purpose, holder: readProcessIdentity() }
+}
+
+/**
+ * A sweep that began before we held the scope of backups may be deleting what we are about to find and use. Whoever begins later
+ * sees us. Throws `busy` while one runs.
+ */
+async function passSweepsOver(places: TransferPlaces, context: RunContext): Promise<void> {
+  const lease = await acquireLease(places.to.repository, leaseRequest(places, 'sweep'), context)
+  await lease[Symbol.asyncDispose]()
+}
+
+/** Whatever is damaged may still be read by a restore that needs another part of it. */
+async function refuseRestores(
+  { repository, cluster }: TransferPlaces['to'],
+  context: RunContext,
+): Promise<void> {
+  const self = readProcessIdentity()
+  const leases = await readLeases(repository, { clusterId: cluster.id, self }, context)
+  const running = leases.find(({ scope, isHeld }) => isHeld && scope.startsWith('restore-'))
+  if (running === undefined) return
+  throw new OperationError(
+    'busy',
+    `repairing "${repository.store.location}": "${running.purpose}" runs there`,
+    {
+      hint: 'Wait until it has ended; a process that died on another host is passed over after four minutes.',
+    },
+  )
+}
+
 /** The other repository, with what is done to it. */
-interface CopyTools extends TransferPlaces {
-  readonly pool: TransferPool
+interface CopyTools extends PackTools {
   readonly lease: Lease
 }
 
@@ -114,98 +141,75 @@ async function repairDamage(
 
 interface Prepared {
   readonly plan: TransferPlan
-  readonly missingWal: readonly WalObject[]
+  /** Of the backups that the other repository lists, and of those that are copied. */
   readonly isNeeded: (name: ArchiveFileName) => boolean
-  /** Of one backup alone, from its start to its stop. */
-  readonly isOwn: (backup: ListedBackup) => (name: ArchiveFileName) => boolean
 }
 
 async function prepare(
   { wanted }: Pick<TransferRequest, 'wanted'>,
-  places: TransferPlaces,
+  { from, to }: TransferPlaces,
   context: RunContext,
 ): Promise<Prepared> {
-  const { from, to } = places
   const { backups: source } = await readCatalogue(from.repository, from.cluster.id, context)
   const { backups: target } = await readCatalogue(to.repository, to.cluster.id, context)
-  const everListed = await readEverListed(places, context)
-  const plan = planTransfer({ source, target, everListed, wanted })
+  const plan = planTransfer({ source, target, wanted, ...(await readListedOnce(to, context)) })
   const { histories } = await surveyArchive(from, context)
-  const needOf = (backups: readonly ListedBackup[]): ((name: ArchiveFileName) => boolean) =>
-    createWalNeed({ backups, histories, segmentSize: from.cluster.walSegmentSize })
-  const isNeeded = needOf([...target, ...plan.backups])
-  return {
-    plan,
-    isNeeded,
-    isOwn: (backup) => needOf([{ ...backup, walRetention: 'own' }]),
-    missingWal: await findMissingWal(isNeeded, places, context),
-  }
+  const { walSegmentSize: segmentSize } = from.cluster
+  return { plan, isNeeded: createWalNeed({ backups: [...target, ...plan.backups], histories, segmentSize }) }
 }
 
-/** Old entries of a catalogue are deleted in time: then whoever asks knows by the age of a backup. */
-async function readEverListed(
-  { to: { repository, cluster } }: TransferPlaces,
+async function previewTransfer(
+  { plan, isNeeded }: Prepared,
+  places: TransferPlaces,
   context: RunContext,
-): Promise<ReadonlySet<BackupLabel>> {
-  const [first] = await listNumbers(repository, catalogPrefix(cluster.id), context)
-  const labels = new Set<BackupLabel>()
-  if (first === undefined) return labels
-  const entries = readCatalogueEntries(repository, { clusterId: cluster.id, from: first }, context)
-  for await (const { backups } of entries) for (const { label } of backups) labels.add(label)
-  return labels
-}
-
-function previewTransfer({ plan, missingWal }: Prepared): TransferResult {
-  const { backups, forgotten, twins } = plan
+): Promise<TransferResult> {
+  let count = 0
+  for await (const _ of findMissingWal(isNeeded, places, context)) count += 1
   return {
-    forgotten,
-    twins,
-    copied: backups.map(({ label }) => ({ label, storedBytes: 0 })),
+    forgotten: plan.forgotten,
+    twins: plan.twins,
+    copied: plan.backups.map(({ label }) => ({ label, storedBytes: 0 })),
     failures: [],
-    wal: { count: missingWal.length, bytes: 0 },
+    wal: { count, bytes: 0 },
     repaired: { packs: 0, walFiles: 0, backups: [] },
     nameLists: 0,
   }
 }
 
 async function copyAll(
-  { plan, isNeeded, isOwn, missingWal }: Prepared,
-  { pool, lease, ...places }: CopyTools,
+  { plan, isNeeded }: Prepared,
+  tools: CopyTools,
   context: RunContext,
 ): Promise<Omit<TransferResult, 'repaired'>> {
   const copied: TransferResult['copied'][number][] = []
   const failures: FailedCopy[] = []
   const wal = { count: 0, bytes: 0 }
-  let missing = missingWal
-  const bring = async (wanted: (name: ArchiveFileName) => boolean): Promise<void> => {
-    const brought = await transferWal(
-      missing.filter(({ name }) => wanted(name)),
-      places,
-      context,
-    )
-    missing = missing.filter(({ name }) => !wanted(name))
-    wal.count += brought.count
-    wal.bytes += brought.bytes
-    failures.push(...brought.failures)
+  const addWal = ({ count, bytes }: CopiedWal): void => {
+    wal.count += count
+    wal.bytes += bytes
   }
   for (const backup of plan.backups) {
     try {
-      await bring(isOwn(backup))
-      const storedBytes = await copyAndList(backup, { ...places, pool, lease }, context)
-      copied.push({ label: backup.label, storedBytes })
+      addWal(await transferOwnWal(backup, tools, context))
+      copied.push({ label: backup.label, storedBytes: await copyAndList(backup, tools, context) })
     } catch (error) {
       if (!isOperationError(error) || !isAboutBackup(error)) throw error
       failures.push({ subject: backup.label, error })
     }
   }
-  await bring(() => true)
-  const nameLists = await transferNames(isNeeded, places, context)
-  return { forgotten: plan.forgotten, twins: plan.twins, copied, failures, wal, nameLists }
+  const rest = await transferWal(findMissingWal(isNeeded, tools, context), tools, context)
+  addWal(rest)
+  const names = await transferNames(isNeeded, tools, context)
+  return {
+    ...{ forgotten: plan.forgotten, twins: plan.twins, copied, wal },
+    nameLists: names.count,
+    failures: [...failures, ...rest.failures, ...names.failures],
+  }
 }
 
 /** Another backup may be copied all the same. */
-const isAboutBackup = ({ code }: OperationError): boolean =>
-  ['damaged', 'wal-missing', 'repositories-differ'].includes(code)
+const isAboutBackup = (error: OperationError): boolean =>
+  ['wal-missing', 'repositories-differ'].includes(error.code) || isAboutObject(error)
 
 async function copyAndList(
   backup: ListedBackup,
@@ -213,38 +217,11 @@ async function copyAndList(
   context: RunContext,
 ): Promise<number> {
   const { to } = tools
-  const { label } = backup
-  await requireOwnWal(backup, tools, context)
+  const { label, isPinned, walRetention } = backup
   const { entry, storedBytes } = await transferBackup(backup, tools, context)
+  const change = { kind: 'publish', backup: entry, decided: { isPinned, walRetention } } as const
   const confirm = (): Promise<void> => lease.confirm()
-  const list = { clusterId: to.cluster.id, confirm }
-  await changeCatalogue(to.repository, { ...list, change: { kind: 'publish', backup: entry } }, context)
+  await changeCatalogue(to.repository, { clusterId: to.cluster.id, change, confirm }, context)
   context.report({ kind: 'note', message: `backup ${label} is in ${describePlace(to)}` })
-  if (backup.isPinned) {
-    await changeCatalogue(to.repository, { ...list, change: { kind: 'pin', label } }, context)
-  }
-  if (backup.walRetention === 'own') {
-    const change = { kind: 'remove', labels: [], ownWal: [label] } as const
-    await changeCatalogue(to.repository, { ...list, change }, context)
-  }
   return storedBytes
-}
-
-/** All WAL of the backup is in the other repository and can be read there (R18). */
-async function requireOwnWal(
-  { label, timeline, startLsn, stopLsn }: ListedBackup,
-  { from, to }: TransferPlaces,
-  context: RunContext,
-): Promise<void> {
-  const wait = { timeline, fromLsn: startLsn, toLsn: stopLsn, timeoutMs: 0 }
-  try {
-    await waitForWal(wait, { repositories: [to] }, context)
-  } catch (cause) {
-    if (!isOperationError(cause, 'archive-timeout')) throw cause
-    throw new OperationError(
-      'wal-missing',
-      `copying backup ${label}: WAL of it is missing in ${describePlace(from)}, and in ${describePlace(to)} too`,
-      { cause, hint: 'It cannot be restored from either; take a new backup.' },
-    )
-  }
 }

@@ -7,7 +7,7 @@ import { readManifestHead } from '../repository/manifest-reader.ts'
 import { storeManifestHead, storeManifestObject } from '../repository/manifest-writer.ts'
 import { manifestPartKey, manifestPrefix, type ManifestRevision } from '../repository/object-keys.ts'
 import { resealObject } from '../repository/reseal-object.ts'
-import { transferPacks, type TransferPool } from './transfer-packs.ts'
+import { transferPacks, type PackTools } from './transfer-packs.ts'
 import type { TransferPlaces } from './transfer-places.ts'
 
 export interface TransferredBackup {
@@ -22,14 +22,14 @@ export interface TransferredBackup {
  */
 export async function transferBackup(
   backup: ListedBackup,
-  { pool, ...places }: TransferPlaces & { readonly pool: TransferPool },
+  tools: PackTools,
   context: RunContext,
 ): Promise<TransferredBackup> {
-  const { from } = places
+  const { from } = tools
   const head = await readManifestHead(from.repository, { clusterId: from.cluster.id, ...backup }, context)
-  const { packs, storedBytes } = await transferPacks(head, { pool, ...places }, context)
-  const revision = await freeRevision(backup, places, context)
-  const manifest = await transferManifest({ head, packs, revision }, places, context)
+  const { packs, storedBytes } = await transferPacks(head, tools, context)
+  const revision = await freeRevision(backup, tools, context)
+  const manifest = await transferManifest({ head, packs, revision }, tools, context)
   const { isPinned: _isPinned, walRetention: _walRetention, ...entry } = backup
   return {
     entry: { ...entry, revision, manifestDigest: manifest.digest },

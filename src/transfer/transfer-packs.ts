@@ -6,7 +6,9 @@ import { WorkerPool } from '../platform/worker-pool.ts'
 import type { ManifestHead, PackReference } from '../repository/manifest-head.ts'
 import { packKey } from '../repository/object-keys.ts'
 import type { Unit } from '../repository/pack-index.ts'
-import { fetchPackIndex, readPackIndex, openAnyPackIndex } from '../repository/read-pack-index.ts'
+import { PackReader } from '../repository/pack-reader.ts'
+import { fetchPackIndex, openAnyPackIndex } from '../repository/read-pack-index.ts'
+import type { KnownPacks, PackIdentity } from './known-packs.ts'
 import type { TransferPlaces } from './transfer-places.ts'
 import type { TransferRequest, TransferResponse, TransferSetup } from './transfer-protocol.ts'
 
@@ -34,32 +36,40 @@ export interface TransferredPacks {
   readonly storedBytes: number
 }
 
+/** What packs are copied with. */
+export interface PackTools extends TransferPlaces {
+  readonly pool: TransferPool
+  readonly known: KnownPacks
+}
+
 /**
- * Copies the packs that a manifest refers to and the other repository lacks. Those that are there are compared by their indexes.
- * Throws `damaged` when one cannot be read here, and `repositories-differ` when another one is there under its key.
+ * Copies the packs that a manifest refers to and the other repository lacks. One that is there, and not known to be the same, is
+ * compared. Throws `damaged` when one cannot be read here, and `repositories-differ` when another one is there under its key.
  */
 export async function transferPacks(
   head: ManifestHead,
-  { pool, ...places }: TransferPlaces & { readonly pool: TransferPool },
+  tools: PackTools,
   context: RunContext,
 ): Promise<TransferredPacks> {
   const ending = new AbortController()
   const signal = AbortSignal.any([context.signal, ending.signal])
+  const older = head.packs.filter(({ label }) => label !== head.backup.label)
+  await tools.known.learn(older, tools, context)
   const packs: PackReference[] = []
   let storedBytes = 0
+  let done = 0
   const queue = head.packs.entries()
   const copyNext = async (): Promise<void> => {
     for (const [index, reference] of queue) {
-      const copied = await transferPack(reference, { pool, ...places }, { ...context, signal })
+      const known = tools.known.get(reference)
+      const copied =
+        known === undefined
+          ? await transferPack(reference, tools, { ...context, signal })
+          : { ...known, storedBytes: 0 }
       packs[index] = { ...reference, indexTag: copied.indexTag, sizeBytes: copied.sizeBytes }
       storedBytes += copied.storedBytes
-      context.report({
-        kind: 'progress',
-        phase: 'packs',
-        done: index + 1,
-        total: head.packs.length,
-        unit: 'files',
-      })
+      done += 1
+      context.report({ kind: 'progress', phase: 'packs', done, total: head.packs.length, unit: 'files' })
     }
   }
   const lanes = Array.from({ length: parallelPacks }, () =>
@@ -70,28 +80,28 @@ export async function transferPacks(
   )
   const results = await Promise.allSettled(lanes)
   for (const result of results) if (result.status === 'rejected') throw result.reason
+  tools.known.add(head, packs)
   return { packs, storedBytes }
 }
 
 /** As the other repository has it. Its index has other hashes, which may be longer or shorter when they are compressed. */
-interface CopiedPack extends Pick<PackReference, 'indexTag' | 'sizeBytes'> {
+interface CopiedPack extends PackIdentity {
   readonly storedBytes: number
 }
 
 async function transferPack(
   reference: PackReference,
-  { from, to, pool }: TransferPlaces & { readonly pool: TransferPool },
+  tools: PackTools,
   context: RunContext,
 ): Promise<CopiedPack> {
-  const toKey = packKey(to.cluster.id, reference)
-  if ((await to.repository.store.head(toKey, context)) !== undefined) {
-    return await compareThere(reference, { from, to }, context)
-  }
-  const made = await resealForTarget(reference, { from, to, pool }, context)
-  if ((await to.repository.store.putIfAbsent(toKey, made.bytes, context)) === 'created') {
+  const { repository, cluster } = tools.to
+  const toKey = packKey(cluster.id, reference)
+  const isThere = (await repository.store.head(toKey, context)) !== undefined
+  const made = await resealForTarget(reference, tools, context)
+  if (!isThere && (await repository.store.putIfAbsent(toKey, made.bytes, context)) === 'created') {
     return { ...storedAs(made), storedBytes: made.bytes.length }
   }
-  return await compareThere(reference, { from, to }, context)
+  return await compareThere({ reference, made }, tools, context)
 }
 
 /** The pack for the other repository, not stored yet. Throws `damaged` when it is missing or cannot be read. */
@@ -109,17 +119,17 @@ export async function resealForTarget(
 }
 
 /** How the manifests of the other repository mean it. */
-export const storedAs = ({
+export const storedAs = ({ indexTag, bytes }: TransferResponse): PackIdentity => ({
   indexTag,
-  bytes,
-}: TransferResponse): Pick<PackReference, 'indexTag' | 'sizeBytes'> => ({ indexTag, sizeBytes: bytes.length })
+  sizeBytes: bytes.length,
+})
 
 /**
- * A pack that is there already: from an earlier backup that refers to it too, or from a copying that was killed. It is the same
- * when all its units hold the same pieces of the same files and are, to the byte, as long when compressed.
+ * A pack that is there already, and of which nobody knows: mostly from a copying that was killed. It is the same when all its
+ * units hold the same pieces of the same files with the same block hashes, in frames of the same length.
  */
 async function compareThere(
-  reference: PackReference,
+  { reference, made }: { readonly reference: PackReference; readonly made: TransferResponse },
   { from, to }: TransferPlaces,
   context: RunContext,
 ): Promise<CopiedPack> {
@@ -129,13 +139,14 @@ async function compareThere(
     throw new OperationError('busy', `copying pack "${toKey}": it was there and has vanished`)
   }
   const { sizeBytes } = attributes
-  const units = await readPackIndex(from.repository, { clusterId: from.cluster.id, reference }, context)
   const sealed = await fetchPackIndex(
     to.repository,
     { clusterId: to.cluster.id, reference: { ...reference, sizeBytes } },
     context,
   )
-  const there = openAnyPackIndex(sealed, to.repository.keys.sealing)
+  const keys = to.repository.keys.sealing
+  const there = openAnyPackIndex(sealed, keys)
+  const { units } = new PackReader(made.bytes, { keys, key: toKey })
   if (isSameContent(units, there.units)) return { indexTag: there.indexTag, sizeBytes, storedBytes: 0 }
   throw new OperationError(
     'repositories-differ',
@@ -157,7 +168,8 @@ function isSameContent(some: readonly Unit[], others: readonly Unit[]): boolean 
         twin?.root === piece.root &&
         twin.offset === piece.offset &&
         twin.length === piece.length &&
-        equalBytes(twin.path, piece.path)
+        equalBytes(twin.path, piece.path) &&
+        twin.blockHashes.every((hash, block) => hash === piece.blockHashes[block])
       )
     })
   })

@@ -1,10 +1,11 @@
 import { copyArchivedFile } from '../archive/copy-archived-file.ts'
+import type { ArchivePlace } from '../archive/archive-place.ts'
+import { isAboutObject } from '../archive/object-trouble.ts'
 import { parseWalObjectKey, type WalObject } from '../archive/wal-object-key.ts'
 import type { ArchiveFileName } from '../domain/archive-file-name.ts'
-import { isOperationError, type OperationError } from '../domain/operation-error.ts'
+import type { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { walPrefix } from '../repository/object-keys.ts'
-import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { TransferPlaces } from './transfer-places.ts'
 
 /** What could not be copied, a backup or an archived file, and why. */
@@ -19,24 +20,21 @@ export interface CopiedWal {
 }
 
 /**
- * The archived files that the other repository lacks and `isNeeded` wants, in the order of their keys. A name that has more
- * contents here than there is wanted with all of them: digests of two repositories cannot be compared.
+ * The archived files that the other repository lacks and `isNeeded` wants, in the order of their keys, found by walking both
+ * archives at once: there may be a million. A name that has more contents here than there is wanted with all of them.
  */
-export async function findMissingWal(
+export async function* findMissingWal(
   isNeeded: (name: ArchiveFileName) => boolean,
   { from, to }: TransferPlaces,
   context: RunContext,
-): Promise<readonly WalObject[]> {
-  const there = new Map<string, number>()
-  for await (const { name } of archivedFiles(to, context)) there.set(name.name, countOf(there, name) + 1)
-  const here = new Map<string, number>()
-  const needed: WalObject[] = []
-  for await (const object of archivedFiles(from, context)) {
-    if (!isNeeded(object.name)) continue
-    here.set(object.name.name, countOf(here, object.name) + 1)
-    needed.push(object)
+): AsyncGenerator<WalObject, void> {
+  await using there = archivedFiles(to, context)
+  let other = await there.next()
+  for await (const file of archivedFiles(from, context)) {
+    while (other.done !== true && other.value.order < file.order) other = await there.next()
+    const known = other.done !== true && other.value.order === file.order ? other.value.contents.length : 0
+    if (file.contents.length > known && isNeeded(file.name)) yield* file.contents
   }
-  return needed.filter(({ name }) => countOf(here, name) > countOf(there, name))
 }
 
 /**
@@ -44,39 +42,46 @@ export async function findMissingWal(
  * the next time goes on behind them.
  */
 export async function transferWal(
-  objects: readonly WalObject[],
+  objects: AsyncIterable<WalObject>,
   places: TransferPlaces,
   context: RunContext,
 ): Promise<CopiedWal & { readonly failures: readonly FailedCopy[] }> {
   const [failures, copied]: [FailedCopy[], { count: number; bytes: number }] = [[], { count: 0, bytes: 0 }]
-  for (const [index, object] of objects.entries()) {
+  for await (const object of objects) {
     try {
       copied.bytes += await copyArchivedFile(object, places, context)
       copied.count += 1
     } catch (error) {
-      if (!isOperationError(error, 'damaged')) throw error
+      if (!isAboutObject(error)) throw error
       failures.push({ subject: object.name.name, error })
     }
-    context.report({
-      kind: 'progress',
-      phase: 'WAL',
-      done: index + 1,
-      total: objects.length,
-      unit: 'files',
-    })
   }
   return { ...copied, failures }
+}
+
+interface ArchivedFile {
+  /** By which both archives list their files. */
+  readonly order: string
+  readonly name: ArchiveFileName
+  readonly contents: readonly WalObject[]
 }
 
 async function* archivedFiles(
   { repository, cluster }: ArchivePlace,
   context: RunContext,
-): AsyncGenerator<WalObject, void> {
-  for await (const { key } of repository.store.list(walPrefix(cluster.id), context)) {
+): AsyncGenerator<ArchivedFile, void> {
+  const folder = walPrefix(cluster.id)
+  let open: (ArchivedFile & { readonly contents: WalObject[] }) | undefined
+  for await (const { key } of repository.store.list(folder, context)) {
     const object = parseWalObjectKey(cluster.id, key)
-    if (object?.part === 0) yield object
+    if (object?.part !== 0) continue
+    const order = key.slice(folder.length, key.lastIndexOf('-'))
+    if (open?.order === order) {
+      open.contents.push(object)
+      continue
+    }
+    if (open !== undefined) yield open
+    open = { order, name: object.name, contents: [object] }
   }
+  if (open !== undefined) yield open
 }
-
-const countOf = (counts: ReadonlyMap<string, number>, { name }: ArchiveFileName): number =>
-  counts.get(name) ?? 0

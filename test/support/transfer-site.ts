@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import type { ArchivePlace } from '../../src/archive/archive-place.ts'
 import { systemClock } from '../../src/platform/system-clock.ts'
 import type { ListedBackup } from '../../src/repository/backup-entry.ts'
-import { readCatalogue } from '../../src/repository/catalogue.ts'
+import { changeCatalogue, readCatalogue } from '../../src/repository/catalogue.ts'
 import { MemoryStore } from '../../src/storage/memory/memory-store.ts'
 import { runTransfer, type TransferRequest, type TransferResult } from '../../src/transfer/run-transfer.ts'
 import { leastFiles, storeSyntheticBackup, type SyntheticBackup } from '../corruption/synthetic-backup.ts'
@@ -54,6 +54,15 @@ export function backupOf(label: string, segment: number): SyntheticBackup {
   const { files, entries } = leastFiles(testSystemIdentifier)
   const own = { path: 'own', content: Buffer.from(`of backup ${label}`) }
   return { label, segment, segmentBytes: mebibyte, files: [...files, own], entries }
+}
+
+/** Changes the catalogue. */
+export function decide(
+  { repository, cluster }: ArchivePlace,
+  change: Parameters<typeof changeCatalogue>[1]['change'],
+): Promise<unknown> {
+  const request = { clusterId: cluster.id, change, confirm: () => Promise.resolve() }
+  return changeCatalogue(repository, request, recordingContext())
 }
 
 /** Copies what the other repository lacks. */

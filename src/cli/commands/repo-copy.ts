@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { CopiedCluster } from '../../app/copy-repository.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
+import { OperationError } from '../../domain/operation-error.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { printable, type Style } from '../output/text.ts'
@@ -30,7 +31,12 @@ async function run(options: CopyOptions, environment: CommandEnvironment): Promi
   const { configuration } = await loadAsOwner(environment)
   const { copyRepository, listCopied } = await import('../../app/copy-repository.ts')
   const isDryRun = options.dryRun === true
-  const { cluster: clusterName } = environment.options
+  const { cluster: clusterName, repo } = environment.options
+  if (repo !== undefined) {
+    throw new OperationError('usage', 'choosing repos to copy between: found --repo, which names one', {
+      hint: 'Name them with --from and --to.',
+    })
+  }
   const { from, to = [], backup: labels = [] } = options
   const copied = await copyRepository(
     { configuration, clusterName, from, to, labels, isRepair: options.repair === true, isDryRun },
