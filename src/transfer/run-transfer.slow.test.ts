@@ -19,7 +19,7 @@ import { leaseFolder } from '../repository/object-keys.ts'
 
 describe('runTransfer, when a call of a store fails,', () => {
   test('lists nothing that is not whole, whichever call it is, and completes the next time', async () => {
-    const inner = await createSource()
+    const inner = await createSource({ labels: [olderBackup] })
     let struck = true
     for (let call = 1; struck; call += 1) {
       struck = false

@@ -32,6 +32,8 @@ interface SourceOptions {
   readonly isSealed?: boolean | undefined
   readonly store?: FaultyStore | undefined
   readonly without?: string | undefined
+  /** Default: both. */
+  readonly labels?: readonly string[]
 }
 
 /** Two backups, each within a segment, and WAL from the first one on. */
@@ -39,11 +41,12 @@ export async function createSource({
   isSealed = true,
   store,
   without,
+  labels = [olderBackup, newerBackup],
 }: SourceOptions = {}): Promise<ArchivePlace> {
   const place = await createPlace({ isSealed, ...(store !== undefined && { store }) })
   for (const name of archivedSegments)
     if (name !== without) await archiveContent(place, name, buildSegment(name))
-  for (const [index, label] of [olderBackup, newerBackup].entries()) {
+  for (const [index, label] of labels.entries()) {
     await storeSyntheticBackup(place, backupOf(label, 3 + index))
   }
   return place
