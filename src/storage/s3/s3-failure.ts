@@ -1,21 +1,6 @@
 import { formatDuration } from '../../domain/duration.ts'
-import type { OperationErrorCode } from '../../domain/operation-error.ts'
+import type { StoreFailure } from '../call-with-retry.ts'
 import { AnswerFault } from './answer-fault.ts'
-
-/** What an error means for the call, and in the operator's words. */
-export interface S3Failure {
-  /** Whether the same request may succeed later without anybody doing anything. */
-  readonly isTransient: boolean
-  /** Whether the store itself answered; otherwise nothing says that it is there at all. */
-  readonly hasAnswered: boolean
-  /** The store asks to be asked less. */
-  readonly isThrottling: boolean
-  /** How long the store wants to be left alone. */
-  readonly retryAfterMs: number
-  readonly code: OperationErrorCode
-  readonly found: string
-  readonly hint: string
-}
 
 export interface AskedStore {
   readonly bucket: string
@@ -33,10 +18,10 @@ interface Answer {
   readonly headers: Readonly<Record<string, string>>
 }
 
-type Verdict = Partial<Omit<S3Failure, 'hasAnswered'>> & Pick<S3Failure, 'found' | 'hint'>
+type Verdict = Partial<Omit<StoreFailure, 'hasAnswered'>> & Pick<StoreFailure, 'found' | 'hint'>
 
 /** Judges an error of the SDK, of the network, or of an answer that cannot be right. Undefined: it is none of these. */
-export function judgeFailure(error: unknown, asked: AskedStore): S3Failure | undefined {
+export function judgeFailure(error: unknown, asked: AskedStore): StoreFailure | undefined {
   if (!(error instanceof Error)) return undefined
   if (error instanceof AnswerFault) {
     return complete({ found: error.message, hint: brokenHint, isTransient: true }, true)
@@ -69,7 +54,7 @@ const brokenHint = 'Look into the log of the store and of what lies between it a
 const permissionHint =
   'Give the access key the permissions that docs/s3.md lists, and look for retention and deny rules.'
 
-function complete(verdict: Verdict, hasAnswered: boolean): S3Failure {
+function complete(verdict: Verdict, hasAnswered: boolean): StoreFailure {
   return {
     isTransient: false,
     isThrottling: false,

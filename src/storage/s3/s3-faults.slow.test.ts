@@ -15,7 +15,7 @@ import { isOperationError, type OperationError } from '../../domain/operation-er
 import { systemClock } from '../../platform/system-clock.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { probeStore } from '../probe-store.ts'
-import type { RetryPolicy } from './call-with-retry.ts'
+import type { RetryPolicy } from '../call-with-retry.ts'
 import type { S3Credentials, S3StoreOptions } from './s3-options.ts'
 import { openS3Store } from './s3-store.ts'
 

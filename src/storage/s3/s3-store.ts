@@ -3,6 +3,7 @@ import { OperationError } from '../../domain/operation-error.ts'
 import type { RunContext } from '../../domain/run-context.ts'
 import { freshName } from '../../platform/random.ts'
 import { resolveRange } from '../byte-range.ts'
+import { callWithRetry, usualRetryPolicy, type Retrying, type RetryPolicy } from '../call-with-retry.ts'
 import { assertKeyPrefix, assertObjectKey } from '../object-key.ts'
 import {
   maxObjectSizeBytes,
@@ -12,10 +13,9 @@ import {
   type ObjectStore,
   type StoreCallOptions,
 } from '../object-store.ts'
+import { RequestSlots } from '../request-slots.ts'
 import { AnswerFault } from './answer-fault.ts'
-import { callWithRetry, usualRetryPolicy, type Retrying, type RetryPolicy } from './call-with-retry.ts'
 import { listObjects } from './list-objects.ts'
-import { RequestSlots } from './request-slots.ts'
 import { judgeFailure } from './s3-failure.ts'
 import { formatS3Location, type S3Location, type S3StoreOptions } from './s3-options.ts'
 import { openS3Requests, type KeptKey, type S3Requests } from './s3-requests.ts'
@@ -46,6 +46,7 @@ export async function openS3Store(
     judge: (error) => judgeFailure(error, { bucket: location.bucket, region, endpoint, nowMs: clock.now() }),
     causeOf: (error) => requests.withoutSecrets(error),
     warn: (message, hint) => report?.({ kind: 'warning', message, hint }),
+    timeoutSetting: 's3.call-timeout',
     hasAnswered: false,
     warnedAtMs: -Infinity,
   })

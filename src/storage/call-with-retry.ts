@@ -1,9 +1,23 @@
-import { formatDuration } from '../../domain/duration.ts'
-import { OperationError } from '../../domain/operation-error.ts'
-import type { Clock } from '../../domain/run-context.ts'
-import { randomBelow } from '../../platform/random.ts'
+import { formatDuration } from '../domain/duration.ts'
+import { OperationError, type OperationErrorCode } from '../domain/operation-error.ts'
+import type { Clock } from '../domain/run-context.ts'
+import { randomBelow } from '../platform/random.ts'
 import type { RequestSlots } from './request-slots.ts'
-import type { S3Failure } from './s3-failure.ts'
+
+/** What an error of a store means for the call, and in the operator's words. */
+export interface StoreFailure {
+  /** Whether the same request may succeed later without anybody doing anything. */
+  readonly isTransient: boolean
+  /** Whether the store itself answered; otherwise nothing says that it is there at all. */
+  readonly hasAnswered: boolean
+  /** The store asks to be asked less. */
+  readonly isThrottling: boolean
+  /** How long the store wants to be left alone. */
+  readonly retryAfterMs: number
+  readonly code: OperationErrorCode
+  readonly found: string
+  readonly hint: string
+}
 
 export interface RetryPolicy {
   /** How long one call may take with all its attempts. */
@@ -28,8 +42,10 @@ export interface Retrying {
   readonly clock: Clock
   readonly policy: RetryPolicy
   readonly slots: RequestSlots
+  /** The setting that says how long a call is tried, for the message: `s3.call-timeout`. */
+  readonly timeoutSetting: string
   /** Undefined: a mistake of ours, which is passed on as it is. */
-  readonly judge: (error: unknown) => S3Failure | undefined
+  readonly judge: (error: unknown) => StoreFailure | undefined
   /** What of an error may be told as a cause. */
   readonly causeOf: (error: unknown) => Promise<unknown>
   /** Tells the operator that a call is taking long, and why. */
@@ -82,13 +98,13 @@ async function attemptUntil<T>(call: Call<T>, signal: AbortSignal, retrying: Ret
       last = signal.aborted ? last : await failedBy(error, call, retrying)
     }
     const spent = (): Spent => ({ attempts, elapsedMs: retrying.clock.monotonic() - startedMs })
-    if (signal.aborted || isEnough(spent(), retrying)) throw gaveUp(call, last, spent())
+    if (signal.aborted || isEnough(spent(), retrying)) throw gaveUp(call, { last, ...spent() }, retrying)
     try {
       warnOfDelay(call, last, { spent: spent(), retrying })
       await retrying.clock.sleep(waitMs(last, spent(), retrying), signal)
     } catch {
       call.signal?.throwIfAborted()
-      throw gaveUp(call, last, spent())
+      throw gaveUp(call, { last, ...spent() }, retrying)
     }
   }
 }
@@ -101,7 +117,7 @@ async function attemptOnce<T>(call: Call<T>, signal: AbortSignal, retrying: Retr
 }
 
 interface Failed {
-  readonly failure: S3Failure
+  readonly failure: StoreFailure
   readonly cause: unknown
 }
 
@@ -155,13 +171,13 @@ function waitMs(
 
 function gaveUp<T>(
   { doing }: Call<T>,
-  last: Failed | undefined,
-  { attempts, elapsedMs }: Spent,
+  { last, attempts, elapsedMs }: Spent & { readonly last: Failed | undefined },
+  { timeoutSetting }: Retrying,
 ): OperationError {
   const spent = `given up after ${formatDuration(elapsedMs)} and ${attempts === 1 ? 'one attempt' : `${attempts} attempts`}`
   if (last === undefined) {
     return new OperationError('store-unreachable', `${doing}: the store did not answer in time, ${spent}`, {
-      hint: 'Check the network between this machine and the store, and whether s3.call-timeout fits its speed.',
+      hint: `Check the network between this machine and the store, and whether ${timeoutSetting} fits its speed.`,
     })
   }
   const { failure, cause } = last
