@@ -7,7 +7,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import type { S3StoreOptions } from '../../src/storage/s3/s3-options.ts'
-import { installCeph, type CephPrograms } from './ceph-programs.ts'
+import { unpackPackages, type UnpackedPrograms } from './distribution-programs.ts'
 import { freePort } from './free-port.ts'
 import type { Scratch } from './scratch.ts'
 import { waitUntil } from './wait.ts'
@@ -33,7 +33,7 @@ const bucket = 'holdfast'
  * 400 MB of memory.
  */
 export async function startS3Server(scratch: Pick<Scratch, 'folder'>): Promise<S3Server> {
-  const programs = await installCeph()
+  const programs = await unpackPackages('ceph', ['radosgw', 'ceph-mon', 'ceph-osd'])
   const folder = join(scratch.folder, 'ceph')
   for (const name of ['mon', 'osd', 'run', 'rgw']) await mkdir(join(folder, name), { recursive: true })
   const port = await freePort()
@@ -78,9 +78,9 @@ export async function startS3Server(scratch: Pick<Scratch, 'folder'>): Promise<S
 class Cluster {
   readonly configuration: string
   readonly #folder: string
-  readonly #programs: CephPrograms
+  readonly #programs: UnpackedPrograms
 
-  constructor(folder: string, programs: CephPrograms) {
+  constructor(folder: string, programs: UnpackedPrograms) {
     this.configuration = join(folder, 'ceph.conf')
     this.#folder = folder
     this.#programs = programs
@@ -122,7 +122,7 @@ class Cluster {
 
 interface ClusterPlaces {
   readonly folder: string
-  readonly programs: CephPrograms
+  readonly programs: UnpackedPrograms
   readonly monitor: string
   readonly fsid: string
   readonly port: number

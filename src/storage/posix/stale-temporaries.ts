@@ -5,10 +5,12 @@ import { openSubfolder } from './folder-chain.ts'
 import { openRoot, temporaryFolderName } from './store-root.ts'
 
 /** No object takes so long to write. */
-const staleAfterMs = 24 * 60 * 60 * 1000
+export const staleAfterMs = 24 * 60 * 60 * 1000
 
-/** The names that `freshName` gives: anything else in the folder is not ours to remove. */
-const temporaryNamePattern = /^[0-9a-f]{32}$/
+/** True for the names that `freshName` gives: anything else in the folder is not ours to remove. */
+export function isTemporaryName(name: string): boolean {
+  return /^[0-9a-f]{32}$/.test(name)
+}
 
 /**
  * Removes temporary files that writers left behind when they died, by their age. Should the clock be wrong and a writer
@@ -23,7 +25,7 @@ export async function removeStaleTemporaries(
   if (folder === undefined) return
   const names = await readdir(entryOf(folder, ''))
   for (const name of names) {
-    if (!temporaryNamePattern.test(name)) continue
+    if (!isTemporaryName(name)) continue
     signal.throwIfAborted()
     await removeIfOlder(entryOf(folder, name), clock.now() - staleAfterMs)
   }

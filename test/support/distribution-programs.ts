@@ -5,35 +5,35 @@ import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
-/** Where the programs of Ceph and their libraries are, and what they need in their environment. */
-export interface CephPrograms {
-  /** Of the libraries that are loaded by name: object classes. */
+/** Where unpacked programs and their libraries are, and what they need in their environment. */
+export interface UnpackedPrograms {
+  /** What would be `/` if they were installed. */
+  readonly root: string
+  /** Of the libraries that are loaded by name. */
   readonly libraryFolder: string
   readonly environment: Readonly<Record<string, string>>
 }
 
-const packages = ['radosgw', 'ceph-mon', 'ceph-osd']
-
 /**
- * Ceph as the distribution has it, unpacked into the user's cache folder: nothing of the system changes, and no right
- * beyond the user's own is needed. The first call downloads some 70 MB; later ones find it there.
+ * Packages of the distribution, unpacked into the user's cache folder: nothing of the system changes, and no right beyond
+ * the user's own is needed. The first call downloads them; later ones find them there under `name`.
  */
-export async function installCeph(): Promise<CephPrograms> {
+export async function unpackPackages(name: string, packages: readonly string[]): Promise<UnpackedPrograms> {
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'holdfast-test')
-  const root = join(cache, 'ceph')
-  if (!existsSync(join(root, 'complete'))) await unpackInto(root, cache)
+  const root = join(cache, name)
+  if (!existsSync(join(root, 'complete'))) await unpackInto(root, cache, packages)
   const libraryFolder = join(root, 'usr/lib/x86_64-linux-gnu')
   const libraries = [libraryFolder, join(root, 'lib/x86_64-linux-gnu'), join(libraryFolder, 'ceph')]
-  const path = [join(root, 'usr/bin'), '/usr/local/bin', '/usr/bin', '/bin']
-  return { libraryFolder, environment: { PATH: path.join(':'), LD_LIBRARY_PATH: libraries.join(':') } }
+  const path = [join(root, 'usr/bin'), join(root, 'usr/sbin'), '/usr/local/bin', '/usr/bin', '/bin']
+  return { root, libraryFolder, environment: { PATH: path.join(':'), LD_LIBRARY_PATH: libraries.join(':') } }
 }
 
 /** Under a name of its own first: another test may be doing the same. */
-async function unpackInto(root: string, cache: string): Promise<void> {
+async function unpackInto(root: string, cache: string, packages: readonly string[]): Promise<void> {
   await mkdir(cache, { recursive: true })
   const unfinished = await mkdtemp(join(cache, 'unfinished-'))
   try {
-    const archives = await download(join(unfinished, 'apt'))
+    const archives = await download(join(unfinished, 'apt'), packages)
     const tree = join(unfinished, 'root')
     await mkdir(tree)
     for (const archive of archives) run('dpkg-deb', ['-x', archive, tree])
@@ -44,8 +44,8 @@ async function unpackInto(root: string, cache: string): Promise<void> {
   }
 }
 
-/** The packages, and those that they need and this machine does not have. */
-async function download(folder: string): Promise<string[]> {
+/** The packages, also when this machine has them, and those that they need and it does not have. */
+async function download(folder: string, packages: readonly string[]): Promise<string[]> {
   const archives = join(folder, 'archives')
   await mkdir(join(archives, 'partial'), { recursive: true })
   await mkdir(join(folder, 'lists', 'partial'), { recursive: true })
@@ -62,6 +62,7 @@ async function download(folder: string): Promise<string[]> {
     '--yes',
     '--no-install-recommends',
     '--download-only',
+    '--reinstall',
     'install',
     ...packages,
   ])
@@ -76,6 +77,6 @@ function run(program: string, args: readonly string[]): void {
   assert.ok(
     status === 0,
     `"${program} ${args.join(' ')}" failed: ${error?.message ?? stderr}
-The tests of the S3 store need a system with apt-get, and its package sources.`,
+The tests of the stores need a system with apt-get, and its package sources.`,
   )
 }
