@@ -2,9 +2,14 @@ import { access } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { camelName } from '../config/camel-keys.ts'
 import { connectionFault } from '../config/check-connection.ts'
-import type { Configuration, S3Access } from '../config/configuration-schema.ts'
+import type { Configuration, S3Access, SftpAccess } from '../config/configuration-schema.ts'
 import { loadConfiguration } from '../config/load-configuration.ts'
-import { readS3Settings, type S3Text } from '../config/read-s3-settings.ts'
+import {
+  readS3Settings,
+  readSftpSettings,
+  type ReachedKind,
+  type StoreText,
+} from '../config/read-store-settings.ts'
 import { renderConfiguration } from '../config/render-configuration.ts'
 import { parseRepoName, type ClusterName, type RepoName } from '../domain/cluster-name.ts'
 import { OperationError } from '../domain/operation-error.ts'
@@ -30,7 +35,9 @@ export interface WantedSetup {
   /** As `formatRepositoryLocation` writes it. */
   readonly location: string
   /** The `s3` settings of the repo as they are written; empty: none. */
-  readonly s3: S3Text
+  readonly s3: StoreText
+  /** The `sftp` settings of the repo as they are written; empty: none. */
+  readonly sftp: StoreText
   readonly repoName: string | undefined
   readonly lock: RepositoryLock | undefined
 }
@@ -42,6 +49,7 @@ export interface PlannedRepo {
   readonly keyFile: string | undefined
   readonly passphraseFile: string | undefined
   readonly s3?: S3Access | undefined
+  readonly sftp?: SftpAccess | undefined
 }
 
 export interface PlannedConfiguration {
@@ -71,7 +79,7 @@ export async function planConfiguration(wanted: WantedSetup): Promise<PlannedCon
   const { cluster, connection, dataDirectory, binDirectory, runAs } = wanted
   const newText = renderConfiguration({
     cluster: { name: cluster, connection, dataDirectory, binDirectory, runAs },
-    repo: { ...repo, s3: wanted.s3 },
+    repo: { ...repo, s3: wanted.s3, sftp: wanted.sftp },
   })
   return { repo, newText }
 }
@@ -102,10 +110,10 @@ export async function writeConfiguration(file: string, text: string): Promise<vo
   )
 }
 
-function newRepo({ repoName = defaultRepoName, location, s3, lock, configFile }: WantedSetup): PlannedRepo {
+function newRepo(wanted: WantedSetup): PlannedRepo {
+  const { repoName = defaultRepoName, location, lock, configFile } = wanted
   const name = parseRepoName(repoName)
-  const bucket = location.startsWith('s3:') ? { s3: readS3Settings(s3) } : {}
-  const repo = { name, location, keyFile: undefined, passphraseFile: undefined, ...bucket }
+  const repo = { name, location, keyFile: undefined, passphraseFile: undefined, ...accessOf(wanted) }
   switch (lock?.kind) {
     case 'none':
       return repo
@@ -115,6 +123,11 @@ function newRepo({ repoName = defaultRepoName, location, s3, lock, configFile }:
     case undefined:
       return { ...repo, keyFile: lock?.path ?? join(dirname(configFile), `${name}.key`) }
   }
+}
+
+function accessOf({ location, s3, sftp }: WantedSetup): Pick<PlannedRepo, 's3' | 'sftp'> {
+  if (location.startsWith('s3:')) return { s3: readS3Settings(s3) }
+  return location.startsWith('sftp:') ? { sftp: readSftpSettings(sftp) } : {}
 }
 
 function agreeingRepo(configuration: Configuration, wanted: WantedSetup): PlannedRepo {
@@ -127,14 +140,15 @@ function agreeingRepo(configuration: Configuration, wanted: WantedSetup): Planne
     ([name, repo]) => canonical(repo.location) === wanted.location && (wanted.repoName ?? name) === name,
   )
   if (found === undefined) throw differs(wanted, [`it has no repo at "${wanted.location}"`])
-  const [name, { location, keyFile, passphraseFile, s3 }] = found
-  const repo = { name: parseRepoName(name), location, keyFile, passphraseFile, s3 }
+  const [name, { location, keyFile, passphraseFile, s3, sftp }] = found
+  const repo = { name: parseRepoName(name), location, keyFile, passphraseFile, s3, sftp }
   const differences = [
     ...difference('connection', wanted.connection, settings.connection),
     ...difference('data-directory', wanted.dataDirectory, settings.dataDirectory),
     ...difference('bin-directory', wanted.binDirectory, settings.binDirectory),
     ...lockDifference(wanted.lock, repo),
-    ...s3Difference(wanted, repo),
+    ...accessDifference('s3', wanted, repo),
+    ...accessDifference('sftp', wanted, repo),
   ]
   if (differences.length > 0) throw differs(wanted, differences)
   return repo
@@ -149,14 +163,15 @@ function difference(name: string, wanted: string | undefined, found: string | un
   return [`its ${name} is ${found === undefined ? 'not set' : quote(found)}, expected ${quote(wanted)}`]
 }
 
-/** What was asked for with `--s3` must be what the file says; what was not asked for may be anything. */
-function s3Difference({ s3 }: WantedSetup, repo: PlannedRepo): readonly string[] {
-  if (repo.s3 === undefined || Object.keys(s3).length === 0) return []
-  const asked: ReadonlyMap<string, unknown> = new Map(Object.entries(readS3Settings(s3)))
-  const found: ReadonlyMap<string, unknown> = new Map(Object.entries(repo.s3))
-  return Object.keys(s3)
+/** What was asked for with `--s3` and the like must be what the file says; what was not asked for may be anything. */
+function accessDifference(kind: ReachedKind, wanted: WantedSetup, repo: PlannedRepo): readonly string[] {
+  const written = Object.keys(wanted[kind])
+  if (repo[kind] === undefined || written.length === 0) return []
+  const asked: ReadonlyMap<string, unknown> = new Map(Object.entries(accessOf(wanted)[kind] ?? {}))
+  const found: ReadonlyMap<string, unknown> = new Map(Object.entries(repo[kind]))
+  return written
     .filter((name) => asked.get(camelName(name)) !== found.get(camelName(name)))
-    .map((name) => `its s3.${name} is another one`)
+    .map((name) => `its ${kind}.${name} is another one`)
 }
 
 function lockDifference(lock: RepositoryLock | undefined, repo: PlannedRepo): readonly string[] {

@@ -1,15 +1,26 @@
+import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { readSecretFile } from '../config/read-secret-file.ts'
-import type { S3Access } from '../config/configuration-schema.ts'
+import type { S3Access, SftpAccess } from '../config/configuration-schema.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import { describeSystemError, isSystemError } from '../platform/durable-file.ts'
 import type { StoreOptions } from '../storage/open-store.ts'
 import type { S3Credentials, S3StoreOptions } from '../storage/s3/s3-options.ts'
+import type { SftpLogin, SftpStoreOptions } from '../storage/sftp/sftp-options.ts'
 
 /** How the store of a configured repo is opened. Reads the files that the configuration names, so that they are known to be right. */
-export async function storeOptions({ s3 }: { readonly s3?: S3Access | undefined }): Promise<StoreOptions> {
-  return s3 === undefined ? { access: 'write' } : { access: 'write', s3: await s3Options(s3) }
+export async function storeOptions({ s3, sftp }: Accesses): Promise<StoreOptions> {
+  return {
+    access: 'write',
+    ...(s3 !== undefined && { s3: await s3Options(s3) }),
+    ...(sftp !== undefined && { sftp: await sftpOptions(sftp) }),
+  }
+}
+
+interface Accesses {
+  readonly s3?: S3Access | undefined
+  readonly sftp?: SftpAccess | undefined
 }
 
 async function s3Options(access: S3Access): Promise<S3StoreOptions> {
@@ -21,7 +32,7 @@ async function s3Options(access: S3Access): Promise<S3StoreOptions> {
     hasChecksums,
     idleTimeoutMs: access.idleTimeout,
     callTimeoutMs: access.callTimeout,
-    caCertificates: caFile === undefined ? undefined : await readCertificates(caFile),
+    caCertificates: caFile === undefined ? undefined : await readNamedFile(caFile, 's3.ca-file'),
   }
   if (accessKeyId === undefined || secretKeyFile === undefined) return options
   const readCredentials = async (): Promise<S3Credentials> => ({
@@ -37,15 +48,49 @@ async function readText(secretFile: string): Promise<string> {
   return (await readSecretFile(secretFile)).toString('utf8')
 }
 
-async function readCertificates(path: string): Promise<string> {
+async function sftpOptions(access: SftpAccess): Promise<SftpStoreOptions> {
+  const { hostKey, knownHostsFile, maxRequests, idleTimeout, callTimeout } = access
+  const login = loginOf(access)
+  if (login.kind !== 'agent') await login.read()
+  return {
+    login,
+    trust: {
+      fingerprint: hostKey,
+      knownHosts:
+        knownHostsFile === undefined
+          ? undefined
+          : await readNamedFile(knownHostsFile, 'sftp.known-hosts-file'),
+    },
+    maxRequests,
+    idleTimeoutMs: idleTimeout,
+    callTimeoutMs: callTimeout,
+  }
+}
+
+function loginOf(access: SftpAccess): SftpLogin {
+  const { privateKeyFile, privateKeyPassphraseFile, agentSocket, passwordFile } = access
+  if (agentSocket !== undefined) return { kind: 'agent', socketPath: agentSocket }
+  if (passwordFile !== undefined) return { kind: 'password', read: () => readText(passwordFile) }
+  assert.ok(privateKeyFile !== undefined, 'the configuration names one way to log in')
+  return {
+    kind: 'private-key',
+    read: async () => ({
+      content: await readSecretFile(privateKeyFile),
+      passphrase:
+        privateKeyPassphraseFile === undefined ? undefined : await readText(privateKeyPassphraseFile),
+    }),
+  }
+}
+
+/** A file that is no secret. `setting` is what names it. */
+async function readNamedFile(path: string, setting: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (cause) {
     if (!isSystemError(cause)) throw cause
-    throw new OperationError(
-      'file-unreadable',
-      `reading the certificates in ${quote(path)}: ${describeSystemError(cause)}`,
-      { cause, hint: 'Correct s3.ca-file of the repo, or give the file to the user who runs the tool.' },
-    )
+    throw new OperationError('file-unreadable', `reading ${quote(path)}: ${describeSystemError(cause)}`, {
+      cause,
+      hint: `Correct ${setting} of the repo, or give the file to the user who runs the tool.`,
+    })
   }
 }

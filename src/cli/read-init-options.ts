@@ -1,7 +1,7 @@
 import { dirname, join, resolve } from 'node:path'
 import { sharedStateDirectory } from '../app/state-directory.ts'
 import type { RepositoryLock, WantedSetup } from '../app/initial-configuration.ts'
-import { parseS3Setting, type S3Text } from '../config/read-s3-settings.ts'
+import { parseStoreSetting, type ReachedKind, type StoreText } from '../config/read-store-settings.ts'
 import { isClusterName, parseClusterName } from '../domain/cluster-name.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { formatRepositoryLocation, localFolderOf, parseRepositoryLocation } from '../storage/open-store.ts'
@@ -21,6 +21,7 @@ export interface InitOptions {
   readonly runAs?: string
   /** `NAME=VALUE`, each. */
   readonly s3: readonly string[]
+  readonly sftp: readonly string[]
 }
 
 /** The three things that only the operator knows. */
@@ -45,7 +46,8 @@ export async function readInitOptions(
     cluster: parseClusterName(cluster),
     connection,
     location: formatRepositoryLocation(parseRepositoryLocation(repo)),
-    s3: readS3Options(options.s3, repo),
+    s3: readStoreOptions('s3', options.s3, repo),
+    sftp: readStoreOptions('sftp', options.sftp, repo),
     repoName: options.repoName,
     lock: lockOf(options),
     dataDirectory: absolute(options.dataDirectory),
@@ -68,17 +70,19 @@ export function foldersOf({ configFile, location, lock }: WantedSetup): string[]
   ]
 }
 
-function readS3Options(written: readonly string[], repo: string): S3Text {
-  if (written.length > 0 && parseRepositoryLocation(repo).kind !== 's3') {
+const examples = { s3: 's3:bucket/prefix', sftp: 'sftp:user@host/path' }
+
+function readStoreOptions(kind: ReachedKind, written: readonly string[], repo: string): StoreText {
+  if (written.length > 0 && parseRepositoryLocation(repo).kind !== kind) {
     throw new OperationError(
       'usage',
-      'reading the arguments: expected --s3 with a location in S3, found another',
+      `reading the arguments: expected --${kind} with a location of that kind, found another`,
       {
-        hint: 'Write "--repo s3:bucket/prefix".',
+        hint: `Write "--repo ${examples[kind]}".`,
       },
     )
   }
-  return Object.fromEntries(written.flatMap((text) => Object.entries(parseS3Setting(text))))
+  return Object.fromEntries(written.flatMap((text) => Object.entries(parseStoreSetting(kind, text))))
 }
 
 async function completeAnswers(

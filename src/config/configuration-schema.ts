@@ -7,6 +7,7 @@ import { camelKeys } from './camel-keys.ts'
 import { connectionFault } from './check-connection.ts'
 import { checkReferences } from './check-references.ts'
 import { checkS3Keys, isEndpoint } from './check-s3-access.ts'
+import { checkSftpAccess } from './check-sftp-access.ts'
 
 /*
  * Every setting, with what it accepts, its default and one sentence about it. From here come the validation, the JSON
@@ -206,19 +207,81 @@ const s3Access = z
   .superRefine(checkS3Keys)
   .transform(camelKeys)
 
-const locationRule = 'posix:/path or s3:bucket/prefix, the kinds of location that this version knows'
+const sftpAccess = z
+  .strictObject({
+    'host-key': z
+      .string('the fingerprint of a key, such as "SHA256:..."')
+      .regex(/^SHA256:[A-Za-z0-9+/]{43}$/, 'the fingerprint of a key, such as "SHA256:..."')
+      .optional()
+      .describe('The fingerprint of the key that the server must have, as "ssh-keygen -lf" prints it.'),
+    'known-hosts-file': absolutePath()
+      .optional()
+      .describe('A file of known hosts, as OpenSSH has it, with the key that the server must have.'),
+    'private-key-file': absolutePath()
+      .optional()
+      .describe('The file that holds the private key of the user, mode 0600.'),
+    'private-key-passphrase-file': absolutePath()
+      .optional()
+      .describe('The file that holds the passphrase of the private key, mode 0600.'),
+    'agent-socket': absolutePath()
+      .optional()
+      .describe('The socket of an SSH agent that holds a private key of the user.'),
+    'password-file': absolutePath()
+      .optional()
+      .describe('The file that holds the password of the user, mode 0600.'),
+    'max-requests': wholeNumber(1, 64)
+      .default(8)
+      .describe('How many objects are read and written at the same time at most.'),
+    'idle-timeout': duration()
+      .prefault('1m')
+      .describe(
+        'A server that is silent for so long while it owes an answer is given up, and the request tried again.',
+      ),
+    'call-timeout': duration()
+      .prefault('15m')
+      .describe('How long the reading or writing of one object is tried before it fails.'),
+  })
+  .superRefine(checkSftpAccess)
+  .transform(camelKeys)
+
+const locationRule =
+  'posix:/path, s3:bucket/prefix or sftp:user@host/path, the kinds of location that this version knows'
+
+const locationPattern =
+  /^(posix:\/[^\0\n]*|s3:[A-Za-z0-9][A-Za-z0-9._/-]*|sftp:[^\s:@/]+@([^\s:@/[\]]+|\[[0-9A-Fa-f:.]+\])(:\d+)?\/[^\0\n]*)$/
+
+/** Settings of one kind of location do not stand at another, and a user of an SFTP server has to prove who it is. */
+function checkKind(
+  { location, s3, sftp }: { readonly location: string; readonly s3?: unknown; readonly sftp?: unknown },
+  context: z.core.$RefinementCtx,
+): void {
+  const report = (kind: string, message: string, found: string): void =>
+    context.addIssue({ code: 'custom', path: [kind], message, params: { found } })
+  if (s3 !== undefined && !location.startsWith('s3:')) {
+    report('s3', 'no settings of S3 for another kind of location', 'some')
+  }
+  if (sftp !== undefined && !location.startsWith('sftp:')) {
+    report('sftp', 'no settings of SFTP for another kind of location', 'some')
+  }
+  if (sftp === undefined && location.startsWith('sftp:')) {
+    report('sftp', 'how the user of the SFTP server proves who it is', 'nothing')
+  }
+}
 
 const repo = z
   .strictObject({
     location: z
       .string(locationRule)
-      .regex(/^(posix:\/[^\0\n]*|s3:[A-Za-z0-9][A-Za-z0-9._/-]*)$/, locationRule)
+      .regex(locationPattern, locationRule)
       .describe(
-        'Where the repository is: posix:/path, a directory of a local or mounted file system, or s3:bucket/prefix.',
+        'Where the repository is: posix:/path, a directory of a local or mounted file system, s3:bucket/prefix, or sftp:user@host/path.',
       ),
     s3: s3Access
       .optional()
       .describe('How the bucket is reached. Not set: as one of AWS, with keys of the usual places.'),
+    sftp: sftpAccess
+      .optional()
+      .describe('How the SFTP server is reached: which key it has, and how the user proves who it is.'),
     'off-site': flag()
       .optional()
       .describe(
@@ -239,14 +302,7 @@ const repo = z
       ),
   })
   .superRefine((settings, context) => {
-    if (settings.s3 !== undefined && !settings.location.startsWith('s3:')) {
-      context.addIssue({
-        code: 'custom',
-        path: ['s3'],
-        message: 'no settings of S3 for another kind of location',
-        params: { found: 'some' },
-      })
-    }
+    checkKind(settings, context)
     const given = [settings['key-file'], settings['passphrase-file']].filter((file) => file !== undefined)
     if (settings.encryption === 'required' && given.length !== 1) {
       context.addIssue({
@@ -273,6 +329,12 @@ export type S3Access = Readonly<z.output<typeof s3Access>>
 
 /** The `s3` settings of one repo, as they are written. Throws what is wrong with them as zod does. */
 export const s3AccessSchema = s3Access
+
+/** How an SFTP server is reached. */
+export type SftpAccess = Readonly<z.output<typeof sftpAccess>>
+
+/** The `sftp` settings of one repo, as they are written. Throws what is wrong with them as zod does. */
+export const sftpAccessSchema = sftpAccess
 
 const backup = z
   .strictObject({

@@ -62,6 +62,11 @@ const quietSettings: ReadonlySet<string | number> = new Set([
   'location',
   'key-file',
   'passphrase-file',
+  'secret-key-file',
+  'session-token-file',
+  'private-key-file',
+  'private-key-passphrase-file',
+  'password-file',
 ])
 
 function describeValue(values: unknown, path: SettingPath): string {

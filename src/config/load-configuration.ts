@@ -112,7 +112,9 @@ function refuseReadable({ file, mode }: ConfigurationFile, { clusters, repos }: 
   if ((mode & 0o007) === 0) return
   const namesSecrets =
     Object.values(repos).some(
-      (repo) => (repo.keyFile ?? repo.passphraseFile ?? repo.s3?.secretKeyFile) !== undefined,
+      ({ keyFile, passphraseFile, s3, sftp }) =>
+        (keyFile ?? passphraseFile ?? s3?.secretKeyFile ?? sftp?.privateKeyFile ?? sftp?.passwordFile) !==
+        undefined,
     ) || Object.values(clusters).some((cluster) => cluster.passfile !== undefined)
   if (!namesSecrets) return
   throw new OperationError(

@@ -1,6 +1,6 @@
 import { Document } from 'yaml'
 import type { ClusterName, RepoName } from '../domain/cluster-name.ts'
-import type { S3Text } from './read-s3-settings.ts'
+import type { StoreText } from './read-store-settings.ts'
 
 /** What `init` knows about a new set-up. Keys that are not given are left to their defaults. */
 export interface InitialConfiguration {
@@ -19,7 +19,9 @@ export interface InitialConfiguration {
     readonly keyFile: string | undefined
     readonly passphraseFile?: string | undefined
     /** Settings of a bucket as they are written. */
-    readonly s3?: S3Text | undefined
+    readonly s3?: StoreText | undefined
+    /** Settings of an SFTP server as they are written. */
+    readonly sftp?: StoreText | undefined
   }
 }
 
@@ -42,7 +44,8 @@ export function renderConfiguration(initial: InitialConfiguration): string {
     repos: {
       [repo.name]: {
         location: repo.location,
-        s3: repo.s3 === undefined || Object.keys(repo.s3).length === 0 ? undefined : repo.s3,
+        s3: unlessEmpty(repo.s3),
+        sftp: unlessEmpty(repo.sftp),
         'key-file': repo.keyFile,
         'passphrase-file': repo.passphraseFile,
         encryption: (repo.keyFile ?? repo.passphraseFile) === undefined ? 'none' : undefined,
@@ -50,6 +53,10 @@ export function renderConfiguration(initial: InitialConfiguration): string {
     },
   })
   return `${heading}\n${document.toString({ lineWidth: 0 })}${often}`
+}
+
+function unlessEmpty(settings: StoreText | undefined): StoreText | undefined {
+  return settings === undefined || Object.keys(settings).length === 0 ? undefined : settings
 }
 
 const heading = `# yaml-language-server: $schema=${schemaUrl.href}

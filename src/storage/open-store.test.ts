@@ -27,6 +27,15 @@ describe('parseRepositoryLocation', () => {
     assert.equal(formatRepositoryLocation(parseRepositoryLocation('s3:bucket/')), 's3:bucket')
   })
 
+  test('reads a server, with or without a port', () => {
+    const place = { kind: 'sftp', user: 'backup', host: 'host.example', port: 22, path: '/srv/a' } as const
+    assert.deepEqual(parseRepositoryLocation('sftp:backup@host.example/srv//a/'), place)
+    const other = parseRepositoryLocation('sftp:backup@[fe80::1]:2222/srv/a')
+    assert.deepEqual(other, { ...place, host: 'fe80::1', port: 2222 })
+    assert.equal(formatRepositoryLocation(place), 'sftp:backup@host.example/srv/a')
+    assert.equal(formatRepositoryLocation(other), 'sftp:backup@[fe80::1]:2222/srv/a')
+  })
+
   for (const [text, message] of [
     ['/srv/backup', /found no kind/],
     ['', /found no kind/],
@@ -39,7 +48,12 @@ describe('parseRepositoryLocation', () => {
     ['s3:/prefix', /name of a bucket/],
     ['s3:bucket/a//b', /names out of/],
     ['s3:bucket/.hidden', /names out of/],
-    ['sftp:user:secret@host/path', /found "sftp", which is not supported/],
+    ['sftp:user:secret@host/path', /expected sftp:user@host\/path .* found something else/],
+    ['sftp:user@host', /expected sftp:user@host\/path/],
+    ['sftp:host/path', /expected sftp:user@host\/path/],
+    ['sftp:user@host:99999/path', /expected sftp:user@host\/path/],
+    ['sftp:user@host:/path', /expected sftp:user@host\/path/],
+    ['sftp:user@host/', /found the root directory/],
     ['azure:container', /found "azure", which is not supported/],
     ['gcs:bucket', /found "gcs", which is not supported/],
   ] as const) {

@@ -6,6 +6,12 @@ import { isObjectKey } from './object-key.ts'
 import type { ObjectStore } from './object-store.ts'
 import { createPosixStore, openPosixStore, type PosixStoreOptions } from './posix/posix-store.ts'
 import { formatS3Location, type S3Location, type S3StoreOptions } from './s3/s3-options.ts'
+import {
+  defaultSftpPort,
+  formatSftpLocation,
+  type SftpLocation,
+  type SftpStoreOptions,
+} from './sftp/sftp-options.ts'
 
 /** Where a repository is. */
 export type RepositoryLocation =
@@ -15,22 +21,27 @@ export type RepositoryLocation =
       readonly path: string
     }
   | ({ readonly kind: 's3' } & S3Location)
+  | ({ readonly kind: 'sftp' } & SftpLocation)
 
 export interface StoreOptions extends PosixStoreOptions {
   /** For a store in S3, which needs them. */
   readonly s3?: S3StoreOptions | undefined
+  /** For a store on an SFTP server, which needs them. */
+  readonly sftp?: SftpStoreOptions | undefined
 }
 
+/** `report` is told what the operator should know of the place. */
 /** Kinds that have a name and a form already, but no store. */
-const plannedKinds = new Set(['sftp', 'azure', 'gcs'])
+const plannedKinds = new Set(['azure', 'gcs'])
 
-const hint = 'Write it as "posix:/absolute/path" or "s3:bucket/prefix".'
+const hint = 'Write it as "posix:/absolute/path", "s3:bucket/prefix" or "sftp:user@host/absolute/path".'
 
 /** Reads `KIND:LOCATION`. Throws `config-invalid`; messages do not repeat what may hold a secret. */
 export function parseRepositoryLocation(text: string): RepositoryLocation {
   const [kind, rest] = splitOnce(text)
   if (kind === 'posix' && rest !== undefined) return { kind, path: parsePath(rest) }
   if (kind === 's3' && rest !== undefined) return { kind, ...parseBucket(rest) }
+  if (kind === 'sftp' && rest !== undefined) return { kind, ...parseServer(rest) }
   if (plannedKinds.has(kind) && rest !== undefined) {
     throw invalid(
       `expected a kind of store that this version has, found "${kind}", which is not supported by this version`,
@@ -39,7 +50,7 @@ export function parseRepositoryLocation(text: string): RepositoryLocation {
   throw invalid(
     rest === undefined
       ? 'expected KIND:LOCATION, found no kind'
-      : `expected the kind "posix" or "s3", found "${kind}"`,
+      : `expected the kind "posix", "s3" or "sftp", found "${kind}"`,
   )
 }
 
@@ -50,6 +61,8 @@ export function formatRepositoryLocation(location: RepositoryLocation): string {
       return `posix:${location.path}`
     case 's3':
       return formatS3Location(location)
+    case 'sftp':
+      return formatSftpLocation(location)
   }
 }
 
@@ -68,9 +81,18 @@ export async function openStore(
   options: StoreOptions,
   context: StoreContext,
 ): Promise<ObjectStore> {
-  if (location.kind === 'posix') return openPosixStore(location.path, options, context)
-  const { openS3Store } = await import('./s3/s3-store.ts')
-  return openS3Store(location, optionsForS3(options), context)
+  switch (location.kind) {
+    case 'posix':
+      return openPosixStore(location.path, options, context)
+    case 's3': {
+      const { openS3Store } = await import('./s3/s3-store.ts')
+      return openS3Store(location, optionsForS3(options), context)
+    }
+    case 'sftp': {
+      const { openSftpStore } = await import('./sftp/sftp-store.ts')
+      return openSftpStore(location, optionsForSftp(options), context)
+    }
+  }
 }
 
 /** Makes the place a store unless it is one already, and opens it. The caller closes it. */
@@ -79,14 +101,28 @@ export async function createStore(
   options: StoreOptions,
   context: StoreContext,
 ): Promise<ObjectStore> {
-  if (location.kind === 'posix') return createPosixStore(location.path, options, context)
-  const { createS3Store } = await import('./s3/s3-store.ts')
-  return createS3Store(location, optionsForS3(options), context)
+  switch (location.kind) {
+    case 'posix':
+      return createPosixStore(location.path, options, context)
+    case 's3': {
+      const { createS3Store } = await import('./s3/s3-store.ts')
+      return createS3Store(location, optionsForS3(options), context)
+    }
+    case 'sftp': {
+      const { createSftpStore } = await import('./sftp/sftp-store.ts')
+      return createSftpStore(location, optionsForSftp(options), context)
+    }
+  }
 }
 
 function optionsForS3({ s3 }: StoreOptions): S3StoreOptions {
   assert.ok(s3 !== undefined, 'a store in S3 is opened with its options')
   return s3
+}
+
+function optionsForSftp({ sftp }: StoreOptions): SftpStoreOptions {
+  assert.ok(sftp !== undefined, 'a store on an SFTP server is opened with its options')
+  return sftp
 }
 
 function splitOnce(text: string): readonly [string, string | undefined] {
@@ -118,6 +154,20 @@ function parseBucket(text: string): S3Location {
     )
   }
   return { bucket, keyPrefix: `${prefix}/` }
+}
+
+const serverPattern =
+  /^(?<user>[A-Za-z0-9_][\w.+-]{0,63})@(?:(?<name>[A-Za-z0-9][A-Za-z0-9._-]{0,252})|\[(?<address>[0-9A-Fa-f:.]{2,45})\])(?::(?<port>\d{1,5}))?(?<path>\/.*)$/s
+
+/** No password: whatever stands between the user and the "@" is refused. */
+function parseServer(text: string): SftpLocation {
+  const { user = '', name, address, port, path = '' } = serverPattern.exec(text)?.groups ?? {}
+  const host = name ?? address
+  const number = port === undefined ? defaultSftpPort : Number(port)
+  if (host === undefined || number < 1 || number > 65_535) {
+    throw invalid('expected sftp:user@host/path or sftp:user@host:port/path, found something else')
+  }
+  return { user, host, port: number, path: parsePath(path) }
 }
 
 function invalid(what: string): OperationError {

@@ -85,7 +85,7 @@ class SftpStore implements ObjectStore {
   readonly #shared: SharedSession
   readonly #retrying: Retrying
 
-  constructor(location: SftpLocation, options: SftpStoreOptions, { clock, policy = {} }: Context) {
+  constructor(location: SftpLocation, options: SftpStoreOptions, { clock, report, policy = {} }: Context) {
     const { callTimeoutMs, maxRequests } = options
     this.location = formatSftpLocation(location)
     this.#root = location.path
@@ -96,7 +96,10 @@ class SftpStore implements ObjectStore {
       slots: new RequestSlots({ requests: maxRequests, bytes: mostBytesUnderWay }),
       timeoutSetting: 'sftp.call-timeout',
       judge: judgeSftpError,
+      causeOf: (error) => Promise.resolve(error),
+      warn: (message, hint) => report?.({ kind: 'warning', message, hint }),
       hasAnswered: false,
+      warnedAtMs: -Infinity,
     }
   }
 
