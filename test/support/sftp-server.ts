@@ -22,6 +22,8 @@ export interface SftpServer {
   readonly hostKey: { readonly line: string; readonly fingerprint: string }
   /** For a store on this server. */
   readonly options: SftpStoreOptions
+  /** Runs a program of OpenSSH on this machine, and gives what it says. */
+  run(program: string, args: readonly string[], variables?: Readonly<Record<string, string>>): string
   /** A directory of the server for a store; it is not there yet. */
   locationOf(name: string): SftpLocation
 }
@@ -42,7 +44,8 @@ export async function startSftpServer(
   const programs = await copyPrograms(join(folder, 'programs'))
   const file = (child: string): string => join(folder, child)
   for (const key of ['host', 'user']) {
-    runProgram(programs, 'ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', key, '-f', file(key)])
+    const args = ['-q', '-t', 'ed25519', '-N', '', '-C', key, '-f', file(key)]
+    runProgram(programs, 'ssh-keygen', { args })
   }
   const port = await freePort()
   await writeFile(file('sshd_config'), configurationText(file, { port, without }))
@@ -57,7 +60,9 @@ export async function startSftpServer(
   }).unref()
   await waitUntil('the SFTP server listens', () => isListening(port))
   const line = (await readFile(file('host.pub'), 'utf8')).trim()
-  const [, fingerprint = ''] = runProgram(programs, 'ssh-keygen', ['-lf', file('host.pub')]).split(' ')
+  const [, fingerprint = ''] = runProgram(programs, 'ssh-keygen', { args: ['-lf', file('host.pub')] }).split(
+    ' ',
+  )
   return {
     user,
     port,
@@ -70,6 +75,7 @@ export async function startSftpServer(
       idleTimeoutMs: 10_000,
       callTimeoutMs: 60_000,
     },
+    run: (program, args, variables) => runProgram(programs, program, { args, variables }),
     locationOf: (child) => ({ user, host: '127.0.0.1', port, path: file(`store/${child}`) }),
   }
 }
@@ -85,8 +91,16 @@ async function copyPrograms(folder: string): Promise<UnpackedPrograms> {
   return { ...unpacked, root: folder, environment }
 }
 
-function runProgram({ environment }: UnpackedPrograms, program: string, args: readonly string[]): string {
-  const { status, stdout, stderr } = spawnSync(program, args, { env: environment, encoding: 'utf8' })
+function runProgram(
+  { environment }: UnpackedPrograms,
+  program: string,
+  {
+    args,
+    variables,
+  }: { readonly args: readonly string[]; readonly variables?: Record<string, string> | undefined },
+): string {
+  const env = { ...environment, ...variables }
+  const { status, stdout, stderr } = spawnSync(program, args, { env, encoding: 'utf8' })
   assert.equal(status, 0, stderr)
   return stdout
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, readdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, readdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { isOperationError, type OperationErrorCode } from '../../domain/operation-error.ts'
@@ -236,6 +236,38 @@ describe('an SFTP store', () => {
         })
       })
     }
+
+    test('takes a private key with its passphrase, and tells a locked one', async () => {
+      await using made = await makeStore()
+      const file = join(scratch.folder, 'locked')
+      await copyFile(server.privateKeyFile, file)
+      server.run('ssh-keygen', ['-q', '-p', '-P', '', '-N', 'canary', '-f', file])
+      const locked = await readFile(file, 'utf8')
+
+      await using store = await open(made.place, loginWith(locked.trimEnd(), 'canary'))
+
+      assert.deepEqual(await store.get('a/b/object'), bytes)
+      for (const [passphrase, expected] of [
+        [undefined, /the private key is locked, and there is no passphrase for it/],
+        ['another', /the private key is locked, and the passphrase is not the one of it/],
+      ] as const) {
+        await assert.rejects(
+          open(made.place, loginWith(locked, passphrase)),
+          hasCode('config-invalid', expected),
+        )
+      }
+    })
+
+    test('takes the keys of an agent', async () => {
+      await using made = await makeStore()
+      const socketPath = join(scratch.folder, 'agent')
+      server.run('ssh-agent', ['-a', socketPath])
+      server.run('ssh-add', ['-q', server.privateKeyFile], { SSH_AUTH_SOCK: socketPath })
+
+      await using store = await open(made.place, { login: { kind: 'agent', socketPath } })
+
+      assert.deepEqual(await store.get('a/b/object'), bytes)
+    })
 
     test('knows that nothing listens', async () => {
       const place = { ...server.locationOf('store-1'), port: 1 }
