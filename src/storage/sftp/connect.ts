@@ -1,5 +1,5 @@
 import { Socket } from 'node:net'
-import type { Client, ConnectConfig, Prompt, Sftp } from 'ssh2'
+import type { Client, ConnectConfig, ParsedKey, Prompt, Sftp } from 'ssh2'
 import { lostConnection, SftpFault } from './sftp-fault.ts'
 import { hostKeyAlgorithms, judgeHostKey, type HostKeyVerdict } from './host-key.ts'
 import type { SftpLocation, SftpLogin, SftpStoreOptions } from './sftp-options.ts'
@@ -87,13 +87,13 @@ async function readCredentials(login: SftpLogin): Promise<Credentials> {
 }
 
 function checkPrivateKey(
-  parseKey: (content: Buffer, passphrase?: string) => unknown,
+  parseKey: (content: Buffer, passphrase?: string) => ParsedKey | Error,
   { privateKey, passphrase }: Credentials,
 ): void {
   if (privateKey === undefined) return
   const parsed = parseKey(privateKey, passphrase)
-  if (!(parsed instanceof Error)) return
-  const isLocked = /passphrase|encrypted|integrity/i.test(parsed.message)
+  const isLocked = parsed instanceof Error && /passphrase|encrypted|integrity/i.test(parsed.message)
+  if (!(parsed instanceof Error) && parsed.isPrivateKey()) return
   throw new SftpFault({
     code: 'config-invalid',
     found: isLocked

@@ -237,6 +237,16 @@ describe('an SFTP store', () => {
       })
     }
 
+    test('knows a public key', async () => {
+      await using made = await makeStore()
+      const { line } = server.hostKey
+
+      await assert.rejects(
+        open(made.place, loginWith(line)),
+        hasCode('config-invalid', /private key cannot be read/),
+      )
+    })
+
     test('takes a private key with its passphrase, and tells a locked one', async () => {
       await using made = await makeStore()
       const file = join(scratch.folder, 'locked')

@@ -18,6 +18,7 @@ export class SharedSession {
 
   /** Callers wait for the same opening; when it fails, all of them are told, and the next one to call tries again. */
   async get(signal: AbortSignal): Promise<SftpSession> {
+    signal.throwIfAborted()
     if (this.current !== undefined) return this.current
     this.#opening ??= this.#reopen()
     const opening = this.#opening
@@ -25,7 +26,6 @@ export class SharedSession {
     const onAbort = (): void => aborted.reject(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
     try {
-      signal.throwIfAborted()
       return await Promise.race([opening, aborted.promise])
     } finally {
       signal.removeEventListener('abort', onAbort)

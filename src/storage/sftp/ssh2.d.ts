@@ -20,6 +20,10 @@ declare module 'ssh2' {
     readonly agent?: string
   }
 
+  interface ParsedKey {
+    isPrivateKey(): boolean
+  }
+
   interface Prompt {
     readonly prompt: string
     readonly echo: boolean
@@ -95,10 +99,10 @@ declare module 'ssh2' {
   const ssh2: {
     readonly Client: typeof Client
     readonly utils: {
-      parseKey(content: Buffer, passphrase?: string): unknown
+      parseKey(content: Buffer, passphrase?: string): ParsedKey | Error
     }
   }
   // oxlint-disable-next-line import/no-default-export -- that is how a CommonJS package looks from here
   export default ssh2
-  export type { Attributes, Callback, Client, ConnectConfig, DirectoryEntry, Prompt, Sftp }
+  export type { Attributes, Callback, Client, ConnectConfig, DirectoryEntry, ParsedKey, Prompt, Sftp }
 }
