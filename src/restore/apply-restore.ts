@@ -50,7 +50,11 @@ export async function applyRestore(
   const written = await writePacks(
     {
       ...place,
-      ...{ head, layout, rootPaths, workers, spares },
+      head,
+      layout,
+      rootPaths,
+      workers,
+      spares,
       isDelta: plan.isDelta,
       syncsFiles: sync === undefined,
     },

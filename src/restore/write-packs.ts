@@ -173,7 +173,7 @@ async function unpack(task: PackTask, writing: PackWriting, context: RunContext)
     const { paths, runs } = selectRuns(writing, rows)
     const key = packKey(writing.cluster.id, reference)
     const request = { kind: 'pack', key, indexTag, pack: bytes, paths, runs } as const
-    return await pool.run(request, { ...context, transfer: [bytes.buffer, runs.buffer] })
+    return pool.run(request, { ...context, transfer: [bytes.buffer, runs.buffer] })
   }
 }
 

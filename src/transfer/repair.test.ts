@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createPlace, recordingContext } from '../../test/support/archive-fixture.ts'
+import { createPlace } from '../../test/support/archive-fixture.ts'
 import { contentsOf } from '../../test/support/archived-content.ts'
 import {
   archivedSegments,
   assertSame,
   createSource,
+  decide,
   flipByte,
   listed,
   newerBackup,
@@ -17,7 +18,6 @@ import type { ArchivePlace } from '../archive/archive-place.ts'
 import { walIndexKey } from '../archive/wal-index-key.ts'
 import { walObjectKey } from '../archive/wal-object-key.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
-import { changeCatalogue } from '../repository/catalogue.ts'
 import { manifestKey, manifestPartKey, packKey } from '../repository/object-keys.ts'
 
 const label = parseBackupLabel(olderBackup)
@@ -51,12 +51,7 @@ describe('runTransfer, of what is damaged,', () => {
     ]) {
       const { from, to } = await createTwo()
       const pin = { kind: 'pin', label } as const
-      const confirm = (): Promise<void> => Promise.resolve()
-      await changeCatalogue(
-        to.repository,
-        { clusterId: to.cluster.id, change: pin, confirm },
-        recordingContext(),
-      )
+      await decide(to, pin)
       const key = keyOf(to.cluster.id, { label, revision: 1 })
       await flipByte(to, key)
 

@@ -2,7 +2,7 @@ import { isAboutObject } from '../archive/object-trouble.ts'
 import { equalBytes } from '../codec/digest.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import type { PackReference } from '../repository/manifest-head.ts'
+import type { ManifestHead, PackReference } from '../repository/manifest-head.ts'
 import { packFolder, packKey } from '../repository/object-keys.ts'
 import { PackReader } from '../repository/pack-reader.ts'
 import { findCommon, packId, readHeadIfGood, type PackIdentity } from './known-packs.ts'
@@ -75,16 +75,20 @@ async function findPairs(
   for (const { here, there } of await findCommon({ from, to }, context)) {
     const source = await readHeadIfGood(here, from, context)
     const target = await readHeadIfGood(there, to, context)
-    const theirs = new Map(target?.packs.map((pack) => [packId(pack), pack]))
-    for (const reference of source?.packs ?? []) {
-      const id = packId(reference)
-      if (!wanted.has(id) || pairs.get(id)?.tag !== undefined) continue
-      const same = theirs.get(id)
-      if (target === undefined || same?.rawBytes === reference.rawBytes)
-        pairs.set(id, { reference, tag: same?.indexTag })
+    for (const reference of source?.packs.filter((pack) => wanted.has(packId(pack))) ?? []) {
+      const pair = pairOf(reference, target)
+      const known = pairs.get(packId(reference))
+      if (pair !== undefined && known?.tag === undefined) pairs.set(packId(reference), pair)
     }
   }
   return pairs
+}
+
+/** `target`: the manifest of the same backup there; undefined when it is damaged. */
+function pairOf(reference: PackReference, target: ManifestHead | undefined): PackPair | undefined {
+  if (target === undefined) return { reference, tag: undefined }
+  const same = target.packs.find((pack) => packId(pack) === packId(reference))
+  return same?.rawBytes === reference.rawBytes ? { reference, tag: same.indexTag } : undefined
 }
 
 /** It may have been repaired since verify found it damaged. */

@@ -36,12 +36,12 @@ export async function reviseBackups(
   const { backups: others } = await readCatalogue(from.repository, from.cluster.id, context)
   const damaged = labelsOf(revision.damagedKeys, tools)
   for (const backup of backups) {
-    const head = await readGoodHead(backup, damaged, tools, context)
+    const head = await readGoodHead(backup, { tools, isSuspect: damaged.has(backup.label) }, context)
     if (head !== undefined && !head.packs.some((pack) => revision.replaced.has(packId(pack)))) continue
     try {
       const entry =
         head === undefined
-          ? await fromOther(backup, others, tools, context)
+          ? await fromOther({ backup, others }, tools, context)
           : await fromOwn({ backup, head, replaced: revision.replaced }, tools, context)
       const change = { kind: 'revise', backup: entry } as const
       await changeCatalogue(to.repository, { clusterId: to.cluster.id, change, confirm }, context)
@@ -58,14 +58,13 @@ export async function reviseBackups(
 /** Undefined when the head or a part of the manifest is damaged. */
 async function readGoodHead(
   backup: ListedBackup,
-  damaged: ReadonlySet<string>,
-  { to }: RepairTools,
+  { tools: { to }, isSuspect }: { readonly tools: RepairTools; readonly isSuspect: boolean },
   context: RunContext,
 ): Promise<ManifestHead | undefined> {
   const clusterId = to.cluster.id
   try {
     const head = await readManifestHead(to.repository, { clusterId, ...backup }, context)
-    if (!damaged.has(backup.label)) return head
+    if (!isSuspect) return head
     for await (const _ of readManifestEntries(to.repository, { clusterId, head }, context))
       context.signal.throwIfAborted()
     return head
@@ -92,8 +91,7 @@ async function fromOwn(
 }
 
 async function fromOther(
-  backup: ListedBackup,
-  others: readonly ListedBackup[],
+  { backup, others }: { readonly backup: ListedBackup; readonly others: readonly ListedBackup[] },
   tools: RepairTools,
   context: RunContext,
 ): Promise<BackupEntry> {

@@ -69,11 +69,11 @@ export async function runTransfer(
   const { from, to } = places
   assertSameCluster(to.cluster, from.cluster, to.repository.store.location)
   const preview = await prepare(request, places, context) // refuses what cannot be meant, before anything is written
-  if (request.isDryRun) return await previewTransfer(preview, places, context)
+  if (request.isDryRun) return previewTransfer(preview, places, context)
   await using lease = await acquireLease(to.repository, leaseRequest(places, 'backup'), context)
   await passSweepsOver(places, context)
   if (request.damaged.length > 0) await refuseRestores(to, context)
-  await using _reading = await holdReadingLease(from, 'copy', context)
+  await using _ = await holdReadingLease(from, 'copy', context)
   const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
   await using pool = openTransferPool(places)
   const tools = { ...places, pool, lease, known: new KnownPacks(request.known) }
@@ -201,7 +201,10 @@ async function copyAll(
   addWal(rest)
   const names = await transferNames(isNeeded, tools, context)
   return {
-    ...{ forgotten: plan.forgotten, twins: plan.twins, copied, wal },
+    forgotten: plan.forgotten,
+    twins: plan.twins,
+    copied,
+    wal,
     nameLists: names.count,
     failures: [...failures, ...rest.failures, ...names.failures],
   }

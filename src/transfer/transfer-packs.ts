@@ -101,7 +101,7 @@ async function transferPack(
   if (!isThere && (await repository.store.putIfAbsent(toKey, made.bytes, context)) === 'created') {
     return { ...storedAs(made), storedBytes: made.bytes.length }
   }
-  return await compareThere({ reference, made }, tools, context)
+  return compareThere({ reference, made }, tools, context)
 }
 
 /** The pack for the other repository, not stored yet. Throws `damaged` when it is missing or cannot be read. */

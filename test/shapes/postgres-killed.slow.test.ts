@@ -256,8 +256,31 @@ async function stopWithoutArchiving(cluster: ProtectedCluster): Promise<void> {
   const pid = await sessionPid(cluster)
   process.kill(pid, 'SIGSTOP') // or it might have been archived before the setting is there
   await cluster.server.reload({ archive_command: 'false' })
+  await failToArchive(cluster)
   process.kill(pid, 'SIGCONT')
   await untilStatement(cluster, { statement: 'pg_(backup_stop|stop_backup)', state: 'idle' })
+}
+
+/** The last segment of a backup is stored by the backup itself: so that it waits, another one must not be archived. */
+async function failToArchive({ server }: ProtectedCluster): Promise<void> {
+  const failures = async (): Promise<number> => {
+    const [row] = await server.query<{ count: string }>(
+      'select failed_count::text as count from pg_stat_archiver',
+    )
+    return Number(row?.count)
+  }
+  const before = await failures()
+  await server.query('create table if not exists more (v int)')
+  await waitUntil('archiving to fail', async () => {
+    await server.query('insert into more values (1)')
+    await server.query('select pg_switch_wal()')
+    await sleep(200)
+    return (await failures()) > before
+  })
+  // Until then the push of an earlier segment may have been at work, and have taken later ones along.
+  await server.query('insert into more values (1)')
+  await server.query('select pg_switch_wal()')
+  await server.query('insert into more values (1)')
 }
 
 /** There are other sessions, which ask for tablespaces and names. */

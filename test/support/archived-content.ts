@@ -27,7 +27,7 @@ export async function fetchContent(place: ArchivePlace, name: string): Promise<B
   await using folder = await temporaryFolder()
   const destination = join(folder.path, 'fetched')
   await getFile({ name, destination }, { repositories: [place] }, recordingContext())
-  return readFile(destination)
+  return await readFile(destination) // before the folder goes
 }
 
 /** The digests of all contents of this name. */

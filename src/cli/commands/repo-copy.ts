@@ -51,7 +51,7 @@ async function run(options: CopyOptions, environment: CommandEnvironment): Promi
 
 /** All are told, the first one ends the command. */
 function throwFirst({ repos, failures }: CopiedCluster, { context }: CommandEnvironment): void {
-  const all = [
+  const all: readonly unknown[] = [
     ...failures.map(({ error }) => error),
     ...repos.flatMap(({ result }) => result.failures.map(({ error }) => error)),
   ]
@@ -59,7 +59,8 @@ function throwFirst({ repos, failures }: CopiedCluster, { context }: CommandEnvi
   for (const error of others) {
     context.report({ kind: 'warning', message: error instanceof Error ? error.message : String(error) })
   }
-  if (first !== undefined) throw first instanceof Error ? first : new Error(String(first))
+  if (first !== undefined)
+    throw first instanceof Error ? first : new Error('copying failed', { cause: first })
 }
 
 function copiedText({ cluster, from, repos }: CopiedCluster, isDryRun: boolean, style: Style): string {

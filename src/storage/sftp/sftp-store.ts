@@ -96,7 +96,7 @@ class SftpStore implements ObjectStore {
       slots: new RequestSlots({ requests: maxRequests, bytes: mostBytesUnderWay }),
       timeoutSetting: 'sftp.call-timeout',
       judge: judgeSftpError,
-      causeOf: (error) => Promise.resolve(error),
+      causeOf: async (cause) => cause, // no message of ours or ssh2's holds a secret
       warn: (message, hint) => report?.({ kind: 'warning', message, hint }),
       hasAnswered: false,
       warnedAtMs: -Infinity,
