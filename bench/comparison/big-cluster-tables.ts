@@ -68,10 +68,11 @@ const changed = [
   ['attachments', 'id'],
 ] as const
 
-/** Changes a row in about this share of the blocks of the big tables, each time in others. New versions go where there is room. */
+/** Changes a row in about this share of the blocks of the big tables, whichever rows are in them by now. New versions go where there is room. */
 export function changeBlocks(share: number): readonly string[] {
   return changed.map(
     ([table, column]) =>
-      `update ${table} set ${column} = ${column} where (ctid::text::point)[1] = 1 and random() < ${share}`,
+      `update ${table} set ${column} = ${column} where random() < ${share} * (
+        select relpages / reltuples from pg_class where oid = '${table}'::regclass)`,
   )
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { writeSettings } from '../../test/support/initialize-cluster.ts'
 import { openServer, type TestServer } from '../../test/support/postgres-server.ts'
+import { archiverIdle } from './archiver-idle.ts'
 import type { BenchFolder } from './bench-folder.ts'
 import type { ServerUser } from '../../test/support/server-user.ts'
 import { benchMajor } from './big-cluster.ts'
@@ -48,6 +49,7 @@ export async function runBigRound(
   await server.reload({ archive_command: contestant.archiveCommand() })
 
   const full = await measure(contestant.backup(), join(server.dataDirectory, 'base'))
+  await archiverIdle(server)
   const repositoryBytes = await folderSize(repository)
   await server.reload({ archive_command: '' })
   await emptyFolder(targetDirectory, user)
@@ -95,8 +97,10 @@ async function runIncrementals(
   const samples: Sample[] = []
   for (const [work, share] of increments) {
     for (const statement of share === 0 ? [] : changeBlocks(share)) await server.query(statement)
+    await archiverIdle(server)
     const before = await folderSize(repository)
     const usage = await measure(contestant.incremental(), source)
+    await archiverIdle(server)
     const addedBytes = (await folderSize(repository)) - before
     samples.push({ work: isCold ? `${work}, cold` : work, tool: contestant.name, usage, addedBytes })
   }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { TestServer } from '../../test/support/postgres-server.ts'
+import { archiverIdle } from './archiver-idle.ts'
 import type { BenchFolder } from './bench-folder.ts'
 import { changeBlocks } from './big-cluster-tables.ts'
 import type { Contestant } from './contestant.ts'
@@ -43,11 +44,13 @@ export async function runChain(
     for (const statement of changeBlocks(0.01)) await server.query(statement)
     await measureProcess(contestant.incremental(), { user })
   }
+  await archiverIdle(server)
   const repositoryBytes = await folderSize(repository)
   for (let round = 0; round < rounds; round += 1) {
     samples.push({ work: 'restore, 30th incr', tool, usage: await restore(), repositoryBytes })
   }
   await measureProcess(contestant.backup(), { user })
+  await archiverIdle(server)
   for (let round = 0; round < rounds; round += 1) {
     samples.push({ work: 'restore, full after', tool, usage: await restore() })
   }
