@@ -1,12 +1,12 @@
 import type { CopyDocument } from '../api/copy-document.ts'
 import type { Configuration } from '../config/configuration-schema.ts'
 import { reposOfCluster, selectCluster, type RepoConfiguration } from '../config/select-configured.ts'
-import { parseBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
+import { parseBackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import type { Catalogue } from '../repository/catalogue.ts'
 import { ensureCluster, requireCluster, type ClusterRecord } from '../repository/cluster-record.ts'
+import { requireListed } from '../transfer/plan-transfer.ts'
 import { runTransfer, type TransferResult } from '../transfer/run-transfer.ts'
 import { expandDamage } from '../verify/condense-damage.ts'
 import { recallVerify } from './describe-cluster.ts'
@@ -53,7 +53,8 @@ export async function copyRepository(request: CopyRequest, context: RunContext):
   const settings = selectCluster(configuration, clusterName)
   const { source, targets } = chooseBetween(request, reposOfCluster(configuration, settings))
   await using from = await openPlace(source, { configuration, name: settings.name }, context)
-  requireListed(wanted, await readGuardedCatalogue(from, context))
+  const { backups } = await readGuardedCatalogue(from, context)
+  for (const label of wanted) requireListed(label, backups) // before another repository is touched
   const repos: CopiedRepo[] = []
   const failures: CopiedCluster['failures'][number][] = []
   for (const target of targets) {
@@ -90,15 +91,6 @@ async function findDamaged(
     })
   }
   return isRepair ? keys : []
-}
-
-/** Before another repository is touched. */
-function requireListed(wanted: readonly BackupLabel[], { backups }: Catalogue): void {
-  const lacking = wanted.find((label) => !backups.some((backup) => backup.label === label))
-  if (lacking === undefined) return
-  throw new OperationError('not-found', `copying backup ${lacking}: the repository does not list it`, {
-    hint: 'Run "holdfast info" to see which backups there are.',
-  })
 }
 
 function chooseBetween(

@@ -47,7 +47,8 @@ export function planTransfer({ source, target, everListed, toldSince, wanted }: 
   }
 }
 
-function requireListed(label: BackupLabel, source: readonly ListedBackup[]): ListedBackup {
+/** Throws `not-found`. */
+export function requireListed(label: BackupLabel, source: readonly ListedBackup[]): ListedBackup {
   const backup = source.find((candidate) => candidate.label === label)
   if (backup !== undefined) return backup
   throw new OperationError('not-found', `copying backup ${label}: the repository does not list it`, {

@@ -3,8 +3,8 @@ import type { ListedObject } from '../object-store.ts'
 import { unsafeEntry } from '../posix/folder-chain.ts'
 import { eachInFlight } from './in-flight.ts'
 import { lookUp } from './look-up.ts'
-import { isAbsence } from './sftp-fault.ts'
-import type { FolderEntry, Handle, SftpSession } from './sftp-session.ts'
+import { unlessAbsent } from './sftp-fault.ts'
+import type { FolderEntry, SftpSession } from './sftp-session.ts'
 
 /** Which entries of a folder to list. */
 export interface Listing {
@@ -56,7 +56,7 @@ export async function readEntries(
   path: string,
   signal: AbortSignal,
 ): Promise<readonly (FolderEntry | string)[]> {
-  const handle = await openIfPresent(session, path, signal)
+  const handle = await unlessAbsent(session.openFolder(path, signal))
   if (handle === undefined) return []
   const entries: (FolderEntry | string)[] = []
   try {
@@ -98,17 +98,4 @@ function inOrder(entries: readonly FolderEntry[]): readonly FolderEntry[] {
     .map((entry) => ({ entry, order: entry.kind === 'folder' ? `${entry.name}/` : entry.name }))
     .toSorted((one, other) => (one.order < other.order ? -1 : 1))
     .map(({ entry }) => entry)
-}
-
-async function openIfPresent(
-  session: SftpSession,
-  path: string,
-  signal: AbortSignal,
-): Promise<Handle | undefined> {
-  try {
-    return await session.openFolder(path, signal)
-  } catch (error) {
-    if (isAbsence(error)) return undefined
-    throw error
-  }
 }

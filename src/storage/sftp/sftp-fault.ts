@@ -47,6 +47,16 @@ export function isAbsence(error: unknown): boolean {
   return error instanceof SftpStatus && error.code === 2
 }
 
+/** Undefined when what was asked for is not there. */
+export async function unlessAbsent<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked
+  } catch (error) {
+    if (isAbsence(error)) return undefined
+    throw error
+  }
+}
+
 /** True for SSH_FX_FAILURE, which stands for everything that has no status of its own: EEXIST, ENOTEMPTY, EISDIR, ENOSPC, EIO. */
 export function isPlainFailure(error: unknown): boolean {
   return error instanceof SftpStatus && error.code === 4

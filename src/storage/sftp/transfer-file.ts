@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { OperationError } from '../../domain/operation-error.ts'
 import type { ByteRange } from '../object-store.ts'
 import { eachChunk } from './in-flight.ts'
-import { isAbsence, isPlainFailure, SftpFault } from './sftp-fault.ts'
+import { isPlainFailure, SftpFault, unlessAbsent } from './sftp-fault.ts'
 import type { Handle, SftpSession } from './sftp-session.ts'
 
 interface FileRead {
@@ -22,7 +22,7 @@ export async function readFileRange(
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const bytes = Buffer.allocUnsafeSlow(range.length)
   if (range.length === 0) return alone(bytes)
-  const handle = await openIfPresent(session, path, signal)
+  const handle = await unlessAbsent(session.openToRead(path, signal))
   if (handle === undefined) return undefined
   try {
     const [found] = await Promise.all([
@@ -90,19 +90,6 @@ export async function explainRefusal(
     },
     error,
   )
-}
-
-async function openIfPresent(
-  session: SftpSession,
-  path: string,
-  signal: AbortSignal,
-): Promise<Handle | undefined> {
-  try {
-    return await session.openToRead(path, signal)
-  } catch (error) {
-    if (isAbsence(error)) return undefined
-    throw error
-  }
 }
 
 interface Filling {
