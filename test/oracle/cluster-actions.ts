@@ -82,8 +82,8 @@ export function prepareTransaction(world: World): readonly Statement[] {
   ]
 }
 
-function createDatabase(world: World, oid: number | undefined): Statement[] {
-  const database: Database = { name: world.name('db'), oid, space: 'pg_default' }
+function createDatabase(world: World, oid: number | undefined, recreated = false): Statement[] {
+  const database: Database = { name: world.name('db'), oid, recreated, space: 'pg_default' }
   world.databases.push(database)
   const options = [
     `template ${world.pick(['pattern', 'pattern', 'template1'])}`,
@@ -116,16 +116,27 @@ function changeDatabase(world: World): Statement[] {
 
 /** The same path, the same sizes, and pages older than any backup (M16). */
 function recreateDatabase(world: World): Statement[] {
-  const index = world.random(world.databases.length)
-  const [old] = world.databases.splice(index, 1)
+  const old = takeDroppable(world)
   if (old === undefined) return []
-  return [`drop database ${old.name}`, ...createDatabase(world, old.oid)]
+  return [`drop database ${old.name}`, ...createDatabase(world, old.oid, true)]
 }
 
 function dropDatabase(world: World): Statement[] {
+  const old = takeDroppable(world)
   const replacement = createDatabase(world, world.newOid())
-  const [old] = world.databases.splice(world.random(world.databases.length - 1), 1)
   return old === undefined ? replacement : [...replacement, `drop database ${old.name}`]
+}
+
+/**
+ * Not one that came again under its OID: servers from 15 on fail or panic in pgstat_shmem.c ("trying to drop stats entry already
+ * dropped") when that is dropped while a session still refers to the statistics of the first.
+ */
+function takeDroppable(world: World): Database | undefined {
+  const droppable = world.databases.filter(({ recreated }) => world.major < 15 || !recreated)
+  if (droppable.length === 0) return undefined
+  const old = world.pick(droppable)
+  world.databases.splice(world.databases.indexOf(old), 1)
+  return old
 }
 
 /** There and back: its files come again under names that they had. */

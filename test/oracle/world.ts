@@ -27,6 +27,8 @@ export interface Database {
   readonly name: string
   /** Undefined before 15, where it cannot be chosen. */
   readonly oid: number | undefined
+  /** It came again under the OID of a dropped one. */
+  readonly recreated: boolean
   space: string
 }
 
