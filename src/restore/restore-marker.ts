@@ -4,6 +4,7 @@ import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import { hasSystemCode, publishDurably, replaceDurably } from '../platform/durable-file.ts'
+import { freshName } from '../platform/random.ts'
 import {
   isGoneFromThisMachine,
   readProcessIdentity,
@@ -61,14 +62,30 @@ export interface Claim {
  * process is dead the directory belongs to whoever restores the same cluster again.
  */
 export async function claimDirectory(directory: string, marker: RestoreMarker): Promise<Claim> {
-  const fields = { version: 1, ...marker, holder: readProcessIdentity() }
+  const fields = { version: 1, ...marker, holder: readProcessIdentity(), token: freshName() }
   const bytes = Buffer.from(`${JSON.stringify(fields)}\n`)
   await readMarker(directory)
   const left = await supersedeMarker(directory)
   // Dying here leaves the old marker under its second name, where it is found as well.
   const answer = await publishDurably(join(directory, markerFile), bytes, 0o600)
   if (answer === 'exists') throw busy(directory, 'another restore was quicker')
+  await giveWay(directory, bytes)
   return { directory, left, bytes }
+}
+
+/**
+ * Removes our marker again when it got its name only because somebody had moved another one aside for a moment, which is
+ * of a restore that lives: its holder has looked already, and may be at work.
+ */
+async function giveWay(directory: string, own: Uint8Array): Promise<void> {
+  try {
+    await readMarkerFile(directory, supersededMarkerFile)
+  } catch (error) {
+    // Ours was moved aside and is back.
+    if (await holds(join(directory, supersededMarkerFile), own)) return
+    await rm(join(directory, markerFile), { force: true })
+    throw error
+  }
 }
 
 /** Moves the marker of a dead restore away. Only one of several that try finds it. */
@@ -97,9 +114,13 @@ export async function noteRecovered(directory: string, recovered: Recovered): Pr
 }
 
 /** Whether nobody has taken the directory from us. */
-export async function isHeld({ directory, bytes }: Claim): Promise<boolean> {
+export function isHeld({ directory, bytes }: Claim): Promise<boolean> {
+  return holds(join(directory, markerFile), bytes)
+}
+
+async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
   try {
-    return Buffer.compare(await readFile(join(directory, markerFile)), bytes) === 0
+    return Buffer.compare(await readFile(path), bytes) === 0
   } catch (error) {
     if (hasSystemCode(error, 'ENOENT')) return false
     throw error
