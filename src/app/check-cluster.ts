@@ -8,6 +8,7 @@ import { connect, type PostgresSession } from '../postgres/connection.ts'
 import { readServerFacts, type ServerFacts } from '../postgres/server-facts.ts'
 import { checkArchiving } from './check-archiving.ts'
 import { checkCopies } from './check-copies.ts'
+import { checkWalLag } from './check-wal-lag.ts'
 import { checkItems, failedItem, type CheckItem } from './check-item.ts'
 import { checkRepository } from './check-repository.ts'
 import { checkServer } from './check-server.ts'
@@ -64,6 +65,7 @@ export async function checkCluster(request: CheckRequest, context: RunContext): 
       context,
     )),
   )
+  items.push(...(await checkItems('WAL lag', () => checkWalLag(opened, context), context)))
   return { cluster: settings.name, items }
 }
 

@@ -1,5 +1,5 @@
 import { selectCluster } from '../config/select-configured.ts'
-import { isOperationError, type OperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import {
@@ -9,6 +9,7 @@ import {
   type ClusterSelection,
   type OpenedCluster,
 } from './open-cluster.ts'
+import { settleEnough } from '../platform/settle-enough.ts'
 
 /** The repositories of a cluster that could be opened, and why the others could not. */
 export interface OpenedPlaces extends AsyncDisposable {
@@ -16,27 +17,45 @@ export interface OpenedPlaces extends AsyncDisposable {
   readonly failures: readonly unknown[]
 }
 
+interface Wanted extends ClusterSelection {
+  /** When so many are open the others have a moment more, and are failures then. Not set: all of them are waited for. */
+  readonly enough?: number
+  /** Names of repositories that are not opened. */
+  readonly passOver?: ReadonlySet<string>
+}
+
+/** How long other repositories may take to be opened when enough of them are. */
+const openingGraceMs = 2000
+
 /**
- * Opens each chosen repository of a cluster by itself: one that is gone must not keep WAL from the others, nor the
- * others' WAL from recovery. The caller answers for the failures; nothing counts as done while there are any.
+ * Opens each chosen repository of a cluster by itself, all at once: one that is gone must not keep WAL from the others, nor
+ * the others' WAL from recovery. The caller answers for the failures.
  */
 export async function openArchivePlaces(
-  { configuration, clusterName, repoName: chosen }: ClusterSelection,
+  { configuration, clusterName, repoName: chosen, enough, passOver }: Wanted,
   context: RunContext,
 ): Promise<OpenedPlaces> {
   const cluster = selectCluster(configuration, clusterName)
+  const repos = chooseRepos(configuration, cluster, chosen).filter(({ name }) => passOver?.has(name) !== true)
   await using opened = new AsyncDisposableStack()
-  const repositories: ClusterRepository[] = []
-  const failures: unknown[] = []
-  for (const { name: repoName } of chooseRepos(configuration, cluster, chosen)) {
-    try {
-      const selection = { configuration, clusterName: cluster.name, repoName }
-      repositories.push(...opened.use(await openCluster(selection, context)).repositories)
-    } catch (error) {
-      context.signal.throwIfAborted()
-      failures.push(error)
-    }
-  }
+  const tasks = repos.map(({ name: repoName }) => async (signal: AbortSignal) => {
+    const selection = { configuration, clusterName: cluster.name, repoName }
+    const place = await openCluster(selection, { ...context, signal })
+    if (opened.disposed) await place[Symbol.asyncDispose]()
+    else opened.use(place)
+    return place.repositories
+  })
+  const late = new OperationError('store-unreachable', 'opening a repository: the others were quicker')
+  const outcomes = await settleEnough(
+    tasks,
+    { enough: enough ?? repos.length, graceMs: openingGraceMs, late },
+    context,
+  )
+  context.signal.throwIfAborted()
+  const repositories = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []))
+  const failures = outcomes.flatMap((outcome): unknown[] =>
+    outcome.status === 'rejected' ? [outcome.reason] : [],
+  )
   const owned = opened.move()
   return { repositories, failures, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }

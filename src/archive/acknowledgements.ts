@@ -17,6 +17,9 @@ export const acknowledgementFolder = 'holdfast-ack'
 /** In that folder: which repositories the acknowledgements are about (`repository-set.ts`). */
 export const repositorySetFile = '.repositories'
 
+/** In that folder, before the name of a repository that is behind (`repositories-behind.ts`). */
+export const behindPrefix = '.behind-'
+
 const marginSeconds = 0.001
 
 /** Says that this version of the file is archived. */
@@ -60,7 +63,9 @@ async function isNewer(path: string, other: string): Promise<boolean> {
 
 async function namesIn(folder: string): Promise<readonly string[]> {
   try {
-    return (await readdir(folder)).filter((name) => !name.startsWith(repositorySetFile))
+    const isOther = (name: string): boolean =>
+      name.startsWith(repositorySetFile) || name.startsWith(behindPrefix)
+    return (await readdir(folder)).filter((name) => !isOther(name))
   } catch (error) {
     if (hasSystemCode(error, 'ENOENT')) return []
     throw error

@@ -101,25 +101,30 @@ async function pushEach(
   const pushNext = async (): Promise<void> => {
     for (const { name } of queue) {
       if (isOver || context.signal.aborted || context.clock.monotonic() > until) return
-      if (await pushAndAcknowledge(join(walFolder, name), tools, context)) pushedCount += 1
-      else isOver = true
+      const answer = await pushAndAcknowledge(join(walFolder, name), tools, context)
+      if (answer !== 'failed') pushedCount += 1
+      if (answer !== 'done') isOver = true
     }
   }
   await Promise.all(Array.from({ length: parallelPushes }, pushNext))
   return pushedCount
 }
 
-/** False when the next ones would fare no better. */
-async function pushAndAcknowledge(path: string, tools: PushTools, context: RunContext): Promise<boolean> {
+/** 'last': it is done, and the next ones would wait as this one did for a repository that is behind. */
+async function pushAndAcknowledge(
+  path: string,
+  tools: PushTools,
+  context: RunContext,
+): Promise<'done' | 'last' | 'failed'> {
   const pushed = await tryToPush(path, tools, context)
-  if (pushed === undefined) return false
+  if (pushed === undefined) return 'failed'
   try {
     // Dying here loses the acknowledgement: the file is pushed again and found archived.
     await acknowledge(dirname(path), { fileName: basename(path), modifiedAtNs: pushed.modifiedAtNs })
-    return true
+    return pushed.behind.length === 0 ? 'done' : 'last'
   } catch (error) {
     warn(`"${path}" is archived, and that cannot be noted`, error, context)
-    return false
+    return 'failed'
   }
 }
 

@@ -45,6 +45,34 @@ describe('pushFile', () => {
     }
   })
 
+  test('is content with as many repositories as are required, and says which are behind (N15)', async () => {
+    await using folder = await temporaryFolder()
+    const [one, two] = [await createPlace(), await createPlace()]
+    const stores = [
+      new FaultyStore(new MemoryStore('failing', systemClock)),
+      new FaultyStore(new MemoryStore('stuck', systemClock)),
+    ] as const
+    const [failing, stuck] = [
+      await createPlace({ store: stores[0] }),
+      await createPlace({ store: stores[1] }),
+    ]
+    const at = { operation: 'putIfAbsent' } as const
+    stores[0].plan({ kind: 'fail', at, when: 'before', error: unreachable() })
+    stores[1].plan({ kind: 'delay', at, ms: 3_600_000, clock: systemClock })
+    const clock = {
+      ...systemClock,
+      sleep: (ms: number, signal: AbortSignal) => systemClock.sleep(ms / 100, signal),
+    }
+    const context = { ...recordingContext(), clock }
+    const request = { content: buildSegment(third), places: [failing, one, stuck, two], required: 2, context }
+
+    const pushed = await push(folder.path, third, request)
+
+    assert.deepEqual(pushed.behind, [failing, stuck])
+    for (const place of [one, two]) assert.equal((await walKeys(place)).length, 1)
+    await assert.rejects(push(folder.path, third, { ...request, places: [one, failing] }), isUnreachable)
+  })
+
   test('is idempotent, also when twenty of them race (R23)', async () => {
     await using folder = await temporaryFolder()
     const place = await createPlace()
@@ -203,17 +231,18 @@ describe('pushFile', () => {
 interface Push {
   readonly content: Uint8Array
   readonly places: readonly ArchivePlace[]
+  readonly required?: number
   readonly context?: ReturnType<typeof recordingContext>
 }
 
 async function push(
   folder: string,
   name: string,
-  { content, places, context = recordingContext() }: Push,
+  { content, places, required = places.length, context = recordingContext() }: Push,
 ): ReturnType<typeof pushFile> {
   const path = join(folder, name)
   await writeFile(path, content)
-  return pushFile({ path }, { repositories: places }, context)
+  return pushFile({ path }, { repositories: places, required }, context)
 }
 
 async function walKeys({ repository, cluster }: ArchivePlace): Promise<string[]> {

@@ -17,6 +17,7 @@ import {
   type SealedObject,
   type SealRequest,
 } from './seal-whole-file.ts'
+import { settleEnough } from '../platform/settle-enough.ts'
 import { releaseMemory } from './release-memory.ts'
 import { warnOfLostIndex } from './stored-wal-index.ts'
 import { storeSealedFile, storeWalFile, type StoredWalFile } from './store-wal-file.ts'
@@ -31,6 +32,8 @@ export interface PushRequest {
 export interface PushTools {
   /** All of them get the file. */
   readonly repositories: readonly ArchivePlace[]
+  /** How many of them must hold it. Default: all of them. */
+  readonly required?: number
   /** zstd level. Default: 1, which loses little on WAL and keeps up with the server. */
   readonly compressionLevel?: number
   /** Where files that are not large are read and computed. Default: in this thread, at once, and segments are indexed. */
@@ -43,15 +46,19 @@ export interface PushedFile {
   readonly modifiedAtNs: bigint
   /** In how many repositories the same content was before. */
   readonly existedCount: number
+  /** Those that do not hold it, where not all must. */
+  readonly behind: readonly ArchivePlace[]
 }
 
 const defaultCompressionLevel = 1
 /** How long a stored segment waits for its index, which nothing depends on. */
 const waitForIndexMs = 1000
+/** How long the others have to store a file when enough repositories have. */
+const storingGraceMs = 5000
 
 /**
- * Archives one file: when it resolves, every repository holds the content durably under this name (R22). Right to repeat
- * at any time. A name that has another content already gets both, side by side, and a warning: refusing would stop all
+ * Archives one file: when it resolves, every repository, or as many as are required, holds the content durably under this
+ * name (R22). Then the others have a few seconds more; those that need longer, or fail, are behind. Right to repeat at any time. A name that has another content already gets both, side by side, and a warning: refusing would stop all
  * archiving behind it (R23, M11). Throws `segment-invalid` when the file must not stand under this name, before anything
  * is stored.
  */
@@ -65,20 +72,54 @@ export async function pushFile(
   await using file = await prepare({ path, name }, tools, context)
   const beginning = { bytes: file.beginning, sizeBytes: file.sizeBytes }
   await refuseUnfit({ path, name, beginning }, tools.repositories)
-  const outcomes = await Promise.allSettled(
-    tools.repositories.map(async (place) => {
-      const { answer } = await file.storeIn(place)
-      await warnOfConflict(name, place, context)
-      return answer
-    }),
-  )
+  const outcomes = await storeEverywhere({ name, file }, tools, context)
+  // What was not waited for may still be reading the bytes.
+  if (outcomes.some((outcome) => outcome.status === 'rejected')) file.keep()
+  const { existedCount, behind } = judge({ name, outcomes }, tools, context)
+  return { name, modifiedAtNs: file.modifiedAtNs, existedCount, behind }
+}
+
+type Outcome = PromiseSettledResult<StoredWalFile['answer']>
+
+async function storeEverywhere(
+  { name, file }: { readonly name: ArchiveFileName; readonly file: PreparedFile },
+  { repositories, required = repositories.length }: PushTools,
+  context: RunContext,
+): Promise<readonly Outcome[]> {
+  const tasks = repositories.map((place) => async (signal: AbortSignal) => {
+    const limited = { ...context, signal }
+    const { answer } = await file.storeIn(place, limited)
+    await warnOfConflict(name, place, limited)
+    return answer
+  })
+  const late = new OperationError('archive-timeout', `archiving ${name.name}: the others were quicker`)
+  return settleEnough(tasks, { enough: required, graceMs: storingGraceMs, late }, context)
+}
+
+/** Throws when too few repositories hold the file now. */
+function judge(
+  { name, outcomes }: { readonly name: ArchiveFileName; readonly outcomes: readonly Outcome[] },
+  { repositories, required = repositories.length }: PushTools,
+  context: RunContext,
+): Pick<PushedFile, 'existedCount' | 'behind'> {
+  context.signal.throwIfAborted()
   const failures = outcomes.filter((outcome) => outcome.status === 'rejected')
-  for (const { reason } of failures.slice(1)) reportFailure(reason, context)
-  if (failures[0] !== undefined) throw failures[0].reason
-  const existedCount = outcomes.filter(
-    (outcome) => outcome.status === 'fulfilled' && outcome.value === 'exists',
-  ).length
-  return { name, modifiedAtNs: file.modifiedAtNs, existedCount }
+  const isEnough = outcomes.length - failures.length >= required
+  if (isEnough) {
+    repositories.forEach((place, at) => {
+      const outcome = outcomes[at]
+      if (outcome?.status === 'rejected') warnOfBehind({ name, place, reason: outcome.reason }, context)
+    })
+  } else {
+    for (const { reason } of failures.slice(1)) reportFailure(reason, context)
+    if (failures[0] !== undefined) throw failures[0].reason
+  }
+  const isExisting = (outcome: Outcome): boolean =>
+    outcome.status === 'fulfilled' && outcome.value === 'exists'
+  return {
+    existedCount: outcomes.filter(isExisting).length,
+    behind: repositories.filter((_, at) => outcomes[at]?.status === 'rejected'),
+  }
 }
 
 interface NamedFile {
@@ -91,12 +132,14 @@ interface PreparedFile extends AsyncDisposable {
   readonly sizeBytes: number
   readonly modifiedAtNs: bigint
   readonly beginning: Uint8Array
-  storeIn(place: ArchivePlace): Promise<StoredWalFile>
+  storeIn(place: ArchivePlace, context: RunContext): Promise<StoredWalFile>
+  /** From now on disposing does not take the bytes away. */
+  keep(): void
 }
 
 async function prepare(file: NamedFile, tools: PushTools, context: RunContext): Promise<PreparedFile> {
   const { repositories, compressionLevel = defaultCompressionLevel, seal = sealHere } = tools
-  if (file.name.kind === 'history') return openPrepared(file, compressionLevel, context)
+  if (file.name.kind === 'history') return openPrepared(file, compressionLevel)
   const places = repositories.map(({ repository: { keys }, cluster }) => ({
     clusterId: cluster.id,
     namesKey: keys.namesKey,
@@ -105,38 +148,38 @@ async function prepare(file: NamedFile, tools: PushTools, context: RunContext): 
   context.signal.throwIfAborted()
   const request = { path: file.path, fileName: file.name.name, compressionLevel, places }
   const sealed = await seal(request, context.signal)
-  if (sealed.kind === 'large') return openPrepared(file, compressionLevel, context)
+  if (sealed.kind === 'large') return openPrepared(file, compressionLevel)
   const { sizeBytes, modifiedAtNs, beginning, objects, indexProblem } = sealed
   if (indexProblem !== undefined) warnOfLostIndex(file.name.name, indexProblem, context)
-  const storeIn = (place: ArchivePlace): Promise<StoredWalFile> => {
+  const storeIn: PreparedFile['storeIn'] = (place, limited) => {
     const object = objects[repositories.indexOf(place)]
     assert.ok(object)
-    return storeWithIndex({ name: file.name, ...object }, place, context)
+    return storeWithIndex({ name: file.name, ...object }, place, limited)
+  }
+  let isKept = false
+  const keep = (): void => {
+    isKept = true
   }
   const release = (): Promise<void> => {
-    for (const object of objects) releaseMemory(object.sealed)
+    if (!isKept) for (const object of objects) releaseMemory(object.sealed)
     return Promise.resolve()
   }
-  return { sizeBytes, modifiedAtNs, beginning, storeIn, [Symbol.asyncDispose]: release }
+  return { sizeBytes, modifiedAtNs, beginning, storeIn, keep, [Symbol.asyncDispose]: release }
 }
 
-async function openPrepared(
-  { path, name }: NamedFile,
-  compressionLevel: number,
-  context: RunContext,
-): Promise<PreparedFile> {
+async function openPrepared({ path, name }: NamedFile, compressionLevel: number): Promise<PreparedFile> {
   await using opened = new AsyncDisposableStack()
   const source = opened.use(await openWalSource(path))
   const { sizeBytes, modifiedAtNs } = source
   const beginning = await source.readAt(0, Math.min(sizeBytes, beginningBytes(name)))
-  const storeIn = (place: ArchivePlace): Promise<StoredWalFile> =>
-    storeWalFile({ source, name, compressionLevel }, place, context)
   const lifetime = opened.move()
   return {
     sizeBytes,
     modifiedAtNs,
     beginning,
-    storeIn,
+    storeIn: (place, context) => storeWalFile({ source, name, compressionLevel }, place, context),
+    // Reading a file that is closed fails, and gives no other bytes.
+    keep: () => undefined,
     [Symbol.asyncDispose]: () => lifetime.disposeAsync(),
   }
 }
@@ -223,6 +266,22 @@ async function warnOfConflict(
     kind: 'warning',
     message: `archiving ${name.name} for ${describePlace(place)}: there are ${digests.length} different contents of this name now: ${digests.join(', ')}`,
     hint: 'Two servers archive as the same cluster, or one was restored and went its own way: give one of them another cluster name.',
+  })
+}
+
+function warnOfBehind(
+  {
+    name,
+    place,
+    reason,
+  }: { readonly name: ArchiveFileName; readonly place: ArchivePlace; readonly reason: unknown },
+  context: RunContext,
+): void {
+  const why = reason instanceof Error ? reason.message : String(reason)
+  context.report({
+    kind: 'warning',
+    message: `${name.name} is archived, but not for ${describePlace(place)}: ${why}`,
+    hint: 'When it is well again, run "holdfast repo copy": it brings there what it lacks.',
   })
 }
 

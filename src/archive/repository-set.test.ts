@@ -18,20 +18,23 @@ describe('acknowledgements', () => {
     const note = (): Promise<void> => acknowledge(walFolder, { fileName: third, modifiedAtNs: 0n })
 
     await note() // by a version that did not say which repositories it means
-    await requireRepositorySet(walFolder, [one], recordingContext())
+    await requireRepositorySet(walFolder, { places: [one], required: 1 }, recordingContext())
     assert.equal(await isThere(), false)
     await note()
-    await requireRepositorySet(walFolder, [one], recordingContext())
+    await requireRepositorySet(walFolder, { places: [one], required: 1 }, recordingContext())
     assert.equal(await isThere(), true)
-    await requireRepositorySet(walFolder, [one, other], recordingContext())
+    await requireRepositorySet(walFolder, { places: [one, other], required: 1 }, recordingContext())
     assert.equal(await isThere(), false)
     await note()
     await tidyAcknowledgements(walFolder, () => false)
     await note()
-    await requireRepositorySet(walFolder, [one, other], recordingContext())
+    await requireRepositorySet(walFolder, { places: [one, other], required: 1 }, recordingContext())
     assert.equal(await isThere(), true)
+    await requireRepositorySet(walFolder, { places: [one, other], required: 2 }, recordingContext())
+    assert.equal(await isThere(), false)
+    await note()
     await forgetAcknowledgements(walFolder, recordingContext())
-    await requireRepositorySet(walFolder, [one, other], recordingContext())
+    await requireRepositorySet(walFolder, { places: [one, other], required: 1 }, recordingContext())
     assert.equal(await isThere(), false)
   })
 
@@ -40,7 +43,10 @@ describe('acknowledgements', () => {
     const context = recordingContext()
     await writeFile(join(folder.path, acknowledgementFolder), '')
 
-    assert.equal(await requireRepositorySet(folder.path, [await createPlace()], context), false)
+    assert.equal(
+      await requireRepositorySet(folder.path, { places: [await createPlace()], required: 1 }, context),
+      false,
+    )
     assert.deepEqual(
       context.events.map(({ kind }) => kind),
       ['warning'],

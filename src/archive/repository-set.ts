@@ -7,17 +7,17 @@ import { acknowledgementFolder, repositorySetFile as setFile } from './acknowled
 import type { ArchivePlace } from './archive-place.ts'
 
 /**
- * Forgets acknowledgements that were made for other repositories than these, all that are configured: they would be taken
- * for these too (R22). The shell that takes them knows no repositories. Gives whether acknowledgements may be left for
+ * Forgets acknowledgements that were made for other repositories than these, all that are configured, or when another
+ * number of them had to hold a file: they would be taken for these too (R22). The shell that takes them knows no repositories. Gives whether acknowledgements may be left for
  * these now; never throws, for what is asked of archive-push is something else.
  */
 export async function requireRepositorySet(
   walFolder: string,
-  places: readonly ArchivePlace[],
+  { places, required }: { readonly places: readonly ArchivePlace[]; readonly required: number },
   context: RunContext,
 ): Promise<boolean> {
   const folder = join(walFolder, acknowledgementFolder)
-  const set = digestOf(places)
+  const set = digestOf(places, required)
   try {
     if ((await readSet(folder)) === set) return true
     await removeAll(folder)
@@ -67,9 +67,11 @@ async function readSet(folder: string): Promise<string | undefined> {
   }
 }
 
-function digestOf(places: readonly ArchivePlace[]): string {
+function digestOf(places: readonly ArchivePlace[], required: number): string {
   const ids = places.map(({ repository, cluster }) => `${repository.id} ${cluster.id}`)
-  return createHash('sha256').update(ids.join('\n')).digest('hex')
+  return createHash('sha256')
+    .update([...ids, required].join('\n'))
+    .digest('hex')
 }
 
 function warn(error: unknown, context: RunContext): void {

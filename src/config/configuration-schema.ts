@@ -370,6 +370,11 @@ const backup = z
 
 const archive = z
   .strictObject({
+    policy: choice(['all', 'quorum', 'one'])
+      .default('all')
+      .describe(
+        'How many repositories of the cluster must hold a WAL file before PostgreSQL is told that it is archived: all of them, a quorum (more than half), or one. The others get it too when they can.',
+      ),
     'compression-level': wholeNumber(1, 19)
       .default(1)
       .describe('The zstd level for WAL: 1 is fast, 19 is small.'),

@@ -97,7 +97,8 @@ async function openReachable(
   const { openArchivePlaces } = await import('../../app/open-archive-places.ts')
   const { cluster, repo } = environment.options
   const selection = { configuration, clusterName: cluster, repoName: repo }
-  const places = await openArchivePlaces(selection, context)
+  // The first that can be opened may have the file; that it is absent all of them have to say.
+  const places = await openArchivePlaces({ ...selection, enough: 1 }, context)
   if (places.repositories.length > 0) return places
   await places[Symbol.asyncDispose]()
   throw places.failures[0]

@@ -68,26 +68,27 @@ async function pushOne(
   { configuration, environment, ahead }: PushMeans,
   context: RunContext,
 ): Promise<PushedOne> {
-  const [{ openArchivePlaces }, { pushFile }, { requireRepositorySet }] = await Promise.all([
-    import('../../app/open-archive-places.ts'),
+  const [{ openPlacesForPush }, { pushFile }, { requireRepositorySet }] = await Promise.all([
+    import('../../app/open-places-for-push.ts'),
     import('../../archive/push-file.ts'),
     import('../../archive/repository-set.ts'),
   ])
   await using opened = new AsyncDisposableStack()
-  // Every repository, whatever --repo says: only all of them together are "archived" (R22).
-  const selection = { configuration, clusterName: environment.options.cluster, repoName: undefined }
-  const places = opened.use(await openArchivePlaces(selection, context))
+  // Every repository, whatever --repo says: what is "archived" says the policy (R22).
+  const wanted = { configuration, clusterName: environment.options.cluster, walFolder: dirname(path) }
+  const places = opened.use(await openPlacesForPush(wanted, context))
   const tools = {
     repositories: places.repositories,
+    required: Math.min(places.required, places.repositories.length),
     compressionLevel: configuration.archive.compressionLevel,
   }
   const mayAcknowledge =
     ahead &&
-    places.failures.length === 0 &&
-    (await requireRepositorySet(dirname(path), places.repositories, context))
-  if (places.repositories.length > 0) await pushFile({ path }, tools, context)
+    places.isComplete &&
+    (await requireRepositorySet(dirname(path), { ...places, places: places.repositories }, context))
+  if (places.repositories.length > 0) await places.remember(await pushFile({ path }, tools, context))
   // What can be reached has the file now, which is not enough.
-  if (places.failures.length > 0) throw places.failures[0]
+  if (places.repositories.length < places.required) throw places.failures[0]
   return { tools, mayAcknowledge, opened: opened.move() }
 }
 
