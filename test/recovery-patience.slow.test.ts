@@ -68,7 +68,7 @@ async function recoverWith(program: string): Promise<{ error: OperationError; wa
   const tools = {
     place: { repository, cluster: await requireCluster(repository, 'main', context) },
     workers: 1,
-    restoreCommand: 'false',
+    restoreCommand: () => 'false',
     binaries: { searchPath: '', configured: binDirectory },
     roles: ['postgres'],
     forbidden: { repository: undefined, home: undefined },

@@ -1,3 +1,4 @@
+import type { SpareArchives } from '../archive/archive-place.ts'
 import type { Configuration } from '../config/configuration-schema.ts'
 import {
   reposOfCluster,
@@ -16,6 +17,8 @@ export interface ClusterRepository {
   readonly name: string
   readonly repository: Repository
   readonly cluster: ClusterRecord
+  /** Other repositories of the cluster, for what a restore from this one lacks. */
+  readonly spares?: SpareArchives | undefined
   /** Where this host remembers what it has seen, as configured. */
   readonly stateDirectory: string | undefined
 }

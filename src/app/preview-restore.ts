@@ -18,8 +18,7 @@ export interface RestorePreview {
 
 /** Looks a planned restore up in the archive. What it cannot find out it leaves open: the plan holds without. */
 export async function previewRestore(
-  { plan, facts }: PreparedRestore,
-  place: ArchivePlace,
+  { plan, facts, place }: PreparedRestore,
   context: RunContext,
 ): Promise<RestorePreview> {
   const isKept = keeping(plan.stop, facts.located)

@@ -1,4 +1,5 @@
 import { acknowledgementFolder } from './acknowledgements.ts'
+import type { SpareArchives } from './archive-place.ts'
 import { commandQuote } from './shell-quote.ts'
 
 /** How PostgreSQL is to start us: it knows no PATH to rely on, and shows this text to everybody (R35, M19). */
@@ -31,8 +32,10 @@ export function renderArchiveCommand(parts: CommandParts): string {
 export interface RestoreCommandParts extends CommandParts {
   /** What an uncertain answer becomes: a stop of the server in recovery, a retry on a standby (M2). */
   readonly mode: 'recovery' | 'standby'
-  /** The only repository to read from; undefined: all of the cluster's. */
+  /** The repository to read from; undefined: all of the cluster's. */
   readonly repo?: string
+  /** What else is read when that one has something damaged, or, where they are mixed, lacks it. */
+  readonly spares?: Pick<SpareArchives, 'repos' | 'areMixed'> | undefined
 }
 
 /** Where archive-get keeps segments that recovery will ask for, below pg_wal. */
@@ -62,8 +65,12 @@ const absentCode = 93
  * else comes, from us, from Node or because there is none, means "I do not know". When PostgreSQL is stopped, it signals
  * the shell and Node alike and sees the shell die of that; 143 is for whoever stops Node alone.
  */
-export function renderRestoreCommand({ mode, repo, ...parts }: RestoreCommandParts): string {
-  const options = `--mode ${mode} --absent-code ${absentCode}`
+export function renderRestoreCommand({ mode, repo, spares, ...parts }: RestoreCommandParts): string {
+  const others =
+    spares === undefined || spares.repos.length === 0
+      ? []
+      : ['--spare', commandQuote(spares.repos.join(',')), ...(spares.areMixed ? ['--mixed'] : [])]
+  const options = [`--mode ${mode} --absent-code ${absentCode}`, ...others].join(' ')
   const selection = repo === undefined ? '' : ` --repo ${commandQuote(repo)}`
   const fetched = `"pg_wal/${prefetchFolder}/%f"`
   const isComing = `[ -e "pg_wal/${prefetchFolder}/${comingPrefix}%f" ] && [ ! -e ${fetched} ]`

@@ -53,30 +53,76 @@ export async function readArchiveInventory(
   return inventory
 }
 
-/** The inventory for those who may do without some of the histories: what is wrong with one is told and not thrown. */
+/**
+ * The inventory for those who may do without some of the histories: what is wrong with one is told and not thrown. Where
+ * repositories are mixed it is of all that could be opened: what the first one has of a name counts.
+ */
 export async function surveyArchive(place: ArchivePlace, context: RunContext): Promise<ArchiveSurvey> {
+  const others = place.spares?.areMixed === true ? (await place.spares.open()).places : []
+  const archives = [await readArchive(place, context)]
+  for (const other of others) archives.push(await readArchive(other, context))
+  return mergeArchives(archives, place.cluster.walSegmentSize)
+}
+
+interface Archive extends Listing, Pick<ArchiveSurvey, 'histories' | 'unreadableHistories'> {}
+
+async function readArchive(place: ArchivePlace, context: RunContext): Promise<Archive> {
   const listed = await readListing(place, context)
-  const conflicts = listed.named.filter(({ digests }) => digests.length > 1)
-  const { histories, unreadableHistories } = await readHistories(listed.named, place, context)
-  const segmentSize = place.cluster.walSegmentSize
-  const timelines = findWalGaps({
-    segments: new Map([...listed.segments].map(([timeline, runs]) => [timeline, runs.numbers()])),
-    histories: histories.values(),
-    segmentSize,
-  })
+  return { ...listed, ...(await readHistories(listed.named, place, context)) }
+}
+
+function mergeArchives(archives: readonly Archive[], segmentSize: WalSegmentSize): ArchiveSurvey {
+  const hasSegment = (timeline: TimelineId, number: bigint, among = archives): boolean =>
+    among.some(({ segments }) => segments.get(timeline)?.has(number) === true)
+  const isFirstToHave = ({ name }: ArchivedName, at: number): boolean => {
+    if (name.kind !== 'segment') return at === 0
+    const { timeline, number } = parseSegmentName(name.name, segmentSize)
+    return !hasSegment(timeline, number, archives.slice(0, at))
+  }
+  const named = archives.flatMap((archive, at) => archive.named.filter((found) => isFirstToHave(found, at)))
+  const { histories, unreadableHistories } = mergeHistories(archives)
+  const timelines = [...new Set(archives.flatMap(({ segments }) => [...segments.keys()]))]
   return {
-    timelines,
-    conflicts,
+    timelines: findWalGaps({
+      segments: new Map(timelines.map((timeline) => [timeline, numbersOf(archives, timeline)])),
+      histories: histories.values(),
+      segmentSize,
+    }),
+    conflicts: named.filter(({ digests }) => digests.length > 1),
     histories,
     unreadableHistories,
-    partials: listed.named.filter(({ name }) => name.kind === 'partial'),
-    newestTimeline: listed.newestTimeline,
-    storedBytes: listed.storedBytes,
+    partials: named.filter(({ name }) => name.kind === 'partial'),
+    newestTimeline: archives
+      .flatMap(({ newestTimeline }) => newestTimeline ?? [])
+      .toSorted((one, other) => one - other)
+      .at(-1),
+    storedBytes: archives[0]?.storedBytes ?? 0,
     hasSegment: (name) => {
       const { timeline, number } = parseSegmentName(name, segmentSize)
-      return listed.segments.get(timeline)?.has(number) ?? false
+      return hasSegment(timeline, number)
     },
   }
+}
+
+/** A good one counts before a damaged one, but none where two servers gave different histories the same number. */
+function mergeHistories(
+  archives: readonly Archive[],
+): Pick<ArchiveSurvey, 'histories' | 'unreadableHistories'> {
+  const histories = new Map<TimelineId, TimelineHistory>()
+  const unreadableHistories = new Map<TimelineId, OperationError>()
+  for (const archive of archives.toReversed()) {
+    for (const [timeline, history] of archive.histories) histories.set(timeline, history)
+    for (const [timeline, error] of archive.unreadableHistories) unreadableHistories.set(timeline, error)
+  }
+  for (const [timeline, { code }] of unreadableHistories) {
+    if (code === 'target-ambiguous') histories.delete(timeline)
+    else if (histories.has(timeline)) unreadableHistories.delete(timeline)
+  }
+  return { histories, unreadableHistories }
+}
+
+function* numbersOf(archives: readonly Archive[], timeline: TimelineId): Generator<bigint, void> {
+  for (const { segments } of archives) yield* segments.get(timeline)?.numbers() ?? []
 }
 
 interface Listing {

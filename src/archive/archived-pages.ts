@@ -3,7 +3,7 @@ import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { walPageSize } from '../wal/page-header.ts'
 import type { ArchivePlace } from './archive-place.ts'
-import { openArchivedFile } from './fetch-segment.ts'
+import { openArchivedFile } from './open-archived-file.ts'
 
 /**
  * The pages of an archived segment in order, in pieces of whole pages, up to the one that holds the last byte before

@@ -3,7 +3,9 @@ import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { orAbandon } from '../platform/or-abandon.ts'
 import { describePlace, type ArchivePlace } from './archive-place.ts'
-import { openArchivedFile } from './fetch-segment.ts'
+import { openArchivedFile } from './open-archived-file.ts'
+import { readArchivedFile } from './read-archived-file.ts'
+import type { WalContent } from './read-wal-object.ts'
 import { writeContent } from './write-content.ts'
 
 export interface GetRequest {
@@ -80,15 +82,22 @@ async function getFrom(
   place: ArchivePlace,
   context: RunContext,
 ): Promise<boolean> {
-  const content = await within(answerWithinMs, (limited) => openArchivedFile(name, place, limited), {
-    name,
-    place,
-    context,
-  })
-  if (content === undefined) return false
-  const chunks = withoutHanging(content.chunks, { name, place, context })
-  await writeContent({ ...content, chunks }, destination, context)
-  return true
+  const read = async (content: WalContent): Promise<true> => {
+    await writeContent(content, destination, context)
+    return true
+  }
+  return (await readArchivedFile({ name, read, open: openInTime }, place, context)) ?? false
+}
+
+/** What hangs in the file system for good is given up like what is slow: another repository may have the file. */
+async function openInTime(
+  name: ArchiveFileName,
+  place: ArchivePlace,
+  context: RunContext,
+): Promise<WalContent | undefined> {
+  const fetching = { name, place, context }
+  const content = await within(answerWithinMs, (limited) => openArchivedFile(name, place, limited), fetching)
+  return content && { ...content, chunks: withoutHanging(content.chunks, fetching) }
 }
 
 interface Fetching {
@@ -97,7 +106,6 @@ interface Fetching {
   readonly context: RunContext
 }
 
-/** What hangs in the file system for good is given up like what is slow: another repository may have the file. */
 async function within<T>(
   limitMs: number,
   work: (context: RunContext) => Promise<T>,

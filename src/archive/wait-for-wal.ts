@@ -5,7 +5,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import { formatTimelineHex, type TimelineId } from '../domain/timeline.ts'
 import { segmentRange } from '../domain/wal-segment.ts'
 import { describePlace, type ArchivePlace } from './archive-place.ts'
-import { openArchivedFile } from './fetch-segment.ts'
+import { openArchivedFile } from './open-archived-file.ts'
 import { pushFinished } from './push-finished.ts'
 import { readTimelineHistory } from './timeline-histories.ts'
 

@@ -71,14 +71,19 @@ function requireReadable(configFile: string | undefined): string {
 
 interface Archive {
   readonly cluster: string
-  /** Where the plan was made from: what is not there was not planned with either. */
+  /** Where the plan was made from. */
   readonly repo: string
   readonly configFile: string
 }
 
-async function restoreCommandFor({ cluster, repo, configFile }: Archive): Promise<string> {
+async function restoreCommandFor({
+  cluster,
+  repo,
+  configFile,
+}: Archive): Promise<RestoreTools['restoreCommand']> {
   const { renderRestoreCommand } = await import('../archive/archive-command.ts')
   const programPath = fileURLToPath(new URL('../../bin/holdfast', import.meta.url))
   const nodePath = process.execPath
-  return renderRestoreCommand({ nodePath, programPath, configFile, cluster, repo, mode: 'recovery' })
+  const parts = { nodePath, programPath, configFile, cluster, repo, mode: 'recovery' } as const
+  return (spares) => renderRestoreCommand({ ...parts, spares })
 }

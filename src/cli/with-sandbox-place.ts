@@ -17,6 +17,8 @@ interface Wanted {
   readonly isReadOnly: boolean
   /** Default: it is promoted. */
   readonly isPaused?: boolean
+  /** Whether one repository is to prove what it is good for by itself. */
+  readonly isAlone?: boolean
   /** Default: what the options say. */
   readonly chooseTarget?: (place: ClusterRepository) => Promise<RecoveryTarget>
 }
@@ -33,7 +35,7 @@ export interface SandboxPlace {
 
 /** Opens what a sandbox needs, under a lease that keeps what it restores. Whoever opens the sandbox disposes it. */
 export async function withSandboxPlace<Result>(
-  { options, isReadOnly, isPaused = false, chooseTarget }: Wanted,
+  { options, isReadOnly, isPaused = false, isAlone = false, chooseTarget }: Wanted,
   environment: CommandEnvironment,
   work: (place: SandboxPlace) => Promise<Result>,
 ): Promise<Result> {
@@ -47,6 +49,7 @@ export async function withSandboxPlace<Result>(
     { holdRestoreLease },
     { openSandbox },
     { restoreTools },
+    { spareRepositories },
   ] = await Promise.all([
     import('../config/select-configured.ts'),
     import('../app/open-archive-places.ts'),
@@ -54,6 +57,7 @@ export async function withSandboxPlace<Result>(
     import('../restore/hold-restore-lease.ts'),
     import('../sandbox/open-sandbox.ts'),
     import('./restore-tools.ts'),
+    import('../app/spare-repositories.ts'),
   ])
   const { context } = environment
   const settings = selectCluster(configuration, environment.options.cluster)
@@ -62,8 +66,15 @@ export async function withSandboxPlace<Result>(
   const guard = (candidate: ClusterRepository): Promise<void> =>
     guardRestore(candidate, acceptsOlder, context)
   await using opened = await openFirstPlace(selection, guard, context)
-  const [place] = opened.repositories
-  const tools = await restoreTools({ configuration, file, settings, place }, environment)
+  const [first] = opened.repositories
+  await using others = spareRepositories(
+    { ...selection, ...(isAlone && { repoName: first.name }) },
+    first,
+    context,
+  )
+  const { place } = others
+  const own = await restoreTools({ configuration, file, settings, place }, environment)
+  const tools = { ...own, spares: others.packs }
   const parent = await sandboxParent(options.sandboxDirectory, configuration)
   await using held = new AsyncDisposableStack()
   held.use(await holdRestoreLease(place, context))

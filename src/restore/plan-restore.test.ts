@@ -51,7 +51,7 @@ async function warnings(ownWal: readonly string[]): Promise<readonly string[]> {
     {
       place: { repository, cluster },
       workers: 1,
-      restoreCommand: 'false',
+      restoreCommand: () => 'false',
       binaries: { searchPath: '' },
       roles: ['postgres'],
       forbidden: { repository: undefined, home: undefined },

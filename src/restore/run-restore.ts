@@ -1,4 +1,5 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
+import { isOperationError } from '../domain/operation-error.ts'
 import { parsePostgresMajor } from '../domain/postgres-version.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { findServerBinaries, type BinarySearch, type ServerBinaries } from '../postgres/binaries.ts'
@@ -16,7 +17,7 @@ export interface RestoreTools {
   /** Undefined: as many as the machine has processors. */
   readonly workers: number | undefined
   /** For recovery, as the server takes it: before it is quoted for a configuration file. */
-  readonly restoreCommand: string
+  readonly restoreCommand: (spares: ArchivePlace['spares']) => string
   readonly binaries: BinarySearch
   /** Roles of the cluster to ask how far recovery has come. */
   readonly roles: readonly string[]
@@ -31,6 +32,8 @@ export interface PreparedRestore {
   readonly facts: GatheredFacts
   /** Undefined when the recovery is not ours. */
   readonly serverBinaries: ServerBinaries | undefined
+  /** Where it was planned from: with spare repositories that WAL is mixed from, when that was needed. */
+  readonly place: ArchivePlace
 }
 
 export interface RestoreResult extends WrittenBytes {
@@ -41,8 +44,34 @@ export interface RestoreResult extends WrittenBytes {
   readonly recoveryMs: number
 }
 
-/** Finds out whether the restore is possible and how. Changes nothing; throws what stands in the way. */
+/**
+ * Finds out whether the restore is possible and how. Changes nothing; throws what stands in the way. When WAL lacks that
+ * spare repositories have, it is planned with theirs.
+ */
 export async function prepareRestore(
+  request: RestoreRequest,
+  tools: RestoreTools,
+  context: RunContext,
+): Promise<PreparedRestore> {
+  const { spares } = tools.place
+  try {
+    return await prepareFrom(request, tools, context)
+  } catch (error) {
+    const mayHelp = isOperationError(error, 'wal-missing') || isOperationError(error, 'target-unreachable')
+    if (!mayHelp || spares === undefined || spares.areMixed) throw error
+    const place = { ...tools.place, spares: { ...spares, areMixed: true } }
+    const prepared = await prepareFrom(request, { ...tools, place }, context).catch(() => undefined)
+    // Of what lacks in all of them the first one tells.
+    if (prepared === undefined) throw error
+    context.report({
+      kind: 'note',
+      message: `WAL that lacks is taken from other repositories: ${error.message}`,
+    })
+    return prepared
+  }
+}
+
+async function prepareFrom(
   request: RestoreRequest,
   tools: RestoreTools,
   context: RunContext,
@@ -53,7 +82,7 @@ export async function prepareRestore(
   const serverBinaries = request.isFilesOnly
     ? undefined
     : await findServerBinaries(major, tools.binaries, context.signal)
-  return { plan, facts, serverBinaries }
+  return { plan, facts, serverBinaries, place: tools.place }
 }
 
 /**
@@ -61,7 +90,7 @@ export async function prepareRestore(
  * has not been promoted, or one that is recovered but for the clean-up; the same restore again completes each.
  */
 export async function runRestore(
-  { plan, facts, serverBinaries }: PreparedRestore,
+  { plan, facts, serverBinaries, place }: PreparedRestore,
   tools: RestoreTools,
   context: RunContext,
 ): Promise<RestoreResult> {
@@ -78,7 +107,8 @@ export async function runRestore(
     kind: 'note',
     message: `restoring backup ${plan.backup.label} into "${plan.request.targetDirectory}"`,
   })
-  const written = await applyRestore({ plan, facts, ...tools }, tools.place, context)
+  const restoreCommand = tools.restoreCommand(place.spares)
+  const written = await applyRestore({ plan, facts, ...tools, restoreCommand }, place, context)
   const filled = clock.monotonic()
   const reached = serverBinaries && (await recover(plan, { serverBinaries, tools }, context))
   await (reached === undefined ? removeMarkers(plan) : completeRestore(plan, reached, context))

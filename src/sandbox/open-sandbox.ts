@@ -97,9 +97,12 @@ export async function openSandbox(
   const { serverBinaries, facts } = prepared
   const source = { history: facts.route.history, archived: facts.archived, files: facts.layout.files }
   const { isPaused = false, isReadOnly } = request
-  const site = await prepareSite({ folder, tools, isPaused }, opened, context)
+  const used = { ...tools, place: prepared.place }
+  const site = await prepareSite({ folder, tools: used, isPaused }, opened, context)
   const held: HeldServer = isPaused
-    ? opened.use(await PausedSandboxServer.start({ ...site, binaries: serverBinaries, tools }, plan, context))
+    ? opened.use(
+        await PausedSandboxServer.start({ ...site, binaries: serverBinaries, tools: used }, plan, context),
+      )
     : { server: opened.use(await startServer({ ...site, serverBinaries, isReadOnly }, context)), reached }
   const conninfo = await firstRole(held.server, tools.roles, context)
   const lifetime = opened.move()
@@ -152,7 +155,8 @@ async function prepareSite(
   const configFile = join(socketDirectory, 'postgresql.conf')
   await writeFile(configFile, '', { mode: 0o600 })
   // One that goes on with its recovery fetches WAL, and a repository may be somewhere else in the network.
-  const isLocal = tools.place.repository.store.location.startsWith('posix:')
+  const { repository, spares } = tools.place
+  const isLocal = repository.store.location.startsWith('posix:') && spares?.areMixed !== true
   const launcher = isPaused && !isLocal ? undefined : await findNetworkCutter(context.signal)
   return { dataDirectory, socketDirectory, configFile, logFile: join(path, 'server.log'), launcher }
 }

@@ -60,7 +60,8 @@ export class PausedSandboxServer implements AsyncDisposable {
    * `planAdvance`) leaves the server as it is. When it fails later the server is gone.
    */
   async advance(target: RecoveryTarget, context: RunContext): Promise<void> {
-    const { place, restoreCommand } = this.#place.tools
+    const { place } = this.#place.tools
+    const restoreCommand = this.#place.tools.restoreCommand(place.spares)
     const dataDirectory = this.#plan.request.targetDirectory
     const { control } = await readControlFile(join(dataDirectory, 'global/pg_control'), context)
     const paused = { plan: this.#plan, reached: this.#reached, redoLsn: control.redoLsn }

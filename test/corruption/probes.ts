@@ -77,7 +77,7 @@ function toolsFor(place: ArchivePlace): RestoreTools {
   return {
     place,
     workers: 1,
-    restoreCommand: 'false',
+    restoreCommand: () => 'false',
     binaries: { searchPath: '' },
     roles: ['postgres'],
     forbidden: { repository: undefined, home: undefined },

@@ -95,7 +95,7 @@ async function tryToRestore(
   const tools = {
     place,
     workers: 1,
-    restoreCommand: 'false',
+    restoreCommand: () => 'false',
     binaries: { searchPath: '' },
     roles: ['postgres'],
     forbidden: { repository: undefined, home: undefined },

@@ -13,16 +13,23 @@ import type { CommandEnvironment } from '../command-environment.ts'
 import { limitTime } from '../limit-time.ts'
 import { ownPath } from '../own-path.ts'
 
-interface GetOptions {
+interface GetOptions extends SpareOptions {
   readonly mode: 'recovery' | 'standby'
   readonly absentCode: number
   readonly prefetch?: true
+}
+
+/** What a restore has planned with besides the repository that `--repo` names. */
+interface SpareOptions {
+  readonly spare: readonly string[]
+  readonly mixed: boolean
 }
 
 interface GetRequest {
   readonly name: string
   readonly path: string
   readonly absentCode: number
+  readonly spareOptions: SpareOptions
 }
 
 /**
@@ -49,9 +56,19 @@ export function registerArchiveGet(program: Command, environment: CommandEnviron
         .hideHelp(),
     )
     .addOption(new Option('--prefetch', 'fetch what comes after NAME, for pg_wal at PATH').hideHelp())
-    .action((name: string, path: string, { prefetch, absentCode }: GetOptions) =>
-      prefetch === true ? fetchAhead(name, path, environment) : get({ name, path, absentCode }, environment),
+    .addOption(
+      new Option('--spare <names>', 'repositories to take from what is damaged in the one of --repo')
+        .argParser((text) => text.split(','))
+        .default([])
+        .hideHelp(),
     )
+    .addOption(
+      new Option('--mixed', 'whether to take from them what it lacks, too').default(false).hideHelp(),
+    )
+    .action((name: string, path: string, { prefetch, absentCode, spare, mixed }: GetOptions) => {
+      const request = { name, path, absentCode, spareOptions: { spare, mixed } }
+      return prefetch === true ? fetchAhead(request, environment) : get(request, environment)
+    })
 }
 
 function toExitCode(text: string): number {
@@ -60,15 +77,19 @@ function toExitCode(text: string): number {
   throw new InvalidArgumentError('Expected a whole number from 1 to 125.')
 }
 
-async function get({ name, path, absentCode }: GetRequest, environment: CommandEnvironment): Promise<void> {
+async function get(
+  { name, path, absentCode, spareOptions }: GetRequest,
+  environment: CommandEnvironment,
+): Promise<void> {
   const [configuration, { getForRecovery }] = await Promise.all([
     environment.loadConfigurationFast(),
     import('../../archive/get-for-recovery.ts'),
   ])
   const destination = await ownPath(path, configuration, environment)
-  const places = await openPlaces(configuration, environment)
+  const places = await openPlaces({ configuration, spareOptions }, environment)
   await using _ = closeInTime(places)
-  const startPrefetcher = configuration.archive.prefetch > 0 ? prefetcherOf(environment) : undefined
+  const startPrefetcher =
+    configuration.archive.prefetch > 0 ? prefetcherOf(spareOptions, environment) : undefined
   const tools = { repositories: places.repositories, startPrefetcher }
   const request = { name, destination }
   const answer = await getForRecovery(request, tools, environment.context)
@@ -81,16 +102,18 @@ async function get({ name, path, absentCode }: GetRequest, environment: CommandE
 const openWithinMs = 15_000
 
 /** Throws when no repository can be opened, or none answers. */
-async function openPlaces(
-  configuration: Configuration,
-  environment: CommandEnvironment,
-): Promise<OpenedPlaces> {
+async function openPlaces(wanted: Wanted, environment: CommandEnvironment): Promise<OpenedPlaces> {
   const limited = limitTime(environment.context, openWithinMs, noAnswer())
-  return orAbandon(openReachable(configuration, environment, limited), limited.signal)
+  return orAbandon(openReachable(wanted, environment, limited), limited.signal)
+}
+
+interface Wanted {
+  readonly configuration: Configuration
+  readonly spareOptions: SpareOptions
 }
 
 async function openReachable(
-  configuration: Configuration,
+  { configuration, spareOptions }: Wanted,
   environment: CommandEnvironment,
   context: RunContext,
 ): Promise<OpenedPlaces> {
@@ -99,7 +122,14 @@ async function openReachable(
   const selection = { configuration, clusterName: cluster, repoName: repo }
   // The first that can be opened may have the file; that it is absent all of them have to say.
   const places = await openArchivePlaces({ ...selection, enough: 1 }, context)
-  if (places.repositories.length > 0) return places
+  const [first] = places.repositories
+  if (first !== undefined && spareOptions.spare.length > 0) {
+    const { withSpares } = await import('../../app/spare-repositories.ts')
+    const { spare: repos, mixed: areMixed } = spareOptions
+    // Not with this context: its time is that of opening.
+    return withSpares({ ...selection, repos, areMixed }, { places, first }, environment.context)
+  }
+  if (first !== undefined) return places
   await places[Symbol.asyncDispose]()
   throw places.failures[0]
 }
@@ -115,7 +145,10 @@ function noAnswer(): OperationError {
 type StartPrefetcher = (request: { readonly walFolder: string; readonly after: string }) => Promise<void>
 
 /** Starts this program again, detached: PostgreSQL waits for us, not for it. */
-function prefetcherOf({ options, surroundings }: CommandEnvironment): StartPrefetcher {
+function prefetcherOf(
+  { spare, mixed }: SpareOptions,
+  { options, surroundings }: CommandEnvironment,
+): StartPrefetcher {
   return async ({ walFolder, after }) => {
     const { spawnDetached } = await import('../../platform/child-process.ts')
     const [, program] = process.argv
@@ -125,12 +158,16 @@ function prefetcherOf({ options, surroundings }: CommandEnvironment): StartPrefe
       ...(options.cluster === undefined ? [] : ['--cluster', options.cluster]),
       ...(options.repo === undefined ? [] : ['--repo', options.repo]),
     ]
+    const spares = [
+      ...(spare.length === 0 ? [] : ['--spare', spare.join(',')]),
+      ...(mixed ? ['--mixed'] : []),
+    ]
     const variables = Object.entries(surroundings.variables).filter(
       (entry): entry is [string, string] => entry[1] !== undefined,
     )
     await spawnDetached(
       process.execPath,
-      [program, ...selection, 'archive-get', '--prefetch', after, resolve(walFolder)],
+      [program, ...selection, 'archive-get', '--prefetch', ...spares, after, resolve(walFolder)],
       {
         logFile: join(walFolder, prefetchFolder, '.log'),
         cwd: process.cwd(),
@@ -140,7 +177,10 @@ function prefetcherOf({ options, surroundings }: CommandEnvironment): StartPrefe
   }
 }
 
-async function fetchAhead(name: string, walFolder: string, environment: CommandEnvironment): Promise<void> {
+async function fetchAhead(
+  { name, path: walFolder, spareOptions }: GetRequest,
+  environment: CommandEnvironment,
+): Promise<void> {
   const after = classifyArchiveFileName(name)
   if (after?.kind !== 'segment') return
   const [configuration, { runPrefetch }] = await Promise.all([
@@ -148,7 +188,7 @@ async function fetchAhead(name: string, walFolder: string, environment: CommandE
     import('../../archive/run-prefetch.ts'),
   ])
   await ownPath(join(walFolder, name), configuration, environment)
-  const places = await openPlaces(configuration, environment)
+  const places = await openPlaces({ configuration, spareOptions }, environment)
   await using _ = closeInTime(places)
   const mostSegments = configuration.archive.prefetch
   await runPrefetch({ walFolder, after: after.name, mostSegments }, places, environment.context)

@@ -42,7 +42,7 @@ async function drill(options: DrillOptions, environment: CommandEnvironment): Pr
     return chooseRandomMoment(place, context)
   }
   const report = await withSandboxPlace(
-    { options, isReadOnly: false, ...(options.random === true && { chooseTarget }) },
+    { options, isReadOnly: false, isAlone: true, ...(options.random === true && { chooseTarget }) },
     environment,
     async ({ place, target, open }) => {
       const [{ runDrill }, { storeDrillReport }, { explainLosses }] = await Promise.all([

@@ -90,14 +90,14 @@ async function restore(options: RestoreOptions, environment: CommandEnvironment)
   const guard = (candidate: ClusterRepository): Promise<void> =>
     guardRestore(candidate, acceptsOlder, environment.context)
   await using opened = await openFirstPlace(selection, guard, environment.context)
-  const [place] = opened.repositories
-  await using others = spareRepositories(selection, place, environment.context)
+  await using others = spareRepositories(selection, opened.repositories[0], environment.context)
+  const { place } = others
   const own = await restoreTools({ configuration, file, settings, place }, environment)
-  const tools = { ...own, spares: others.spares }
+  const tools = { ...own, spares: others.packs }
   if (options.dryRun === true) {
     const prepared = await prepareRestore(request, tools, environment.context)
     const { previewRestore } = await import('../../app/preview-restore.ts')
-    environment.answer(planAnswer(prepared.plan, await previewRestore(prepared, place, environment.context)))
+    environment.answer(planAnswer(prepared.plan, await previewRestore(prepared, environment.context)))
     return
   }
   await using held = new AsyncDisposableStack()
