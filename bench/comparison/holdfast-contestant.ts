@@ -14,8 +14,22 @@ import { connectionString, type ServerPlace } from './server-place.ts'
 
 const programPath = join(import.meta.dirname, '..', '..', 'bin', 'holdfast')
 
+/** Where a repository is, when it is not in the tool's folder. */
+export interface Elsewhere {
+  /** As it stands in the tables. */
+  readonly name: string
+  /** For `init`. */
+  readonly options: readonly string[]
+  /** Takes everything away that is there. */
+  readonly clear: () => void
+}
+
 /** Holdfast as its users run it: sealed repository, two workers, zstd level 3 for backups. */
-export async function holdfastContestant(folder: string, user: ServerUser): Promise<Contestant> {
+export async function holdfastContestant(
+  folder: string,
+  user: ServerUser,
+  elsewhere?: Elsewhere,
+): Promise<Contestant> {
   const configFile = join(folder, 'holdfast.yaml')
   // Compiled code is kept there. Service managers set HOME for a server; the bench's servers have none.
   const home = await emptyFolder(`${folder}-home`, user)
@@ -31,12 +45,13 @@ export async function holdfastContestant(folder: string, user: ServerUser): Prom
   const help = await run('--help')
 
   return {
-    name: 'Holdfast',
+    name: elsewhere?.name ?? 'Holdfast',
     version: /\d+\.\S+/.exec(await run('version'))?.[0] ?? 'unknown',
     folder,
     prepare: async (place) => {
       await emptyFolder(folder, user)
-      await run('init', ...initOptions(place, folder))
+      elsewhere?.clear()
+      await run('init', ...initOptions(place, elsewhere?.options ?? inFolder(folder)))
       await writeFile(configFile, 'restore:\n  workers: 2\nbackup:\n  workers: 2\n  audit-every: 1000\n', {
         flag: 'a',
       })
@@ -50,11 +65,13 @@ export async function holdfastContestant(folder: string, user: ServerUser): Prom
   }
 }
 
-function initOptions(place: ServerPlace, folder: string): string[] {
+const inFolder = (folder: string): readonly string[] => [`--repo=posix:${join(folder, 'repository')}`]
+
+function initOptions(place: ServerPlace, repo: readonly string[]): string[] {
   return [
     '--cluster=main',
     `--connection=${connectionString(place)}`,
-    `--repo=posix:${join(folder, 'repository')}`,
+    ...repo,
     `--bin-directory=${place.binDirectory}`,
   ]
 }

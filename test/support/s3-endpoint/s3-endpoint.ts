@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { S3StoreOptions } from '../../../src/storage/s3/s3-options.ts'
 import { signatureFault, type EndpointKeys } from './check-signature.ts'
 
@@ -72,6 +73,10 @@ export class S3Endpoint implements AsyncDisposable {
   readonly keys: EndpointKeys = { accessKeyId: 'KEY', secretAccessKey: 'secret-canary-1234' }
   /** How many keys one page of a listing has at most. */
   pageSize = 1000
+  /** How long every answer takes at least. */
+  latencyMs = 0
+  /** Whether requests are remembered: with their bodies, which may be many bytes. */
+  remembersRequests = true
   /** As stores do that do not know conditional writes. */
   ignoresConditions = false
   #faults: { readonly fault: Fault; readonly strike: Strike; left: number }[] = []
@@ -129,7 +134,8 @@ export class S3Endpoint implements AsyncDisposable {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { name, asked } = await readRequest(request)
-    this.requests.push(asked)
+    if (this.remembersRequests) this.requests.push(asked)
+    if (this.latencyMs > 0) await sleep(this.latencyMs)
     const fault = this.#faultFor(asked)
     if (fault?.kind === 'stall') return
     if (fault?.kind === 'reset') {
