@@ -32,7 +32,7 @@ export async function readSince(
   context: RunContext,
 ): Promise<Continuation> {
   const newest = await readNewestEntry(place.repository, place.cluster.id, context)
-  if (mark === undefined || mark.number === 0 || newest?.digest === mark.digest) return { newest }
+  if (mark === undefined || mark.number === 0 || isNextTo(mark, newest)) return { newest }
   if (newest === undefined)
     return { newest, fault: { message: `went back from entry #${mark.number} to none` } }
   if (newest.number <= mark.number)
@@ -46,6 +46,14 @@ export async function readSince(
     const message = `does not lead from entry #${mark.number}, which this host has seen, to its newest #${newest.number}`
     return { newest, fault: { message, cause } }
   }
+}
+
+/** Whether it is the very entry that was seen, or names it as the one before: which needs nothing else to be read. */
+function isNextTo(mark: HighWaterMark, newest: CatalogueEntry | undefined): boolean {
+  if (newest === undefined) return false
+  return (
+    newest.digest === mark.digest || (newest.number === mark.number + 1 && newest.previous === mark.digest)
+  )
 }
 
 /** A sweep may remove entries meanwhile: then it is tried again with what is left. */

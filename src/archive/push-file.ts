@@ -89,7 +89,6 @@ async function storeEverywhere(
   const tasks = repositories.map((place) => async (signal: AbortSignal) => {
     const limited = { ...context, signal }
     const { answer } = await file.storeIn(place, limited)
-    await warnOfConflict(name, place, limited)
     return answer
   })
   const late = new OperationError('archive-timeout', `archiving ${name.name}: the others were quicker`)
@@ -177,7 +176,11 @@ async function openPrepared({ path, name }: NamedFile, compressionLevel: number)
     sizeBytes,
     modifiedAtNs,
     beginning,
-    storeIn: (place, context) => storeWalFile({ source, name, compressionLevel }, place, context),
+    storeIn: async (place, context) => {
+      const stored = await storeWalFile({ source, name, compressionLevel }, place, context)
+      await warnOfConflict(name, place, context)
+      return stored
+    },
     // Reading a file that is closed fails, and gives no other bytes.
     keep: () => undefined,
     [Symbol.asyncDispose]: () => lifetime.disposeAsync(),
@@ -191,7 +194,11 @@ async function storeWithIndex(
   context: RunContext,
 ): Promise<StoredWalFile> {
   const answer = await storeSealedFile(file, place, context)
-  if (file.index !== undefined) await storeIndexInTime(file.index, file.name, { place, context })
+  // At once: a store may be far away.
+  await Promise.all([
+    file.index && storeIndexInTime(file.index, file.name, { place, context }),
+    warnOfConflict(file.name, place, context),
+  ])
   return answer
 }
 

@@ -86,8 +86,19 @@ export async function readNewestEntry(
   clusterId: string,
   context: RunContext,
 ): Promise<CatalogueEntry | undefined> {
-  const number = await findNewestNumber(repository, clusterId, context)
-  return number === 0 ? undefined : readCatalogueEntry(repository, { clusterId, number }, context)
+  const listed = await newestListed(repository, clusterId, context)
+  if (listed === 0) {
+    const number = await findNewestAfter(repository, { clusterId, number: 0 }, context)
+    return number === 0 ? undefined : readCatalogueEntry(repository, { clusterId, number }, context)
+  }
+  // At once: a store may be far away, and there is hardly ever another one behind it.
+  const [number, sealed] = await Promise.all([
+    findNewestAfter(repository, { clusterId, number: listed }, context),
+    repository.store.get(catalogKey(clusterId, listed), undefined, context),
+  ])
+  return number === listed
+    ? openEntry(repository, { clusterId, number }, sealed)
+    : readCatalogueEntry(repository, { clusterId, number }, context)
 }
 
 /** The number of the newest entry; 0 when there is none. */
@@ -96,10 +107,23 @@ async function findNewestNumber(
   clusterId: string,
   context: RunContext,
 ): Promise<number> {
-  let number = (await listNumbers(repository, catalogPrefix(clusterId), context)).at(-1) ?? 0
-  // A listing may lag behind; the entries do not: ask for the ones after it by name.
-  while ((await repository.store.head(catalogKey(clusterId, number + 1), context)) !== undefined) number += 1
-  return number
+  const number = await newestListed(repository, clusterId, context)
+  return findNewestAfter(repository, { clusterId, number }, context)
+}
+
+async function newestListed(repository: Repository, clusterId: string, context: RunContext): Promise<number> {
+  return (await listNumbers(repository, catalogPrefix(clusterId), context)).at(-1) ?? 0
+}
+
+/** A listing may lag behind; the entries do not: asks for the ones after it by name. */
+async function findNewestAfter(
+  { store }: Repository,
+  { clusterId, number }: { readonly clusterId: string; readonly number: number },
+  context: RunContext,
+): Promise<number> {
+  let newest = number
+  while ((await store.head(catalogKey(clusterId, newest + 1), context)) !== undefined) newest += 1
+  return newest
 }
 
 /**
@@ -196,11 +220,24 @@ function insertByTime(backups: readonly ListedBackup[], copy: ListedBackup): rea
 /** One entry by its number. Throws `damaged` when it is not there or not what it should be. */
 export async function readCatalogueEntry(
   repository: Repository,
-  { clusterId, number }: { readonly clusterId: string; readonly number: number },
+  entry: EntryName,
   context: RunContext,
 ): Promise<CatalogueEntry> {
+  const key = catalogKey(entry.clusterId, entry.number)
+  return openEntry(repository, entry, await repository.store.get(key, undefined, context))
+}
+
+interface EntryName {
+  readonly clusterId: string
+  readonly number: number
+}
+
+function openEntry(
+  repository: Repository,
+  { clusterId, number }: EntryName,
+  sealed: Uint8Array | undefined,
+): CatalogueEntry {
   const key = catalogKey(clusterId, number)
-  const sealed = await repository.store.get(key, undefined, context)
   if (sealed === undefined)
     throw new OperationError('damaged', `reading the catalogue: its entry "${key}" has vanished`)
   const payload = openObject(repository, { kind: 'catalogue-entry', key }, sealed)

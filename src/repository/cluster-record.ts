@@ -41,11 +41,9 @@ export async function ensureCluster(
     assertSameCluster(known, cluster, repository.store.location)
     return known
   }
-  // The name decides the id, so of two that create the cluster at once only one can.
-  const digest = keyedDigest(repository.keys.namesKey, new TextEncoder().encode(`cluster ${cluster.name}`))
   const record: ClusterRecord = {
     ...cluster,
-    id: digest.slice(0, idLength),
+    id: clusterIdOf(repository, cluster.name),
     lineage: Buffer.from(randomBytes(16)).toString('hex'),
     createdAtMs: context.clock.now(),
   }
@@ -76,6 +74,8 @@ export async function requireCluster(
   name: string,
   context: RunContext,
 ): Promise<ClusterRecord> {
+  const named = await readNamed(repository, name, context)
+  if (named !== undefined) return named
   const clusters = await listClusters(repository, context)
   const cluster = clusters.find((candidate) => candidate.name === name)
   if (cluster !== undefined) return cluster
@@ -85,6 +85,27 @@ export async function requireCluster(
     `opening cluster "${name}" in "${repository.store.location}": the repository knows ${known === '' ? 'no cluster' : known}`,
     { hint: `Run "holdfast init --cluster ${name}" to add it.` },
   )
+}
+
+/** The record where the name says that it is, unless there is a newer one of it: with one answer of the store to wait for. */
+async function readNamed(
+  repository: Repository,
+  name: string,
+  context: RunContext,
+): Promise<ClusterRecord | undefined> {
+  const id = clusterIdOf(repository, name)
+  const [first, second] = [clusterRecordKey(id, 1), clusterRecordKey(id, 2)]
+  const [payload, newer] = await Promise.all([
+    readObject(repository, { kind: 'cluster', key: first }, context),
+    repository.store.head(second, context),
+  ])
+  return payload === undefined || newer !== undefined ? undefined : decodeClusterRecord(payload, first)
+}
+
+/** The name decides the id, so of two that create the cluster at once only one can. */
+function clusterIdOf(repository: Repository, name: string): string {
+  const digest = keyedDigest(repository.keys.namesKey, new TextEncoder().encode(`cluster ${name}`))
+  return digest.slice(0, idLength)
 }
 
 /** Every cluster of the repository, oldest first. */

@@ -37,14 +37,33 @@ const mostListings = 5
 
 export const freshKeySlotKey = (): string => keySlotKey(Buffer.from(randomBytes(8)).toString('hex'))
 
+/** A slot as it is stored; undefined when it was listed and is not there. */
+type StoredSlot = readonly [key: string, bytes: Uint8Array | undefined]
+
+/** All slots of a repository, which are few and small. */
+export async function readSlots(store: ObjectStore, context: RunContext): Promise<readonly StoredSlot[]> {
+  const slots: Promise<StoredSlot>[] = []
+  for await (const { key } of store.list(keySlotPrefix, context)) {
+    slots.push(store.get(key, undefined, context).then((bytes) => [key, bytes] as const))
+  }
+  return Promise.all(slots)
+}
+
 /**
  * The root key, out of the first slot that the secret opens. A slot that cannot be read does not stand in the way of one
- * that fits: each works alone. Throws `key-wrong`, or what is wrong with the slots when none can be read.
+ * that fits: each works alone. Throws `key-wrong`, or what is wrong with the slots when none can be read. `slots` were
+ * read right before.
  */
-export async function unlock(unlocking: Unlocking, context: RunContext): Promise<Uint8Array> {
+export async function unlock(
+  unlocking: Unlocking,
+  slots: readonly StoredSlot[] | undefined,
+  context: RunContext,
+): Promise<Uint8Array> {
+  let stored = slots ?? (await readSlots(unlocking.store, context))
   for (let listing = 1; ; listing += 1) {
+    if (listing > 1) stored = await readSlots(unlocking.store, context)
     const tried: TriedSlot[] = []
-    for await (const slot of trySlots(unlocking, context)) {
+    for await (const slot of trySlots(unlocking, stored)) {
       if (slot.rootKey !== undefined) return slot.rootKey
       tried.push(slot)
     }
@@ -64,7 +83,8 @@ export async function openKeyRing(
   const headerBytes = await readSealedHeader(store, context)
   const unlocking = { store, headerBytes, unlocker }
   const tried: TriedSlot[] = []
-  for await (const slot of trySlots(unlocking, context)) if (!slot.isGone) tried.push(slot)
+  for await (const slot of trySlots(unlocking, await readSlots(store, context)))
+    if (!slot.isGone) tried.push(slot)
   const rootKey = tried.find((slot) => slot.rootKey !== undefined)?.rootKey
   if (rootKey === undefined) throw noSlotFits(unlocking, tried)
   const slots = tried.map(({ key, kind, rootKey: opened, problem }) => ({
@@ -155,9 +175,8 @@ interface TriedSlot {
   readonly isGone: boolean
 }
 
-async function* trySlots(unlocking: Unlocking, context: RunContext): AsyncGenerator<TriedSlot> {
-  for await (const { key } of unlocking.store.list(keySlotPrefix, context)) {
-    const bytes = await unlocking.store.get(key, undefined, context)
+async function* trySlots(unlocking: Unlocking, slots: readonly StoredSlot[]): AsyncGenerator<TriedSlot> {
+  for (const [key, bytes] of slots) {
     yield bytes === undefined
       ? { key, kind: undefined, isGone: true }
       : { key, isGone: false, ...(await trySlot(bytes, key, unlocking)) }

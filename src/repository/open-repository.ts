@@ -4,7 +4,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import { randomBytes } from '../platform/random.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { probePrefix } from '../storage/probe-store.ts'
-import { freshKeySlotKey, unlock } from './key-ring.ts'
+import { freshKeySlotKey, readSlots, unlock } from './key-ring.ts'
 import { sealKeySlot, type Unlocker } from './key-slot.ts'
 import { keySlotPrefix, repositoryHeaderKey } from './object-keys.ts'
 import { decodeRepositoryHeader, encodeRepositoryHeader, type RepositoryHeader } from './repository-header.ts'
@@ -65,7 +65,11 @@ export async function openRepository(
   { unlocker }: RepositoryAccess,
   context: RunContext,
 ): Promise<Repository> {
-  const headerBytes = await store.get(repositoryHeaderKey, undefined, context)
+  // At once: a store may be far away.
+  const [headerBytes, slots] = await Promise.all([
+    store.get(repositoryHeaderKey, undefined, context),
+    unlocker === undefined ? undefined : readSlots(store, context),
+  ])
   if (headerBytes === undefined) throw await missing(store, context)
   const header = decodeRepositoryHeader(headerBytes, store.location)
   if (header.method === 'none') {
@@ -87,7 +91,7 @@ export async function openRepository(
       },
     )
   }
-  return assemble(store, header, await unlock({ store, headerBytes, unlocker }, context))
+  return assemble(store, header, await unlock({ store, headerBytes, unlocker }, slots, context))
 }
 
 /** True when the store holds a repository header, readable or not. */
