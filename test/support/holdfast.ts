@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { compileCache } from './compile-cache.ts'
 import { identityOf } from './server-user.ts'
 import type { ServerUser } from './server-user.ts'
 
@@ -47,6 +48,7 @@ export async function runHoldfast(
       PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
       HOME: tmpdir(),
       LC_ALL: 'C.UTF-8',
+      ...compileCache(),
       ...(config === undefined
         ? {}
         : { HOLDFAST_CONFIG: config, XDG_STATE_HOME: join(dirname(config), 'state') }),

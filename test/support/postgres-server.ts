@@ -6,6 +6,7 @@ import { open, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseError } from 'pg'
 import type { ClientConfig } from 'pg'
+import { compileCache } from './compile-cache.ts'
 import { freePort } from './free-port.ts'
 import { commandLineSettings, initializeCluster, writeSettings } from './initialize-cluster.ts'
 import type { ClusterShape, Settings } from './initialize-cluster.ts'
@@ -171,7 +172,12 @@ export class TestServer implements AsyncDisposable {
         detached: true,
         stdio: ['ignore', log.fd, log.fd],
         // An archive_command finds the Node that runs the tests.
-        env: { PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`, LC_ALL: 'C', TZ: 'UTC' },
+        env: {
+          PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
+          LC_ALL: 'C',
+          TZ: 'UTC',
+          ...compileCache(),
+        },
         ...identityOf(this.user),
       },
     )

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { compileCache } from './compile-cache.ts'
 import type { HoldfastResult } from './holdfast.ts'
 
 export interface RunningHoldfast {
@@ -28,6 +29,7 @@ export function startHoldfast(
       PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
       HOME: tmpdir(),
       LC_ALL: 'C.UTF-8',
+      ...compileCache(),
       XDG_STATE_HOME: join(dirname(config), 'state'),
       ...env,
     },
