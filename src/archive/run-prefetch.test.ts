@@ -63,6 +63,32 @@ describe('runPrefetch', () => {
     assert.equal((await server.folder.waiting()).length, 2)
   })
 
+  test('fetches more at once from a store that is far away', async () => {
+    const digits = ['2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F']
+    await using server = await recoveringServer(digits)
+    let [underWay, most] = [0, 0]
+    const { store } = server.place.repository
+    const get = store.get.bind(store)
+    store.get = async (...request) => {
+      most = Math.max(most, ++underWay)
+      await systemClock.sleep(60, AbortSignal.timeout(10_000))
+      underWay -= 1
+      return get(...request)
+    }
+    const running = server.prefetch('1', 14)
+
+    for (const digit of digits) {
+      await waitUntil(`segment ${digit}`, async () =>
+        (await server.folder.waiting()).includes(segment(digit)),
+      )
+      await server.take(digit)
+    }
+
+    assert.ok(most > 3, `${most} at once`)
+    await server.end()
+    await running
+  })
+
   test('follows the server to another place and throws away what lies behind it', async () => {
     await using server = await recoveringServer(['2', '3', '4', '7', '8'])
     const running = server.prefetch('1', 4)
@@ -99,6 +125,7 @@ async function recoveringServer(digits: readonly string[]) {
   const lifetime = opened.move()
   return {
     walFolder,
+    place,
     folder,
     pathOf,
     prefetch: (after: string, mostSegments: number) =>

@@ -9,6 +9,7 @@ import {
 import type { ArchivePlace } from './archive-place.ts'
 import { getFile } from './get-file.ts'
 import { PrefetchFolder } from './prefetch-folder.ts'
+import { PrefetchLanes } from './prefetch-lanes.ts'
 
 export interface PrefetchRequest {
   readonly walFolder: string
@@ -26,6 +27,7 @@ interface Window {
   usedAt: number
   /** Those that are being fetched, in their order. */
   readonly underWay: Fetch[]
+  readonly lanes: PrefetchLanes
 }
 
 interface Fetch {
@@ -36,9 +38,6 @@ interface Fetch {
 
 /** What is fetched ahead takes at most this much of the disk, or two segments where those are larger. */
 const mostBytes = 256 * 1024 * 1024
-
-/** While one waits for the disk, the others are decrypted. More would take the replay's own core from it. */
-const mostUnderWay = 3
 
 const idleAfterMs = 60_000
 const lookPauseMs = 20
@@ -74,6 +73,7 @@ export async function runPrefetch(
     waiting: new Set(),
     usedAt: context.clock.monotonic(),
     underWay: [],
+    lanes: new PrefetchLanes(),
   }
   cleanup.defer(() => settle(window))
   const surroundings = { folder, segmentSize, mostSegments }
@@ -81,7 +81,7 @@ export async function runPrefetch(
     await follow(window, surroundings, context)
     if (context.clock.monotonic() - window.usedAt > idleAfterMs) return
     beginFetching(window, surroundings, { tools, context })
-    const pauseMs = await awaitFirst(window)
+    const pauseMs = await awaitFirst(window, context)
     if (pauseMs > 0) await context.clock.sleep(pauseMs, context.signal)
   }
 }
@@ -149,7 +149,7 @@ function beginFetching(
   { folder, segmentSize, mostSegments }: Surroundings,
   means: Means,
 ): void {
-  while (window.underWay.length < mostUnderWay) {
+  while (window.underWay.length < window.lanes.count) {
     while (window.waiting.has(window.next)) window.next = nextSegmentName(window.next, segmentSize)
     const reserved = new Set([...window.waiting, ...window.underWay.map(({ name }) => name)])
     if (reserved.size >= mostSegments) return
@@ -160,10 +160,15 @@ function beginFetching(
 }
 
 /** Waits for the first of those under way and says how long to wait before the next look. */
-async function awaitFirst(window: Window): Promise<number> {
+async function awaitFirst(window: Window, { clock }: Pick<RunContext, 'clock'>): Promise<number> {
   const first = window.underWay.shift()
   if (first === undefined) return lookPauseMs
+  const [begun, usage] = [clock.monotonic(), process.cpuUsage()]
   const answer = await first.ended
+  if (answer === 'found' && window.waiting.size === 0) {
+    const { user, system } = process.cpuUsage(usage)
+    window.lanes.noteWait({ waitedMs: clock.monotonic() - begun, cpuMs: (user + system) / 1000 })
+  }
   if (answer === 'found') {
     // Remembered at once: it may be taken before the next look, and that counts as use.
     window.waiting = new Set([...window.waiting, first.name])
