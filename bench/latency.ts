@@ -39,9 +39,10 @@ await using scratch = await createScratch('latency')
 await using endpoint = await S3Endpoint.start()
 endpoint.remembersRequests = false
 const folder = await openBenchFolder(values.folder, scratch)
-const secretFile = join(await scratch.makeFolder('secret'), 'key')
+const secretFolder = await scratch.makeFolder('secret')
+const secretFile = join(secretFolder, 'key')
 await writeFile(secretFile, endpoint.keys.secretAccessKey, { mode: 0o600 })
-await giveTree(secretFile, folder.user)
+await giveTree(secretFolder, folder.user)
 const places = [
   { latency: 0, tool: await holdfastContestant(join(folder.path, 'holdfast'), folder.user) },
   { latency: 0, tool: await inStore('S3, 0 ms') },
