@@ -1,6 +1,7 @@
 import { formatDuration } from '../../domain/duration.ts'
 import type { StoreFailure } from '../call-with-retry.ts'
-import { AnswerFault } from './answer-fault.ts'
+import { AnswerFault } from '../answer-fault.ts'
+import { judgeNetwork, retryAfterMs, type AskedPlace } from '../network-failure.ts'
 
 export interface AskedStore {
   readonly bucket: string
@@ -31,7 +32,7 @@ export function judgeFailure(error: unknown, asked: AskedStore): StoreFailure | 
   if (verdict === undefined) return undefined
   const isThrottling = verdict.isThrottling ?? (answer.status === 429 || answer.status === 503)
   return complete(
-    { ...verdict, isThrottling, retryAfterMs: retryAfterMs(answer, asked) },
+    { ...verdict, isThrottling, retryAfterMs: retryAfterMs(answer.headers['retry-after'], asked.nowMs) },
     answer.status !== undefined,
   )
 }
@@ -88,8 +89,16 @@ function judgeName(answer: Answer, error: Error, asked: AskedStore): Verdict | u
   if (answer.name === 'AuthorizationHeaderMalformed') return wrongRegion(answer, error, asked)
   if (answer.name === 'RequestTimeTooSkewed') return skewedClock(answer, asked)
   if (answer.name === 'NoSuchBucket') return missingBucket(asked)
-  return namedVerdicts[answer.name] ?? networkVerdict(answer.name, asked)
+  return namedVerdicts[answer.name] ?? judgeNetwork(answer.name, network(asked))
 }
+
+const network = ({ endpoint }: AskedStore): AskedPlace => ({
+  endpoint,
+  section: 's3',
+  nameHint: 'Check s3.endpoint and s3.region of the repo, and the name service of this machine.',
+  hostHint:
+    'Set s3.endpoint to the name in the certificate; with bucket names in host names, try s3.path-style.',
+})
 
 function missingBucket({ bucket }: AskedStore): Verdict {
   return {
@@ -189,92 +198,4 @@ function judgeStatus({ status, name }: Answer): Verdict | undefined {
   // An answer of success that could not be read.
   if (status < 300) return { isTransient: true, found: `${found}, which makes no sense`, hint: brokenHint }
   return { found, hint: 'Check endpoint, region and bucket of the repo, and what answers there.' }
-}
-
-const tlsHint =
-  'Set s3.ca-file of the repo to the certificate authority of the store; certificates are always checked.'
-
-const unknownIssuer = (found: string): Verdict => ({ code: 'store-unreachable', found, hint: tlsHint })
-
-const lost = (found: string): Verdict => ({
-  code: 'store-unreachable',
-  isTransient: true,
-  found,
-  hint: 'Check the network between this machine and the store, and whether the store runs.',
-})
-
-function networkVerdict(name: string, { endpoint }: AskedStore): Verdict | undefined {
-  const place = endpoint === undefined ? '' : ` at "${endpoint}"`
-  switch (name) {
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return {
-        ...lost(`the name of the store${place} was not resolved (${name})`),
-        hint: 'Check s3.endpoint and s3.region of the repo, and the name service of this machine.',
-      }
-    case 'ECONNREFUSED':
-      return {
-        ...lost(`nothing listens${place} (ECONNREFUSED)`),
-        hint: 'Check that the store runs, and the port of s3.endpoint.',
-      }
-    case 'TimeoutError':
-      return lost(`the store${place} did not answer in time`)
-    default:
-      return tlsVerdicts[name] ?? lostConnections[name]
-  }
-}
-
-const tlsVerdicts: Readonly<Record<string, Verdict | undefined>> = {
-  DEPTH_ZERO_SELF_SIGNED_CERT: unknownIssuer('the certificate of the store is self-signed'),
-  SELF_SIGNED_CERT_IN_CHAIN: unknownIssuer('the certificate of the store is from an unknown authority'),
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownIssuer('the certificate of the store is from an unknown authority'),
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownIssuer(
-    'the certificate of the store is from an unknown authority',
-  ),
-  UNABLE_TO_GET_ISSUER_CERT: unknownIssuer('the certificate of the store is from an unknown authority'),
-  ERR_TLS_CERT_ALTNAME_INVALID: {
-    code: 'store-unreachable',
-    found: 'the certificate of the store is for another host name',
-    hint: 'Set s3.endpoint to the name in the certificate; with bucket names in host names, try s3.path-style.',
-  },
-  CERT_HAS_EXPIRED: {
-    code: 'store-unreachable',
-    found: 'the certificate of the store has expired',
-    hint: 'Renew the certificate of the store; when it is valid, set the clock of this machine.',
-  },
-  CERT_NOT_YET_VALID: {
-    code: 'store-unreachable',
-    found: 'the certificate of the store is not valid yet',
-    hint: 'Set the clock of this machine; when it is right, look at the certificate of the store.',
-  },
-  EPROTO: {
-    code: 'store-unreachable',
-    found: 'the store does not speak TLS as it should (EPROTO)',
-    hint: 'Check the port of s3.endpoint: it must be the one for https.',
-  },
-}
-
-const lostConnections: Readonly<Record<string, Verdict | undefined>> = Object.fromEntries(
-  [
-    'ECONNRESET',
-    'ECONNABORTED',
-    'EPIPE',
-    'ETIMEDOUT',
-    'EHOSTUNREACH',
-    'EHOSTDOWN',
-    'ENETUNREACH',
-    'ENETDOWN',
-    'EADDRNOTAVAIL',
-    'ERR_STREAM_PREMATURE_CLOSE',
-    'HPE_INVALID_CONSTANT',
-    'HPE_INVALID_EOF_STATE',
-  ].map((code) => [code, lost(`the connection to the store was lost (${code})`)]),
-)
-
-/** Seconds or a date, as RFC 9110 has it. */
-function retryAfterMs({ headers }: Answer, { nowMs }: AskedStore): number {
-  const text = headers['retry-after']
-  if (text === undefined) return 0
-  const seconds = /^\d{1,6}$/.test(text) ? Number(text) : (Date.parse(text) - nowMs) / 1000
-  return Number.isFinite(seconds) ? Math.max(0, seconds * 1000) : 0
 }

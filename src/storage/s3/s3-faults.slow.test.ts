@@ -3,13 +3,8 @@ import { describe, test } from 'node:test'
 import { inspect } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { testContext } from '../../../test/support/repository.ts'
-import {
-  pem,
-  S3Endpoint,
-  xml,
-  type Fault,
-  type Strike,
-} from '../../../test/support/s3-endpoint/s3-endpoint.ts'
+import { S3Endpoint } from '../../../test/support/s3-endpoint/s3-endpoint.ts'
+import { pem, xml, type Fault, type Strike } from '../../../test/support/scripted-endpoint.ts'
 import { collect, describeStoreContract } from '../../../test/support/store-contract.ts'
 import { isOperationError, type OperationError } from '../../domain/operation-error.ts'
 import { systemClock } from '../../platform/system-clock.ts'

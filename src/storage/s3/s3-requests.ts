@@ -1,8 +1,9 @@
 import type { Agent } from 'node:https'
 import type * as Sdk from '@aws-sdk/client-s3'
 import type { Clock } from '../../domain/run-context.ts'
-import { AnswerFault } from './answer-fault.ts'
-import { readBody } from './read-body.ts'
+import { AnswerFault } from '../answer-fault.ts'
+import type { Page } from '../list-objects.ts'
+import { readBody } from '../read-body.ts'
 import { nameOf, statusOf } from './s3-failure.ts'
 import type { S3Location, S3StoreOptions } from './s3-options.ts'
 
@@ -20,16 +21,6 @@ export interface ReadObject {
   /** How many bytes the whole object has. */
   readonly sizeBytes: number
   readonly bytes: Uint8Array<ArrayBuffer>
-}
-
-export interface Page {
-  readonly objects: readonly {
-    readonly key: string
-    readonly sizeBytes: number
-    readonly modifiedAtMs: number
-  }[]
-  /** Undefined: this was the last one. */
-  readonly next: string | undefined
 }
 
 /** Why a key of a deletion is still there: the store's name for the error. */

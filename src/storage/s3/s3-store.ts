@@ -14,8 +14,8 @@ import {
   type StoreCallOptions,
 } from '../object-store.ts'
 import { RequestSlots } from '../request-slots.ts'
-import { AnswerFault } from './answer-fault.ts'
-import { listObjects } from './list-objects.ts'
+import { AnswerFault } from '../answer-fault.ts'
+import { listObjects } from '../list-objects.ts'
 import { judgeFailure } from './s3-failure.ts'
 import { formatS3Location, type S3Location, type S3StoreOptions } from './s3-options.ts'
 import { openS3Requests, type KeptKey, type S3Requests } from './s3-requests.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { OperationError } from '../../domain/operation-error.ts'
 import type { ByteRange } from '../object-store.ts'
-import { eachChunk } from './in-flight.ts'
+import { eachChunk } from './each-chunk.ts'
 import { isPlainFailure, SftpFault, unlessAbsent } from './sftp-fault.ts'
 import type { Handle, SftpSession } from './sftp-session.ts'
 

@@ -1,7 +1,13 @@
-import { isObjectKey } from '../object-key.ts'
-import type { ListedObject } from '../object-store.ts'
+import { isObjectKey } from './object-key.ts'
+import type { ListedObject } from './object-store.ts'
 import { AnswerFault } from './answer-fault.ts'
-import type { Page } from './s3-requests.ts'
+
+/** What a store answers to one request for a listing. */
+export interface Page {
+  readonly objects: readonly ListedObject[]
+  /** What the next page is asked for with. Undefined: this was the last one. */
+  readonly next: string | undefined
+}
 
 /** Stores may answer a part of a listing with nothing in it; more in a row than this is a store that goes in circles. */
 const mostEmptyPages = 100

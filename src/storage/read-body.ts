@@ -1,4 +1,4 @@
-import { maxObjectSizeBytes } from '../object-store.ts'
+import { maxObjectSizeBytes } from './object-store.ts'
 import { AnswerFault } from './answer-fault.ts'
 
 /**
