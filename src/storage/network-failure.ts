@@ -51,7 +51,9 @@ const lost = (found: string): Verdict => ({
 })
 
 function lostConnection(name: string): Verdict | undefined {
-  return lostConnections.has(name) ? lost(`the connection to the store was lost (${name})`) : undefined
+  return lostConnections.has(name) || name.startsWith('HPE_')
+    ? lost(`the connection to the store was lost (${name})`)
+    : undefined
 }
 
 const lostConnections: ReadonlySet<string> = new Set([
@@ -65,14 +67,18 @@ const lostConnections: ReadonlySet<string> = new Set([
   'ENETDOWN',
   'EADDRNOTAVAIL',
   'ERR_STREAM_PREMATURE_CLOSE',
-  'HPE_INVALID_CONSTANT',
-  'HPE_INVALID_EOF_STATE',
 ])
 
 function judgeTls(name: string, { section, hostHint }: AskedPlace): Verdict | undefined {
   const authorityHint = `Set ${section}.ca-file of the repo to the certificate authority of the store; certificates are always checked.`
   if (unknownAuthorities.has(name)) {
     return refused('the certificate of the store is from an unknown authority', authorityHint)
+  }
+  if (name === 'EPROTO' || name.startsWith('ERR_SSL_')) {
+    return refused(
+      `the store does not speak TLS as it should (${name})`,
+      `Check the port of ${section}.endpoint: it must be the one for https.`,
+    )
   }
   switch (name) {
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
@@ -88,11 +94,6 @@ function judgeTls(name: string, { section, hostHint }: AskedPlace): Verdict | un
       return refused(
         'the certificate of the store is not valid yet',
         'Set the clock of this machine; when it is right, look at the certificate of the store.',
-      )
-    case 'EPROTO':
-      return refused(
-        'the store does not speak TLS as it should (EPROTO)',
-        `Check the port of ${section}.endpoint: it must be the one for https.`,
       )
     default:
       return undefined
