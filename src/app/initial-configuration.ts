@@ -2,9 +2,11 @@ import { access } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { camelName } from '../config/camel-keys.ts'
 import { connectionFault } from '../config/check-connection.ts'
+import type { AzureAccess } from '../config/azure-access-schema.ts'
 import type { Configuration, S3Access, SftpAccess } from '../config/configuration-schema.ts'
 import { loadConfiguration } from '../config/load-configuration.ts'
 import {
+  readAzureSettings,
   readS3Settings,
   readSftpSettings,
   type ReachedKind,
@@ -38,6 +40,8 @@ export interface WantedSetup {
   readonly s3: StoreText
   /** The `sftp` settings of the repo as they are written; empty: none. */
   readonly sftp: StoreText
+  /** The `azure` settings of the repo as they are written; empty: none. */
+  readonly azure: StoreText
   readonly repoName: string | undefined
   readonly lock: RepositoryLock | undefined
 }
@@ -50,6 +54,7 @@ export interface PlannedRepo {
   readonly passphraseFile: string | undefined
   readonly s3?: S3Access | undefined
   readonly sftp?: SftpAccess | undefined
+  readonly azure?: AzureAccess | undefined
 }
 
 export interface PlannedConfiguration {
@@ -79,7 +84,7 @@ export async function planConfiguration(wanted: WantedSetup): Promise<PlannedCon
   const { cluster, connection, dataDirectory, binDirectory, runAs } = wanted
   const newText = renderConfiguration({
     cluster: { name: cluster, connection, dataDirectory, binDirectory, runAs },
-    repo: { ...repo, s3: wanted.s3, sftp: wanted.sftp },
+    repo: { ...repo, s3: wanted.s3, sftp: wanted.sftp, azure: wanted.azure },
   })
   return { repo, newText }
 }
@@ -125,8 +130,9 @@ function newRepo(wanted: WantedSetup): PlannedRepo {
   }
 }
 
-function accessOf({ location, s3, sftp }: WantedSetup): Pick<PlannedRepo, 's3' | 'sftp'> {
+function accessOf({ location, s3, sftp, azure }: WantedSetup): Pick<PlannedRepo, ReachedKind> {
   if (location.startsWith('s3:')) return { s3: readS3Settings(s3) }
+  if (location.startsWith('azure:')) return { azure: readAzureSettings(azure) }
   return location.startsWith('sftp:') ? { sftp: readSftpSettings(sftp) } : {}
 }
 
@@ -140,8 +146,8 @@ function agreeingRepo(configuration: Configuration, wanted: WantedSetup): Planne
     ([name, repo]) => canonical(repo.location) === wanted.location && (wanted.repoName ?? name) === name,
   )
   if (found === undefined) throw differs(wanted, [`it has no repo at "${wanted.location}"`])
-  const [name, { location, keyFile, passphraseFile, s3, sftp }] = found
-  const repo = { name: parseRepoName(name), location, keyFile, passphraseFile, s3, sftp }
+  const [name, { location, keyFile, passphraseFile, s3, sftp, azure }] = found
+  const repo = { name: parseRepoName(name), location, keyFile, passphraseFile, s3, sftp, azure }
   const differences = [
     ...difference('connection', wanted.connection, settings.connection),
     ...difference('data-directory', wanted.dataDirectory, settings.dataDirectory),
@@ -149,6 +155,7 @@ function agreeingRepo(configuration: Configuration, wanted: WantedSetup): Planne
     ...lockDifference(wanted.lock, repo),
     ...accessDifference('s3', wanted, repo),
     ...accessDifference('sftp', wanted, repo),
+    ...accessDifference('azure', wanted, repo),
   ]
   if (differences.length > 0) throw differs(wanted, differences)
   return repo

@@ -1,26 +1,27 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
 import { readSecretFile } from '../config/read-secret-file.ts'
+import type { AzureAccess } from '../config/azure-access-schema.ts'
 import type { S3Access, SftpAccess } from '../config/configuration-schema.ts'
-import { OperationError } from '../domain/operation-error.ts'
-import { quote } from '../domain/quote.ts'
-import { describeSystemError, isSystemError } from '../platform/durable-file.ts'
 import type { StoreOptions } from '../storage/open-store.ts'
 import type { S3Credentials, S3StoreOptions } from '../storage/s3/s3-options.ts'
 import type { SftpLogin, SftpStoreOptions } from '../storage/sftp/sftp-options.ts'
+import { azureOptions } from './azure-options.ts'
+import { readNamedFile, readSecretText } from './named-files.ts'
 
 /** How the store of a configured repo is opened. Reads the files that the configuration names, so that they are known to be right. */
-export async function storeOptions({ s3, sftp }: Accesses): Promise<StoreOptions> {
+export async function storeOptions({ s3, sftp, azure }: Accesses): Promise<StoreOptions> {
   return {
     access: 'write',
     ...(s3 !== undefined && { s3: await s3Options(s3) }),
     ...(sftp !== undefined && { sftp: await sftpOptions(sftp) }),
+    ...(azure !== undefined && { azure: await azureOptions(azure) }),
   }
 }
 
 interface Accesses {
   readonly s3?: S3Access | undefined
   readonly sftp?: SftpAccess | undefined
+  readonly azure?: AzureAccess | undefined
 }
 
 async function s3Options(access: S3Access): Promise<S3StoreOptions> {
@@ -37,15 +38,11 @@ async function s3Options(access: S3Access): Promise<S3StoreOptions> {
   if (accessKeyId === undefined || secretKeyFile === undefined) return options
   const readCredentials = async (): Promise<S3Credentials> => ({
     accessKeyId,
-    secretAccessKey: await readText(secretKeyFile),
-    ...(sessionTokenFile !== undefined && { sessionToken: await readText(sessionTokenFile) }),
+    secretAccessKey: await readSecretText(secretKeyFile),
+    ...(sessionTokenFile !== undefined && { sessionToken: await readSecretText(sessionTokenFile) }),
   })
   await readCredentials()
   return { ...options, readCredentials }
-}
-
-async function readText(secretFile: string): Promise<string> {
-  return (await readSecretFile(secretFile)).toString('utf8')
 }
 
 async function sftpOptions(access: SftpAccess): Promise<SftpStoreOptions> {
@@ -70,27 +67,14 @@ async function sftpOptions(access: SftpAccess): Promise<SftpStoreOptions> {
 function loginOf(access: SftpAccess): SftpLogin {
   const { privateKeyFile, privateKeyPassphraseFile, agentSocket, passwordFile } = access
   if (agentSocket !== undefined) return { kind: 'agent', socketPath: agentSocket }
-  if (passwordFile !== undefined) return { kind: 'password', read: () => readText(passwordFile) }
+  if (passwordFile !== undefined) return { kind: 'password', read: () => readSecretText(passwordFile) }
   assert.ok(privateKeyFile !== undefined, 'the configuration names one way to log in')
   return {
     kind: 'private-key',
     read: async () => ({
       content: await readSecretFile(privateKeyFile),
       passphrase:
-        privateKeyPassphraseFile === undefined ? undefined : await readText(privateKeyPassphraseFile),
+        privateKeyPassphraseFile === undefined ? undefined : await readSecretText(privateKeyPassphraseFile),
     }),
-  }
-}
-
-/** A file that is no secret. `setting` is what names it. */
-async function readNamedFile(path: string, setting: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    if (!isSystemError(cause)) throw cause
-    throw new OperationError('file-unreadable', `reading ${quote(path)}: ${describeSystemError(cause)}`, {
-      cause,
-      hint: `Correct ${setting} of the repo, or give the file to the user who runs the tool.`,
-    })
   }
 }

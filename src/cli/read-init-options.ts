@@ -22,6 +22,7 @@ export interface InitOptions {
   /** `NAME=VALUE`, each. */
   readonly s3: readonly string[]
   readonly sftp: readonly string[]
+  readonly azure: readonly string[]
 }
 
 /** The three things that only the operator knows. */
@@ -48,6 +49,7 @@ export async function readInitOptions(
     location: formatRepositoryLocation(parseRepositoryLocation(repo)),
     s3: readStoreOptions('s3', options.s3, repo),
     sftp: readStoreOptions('sftp', options.sftp, repo),
+    azure: readStoreOptions('azure', options.azure, repo),
     repoName: options.repoName,
     lock: lockOf(options),
     dataDirectory: absolute(options.dataDirectory),
@@ -70,7 +72,7 @@ export function foldersOf({ configFile, location, lock }: WantedSetup): string[]
   ]
 }
 
-const examples = { s3: 's3:bucket/prefix', sftp: 'sftp:user@host/path' }
+const examples = { s3: 's3:bucket/prefix', sftp: 'sftp:user@host/path', azure: 'azure:container/prefix' }
 
 function readStoreOptions(kind: ReachedKind, written: readonly string[], repo: string): StoreText {
   if (written.length > 0 && parseRepositoryLocation(repo).kind !== kind) {

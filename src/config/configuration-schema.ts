@@ -1,53 +1,18 @@
 import { z } from 'zod'
-import { parseByteSize } from '../domain/byte-size.ts'
 import { isClusterName, isRepoName } from '../domain/cluster-name.ts'
-import { parseDurationMs } from '../domain/duration.ts'
-import { isOperationError } from '../domain/operation-error.ts'
+import { azureAccessSchema } from './azure-access-schema.ts'
 import { camelKeys } from './camel-keys.ts'
 import { connectionFault } from './check-connection.ts'
 import { checkReferences } from './check-references.ts'
 import { checkS3Keys, isEndpoint } from './check-s3-access.ts'
 import { checkSftpAccess } from './check-sftp-access.ts'
+import { absolutePath, byteSize, choice, duration, flag, wholeNumber } from './setting-types.ts'
 
 /*
  * Every setting, with what it accepts, its default and one sentence about it. From here come the validation, the JSON
  * Schema for editors, the environment overrides and what `config show` lists. The error text of a leaf says what is
  * expected; where the value stands and what was found is added by `describe-issue.ts`.
  */
-
-const wholeNumber = (least: number, most: number) => {
-  const error = `a whole number from ${least} to ${most}`
-  return z.int(error).min(least, error).max(most, error)
-}
-
-const flag = () => z.boolean('true or false')
-
-const choice = <const Names extends readonly [string, ...string[]]>(names: Names) =>
-  z.enum(names, names.map((name) => `"${name}"`).join(' or '))
-
-const absolutePath = () => z.string('an absolute path').regex(/^\/[^\0\n]*$/, 'an absolute path')
-
-/** Text that stands for an amount greater than zero. `parse` refuses what it does not understand. */
-const amount = (expected: string, parse: (text: string) => number) =>
-  z.string(expected).transform((text, context) => {
-    const parsed = understood(parse, text)
-    if (parsed !== undefined && parsed > 0) return parsed
-    context.addIssue({ code: 'custom', message: expected })
-    return z.NEVER
-  })
-
-function understood(parse: (text: string) => number, text: string): number | undefined {
-  try {
-    return parse(text)
-  } catch (error) {
-    if (isOperationError(error, 'usage')) return undefined
-    throw error
-  }
-}
-
-const byteSize = () => amount('a size such as "100MB" or "1.5GB"', parseByteSize)
-
-const duration = () => amount('a duration such as "30s" or "1h30m"', parseDurationMs)
 
 const nameRule =
   'a name of 1 to 63 lower-case letters, digits, "-" and "_", starting with a letter or a digit'
@@ -245,26 +210,39 @@ const sftpAccess = z
   .transform(camelKeys)
 
 const locationRule =
-  'posix:/path, s3:bucket/prefix or sftp:user@host/path, the kinds of location that this version knows'
+  'posix:/path, s3:bucket/prefix, sftp:user@host/path or azure:container/prefix, the kinds of location that this version knows'
 
 const locationPattern =
-  /^(posix:\/[^\0\n]*|s3:[A-Za-z0-9][A-Za-z0-9._/-]*|sftp:[^\s:@/]+@([^\s:@/[\]]+|\[[0-9A-Fa-f:.]+\])(:\d+)?\/[^\0\n]*)$/
+  /^(posix:\/[^\0\n]*|s3:[A-Za-z0-9][A-Za-z0-9._/-]*|azure:[a-z0-9][A-Za-z0-9._/-]*|sftp:[^\s:@/]+@([^\s:@/[\]]+|\[[0-9A-Fa-f:.]+\])(:\d+)?\/[^\0\n]*)$/
 
-/** Settings of one kind of location do not stand at another, and a user of an SFTP server has to prove who it is. */
-function checkKind(
-  { location, s3, sftp }: { readonly location: string; readonly s3?: unknown; readonly sftp?: unknown },
-  context: z.core.$RefinementCtx,
-): void {
+interface WrittenRepo {
+  readonly location: string
+  readonly s3?: unknown
+  readonly sftp?: unknown
+  readonly azure?: unknown
+}
+
+/** Kinds of location that have settings of their own, and what is missing without any. */
+const reachedKinds = [
+  { kind: 's3', name: 'S3', missing: undefined },
+  { kind: 'sftp', name: 'SFTP', missing: 'how the user of the SFTP server proves who it is' },
+  {
+    kind: 'azure',
+    name: 'Azure',
+    missing: 'the account that the container is in, and how to prove who asks',
+  },
+] as const
+
+/** Settings of one kind of location do not stand at another, and SFTP and Azure have to be told who asks. */
+function checkKind(written: WrittenRepo, context: z.core.$RefinementCtx): void {
   const report = (kind: string, message: string, found: string): void =>
     context.addIssue({ code: 'custom', path: [kind], message, params: { found } })
-  if (s3 !== undefined && !location.startsWith('s3:')) {
-    report('s3', 'no settings of S3 for another kind of location', 'some')
-  }
-  if (sftp !== undefined && !location.startsWith('sftp:')) {
-    report('sftp', 'no settings of SFTP for another kind of location', 'some')
-  }
-  if (sftp === undefined && location.startsWith('sftp:')) {
-    report('sftp', 'how the user of the SFTP server proves who it is', 'nothing')
+  for (const { kind, name, missing } of reachedKinds) {
+    const isOfKind = written.location.startsWith(`${kind}:`)
+    if (written[kind] !== undefined && !isOfKind) {
+      report(kind, `no settings of ${name} for another kind of location`, 'some')
+    }
+    if (written[kind] === undefined && isOfKind && missing !== undefined) report(kind, missing, 'nothing')
   }
 }
 
@@ -274,7 +252,7 @@ const repo = z
       .string(locationRule)
       .regex(locationPattern, locationRule)
       .describe(
-        'Where the repository is: posix:/path, a directory of a local or mounted file system, s3:bucket/prefix, or sftp:user@host/path.',
+        'Where the repository is: posix:/path, a directory of a local or mounted file system, s3:bucket/prefix, sftp:user@host/path, or azure:container/prefix.',
       ),
     s3: s3Access
       .optional()
@@ -282,6 +260,9 @@ const repo = z
     sftp: sftpAccess
       .optional()
       .describe('How the SFTP server is reached: which key it has, and how the user proves who it is.'),
+    azure: azureAccessSchema
+      .optional()
+      .describe('How the container is reached: which account it is in, and how to prove who asks.'),
     'off-site': flag()
       .optional()
       .describe(

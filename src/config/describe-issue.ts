@@ -67,6 +67,8 @@ const quietSettings: ReadonlySet<string | number> = new Set([
   'private-key-file',
   'private-key-passphrase-file',
   'password-file',
+  'sas-file',
+  'token-file',
 ])
 
 function describeValue(values: unknown, path: SettingPath): string {

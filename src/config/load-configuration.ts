@@ -111,17 +111,32 @@ function refuseWritable({ file, mode }: ConfigurationFile): void {
 function refuseReadable({ file, mode }: ConfigurationFile, { clusters, repos }: Configuration): void {
   if ((mode & 0o007) === 0) return
   const namesSecrets =
-    Object.values(repos).some(
-      ({ keyFile, passphraseFile, s3, sftp }) =>
-        (keyFile ?? passphraseFile ?? s3?.secretKeyFile ?? sftp?.privateKeyFile ?? sftp?.passwordFile) !==
-        undefined,
-    ) || Object.values(clusters).some((cluster) => cluster.passfile !== undefined)
+    Object.values(repos).some((repo) => secretFilesOf(repo).some((secretFile) => secretFile !== undefined)) ||
+    Object.values(clusters).some((cluster) => cluster.passfile !== undefined)
   if (!namesSecrets) return
   throw new OperationError(
     'config-invalid',
     `reading the configuration ${quote(file)}: expected mode 0640 or less, because it names secrets, found mode ${octal(mode)}`,
     { hint: `Run "chmod 640 ${file}".` },
   )
+}
+
+function secretFilesOf({
+  keyFile,
+  passphraseFile,
+  s3,
+  sftp,
+  azure,
+}: Configuration['repos'][keyof Configuration['repos']]): readonly (string | undefined)[] {
+  return [
+    keyFile,
+    passphraseFile,
+    s3?.secretKeyFile,
+    sftp?.privateKeyFile,
+    sftp?.passwordFile,
+    azure?.keyFile,
+    azure?.sasFile,
+  ]
 }
 
 function octal(mode: number): string {

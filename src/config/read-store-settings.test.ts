@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { configurationSchema } from './configuration-schema.ts'
-import { parseStoreSetting, readS3Settings, readSftpSettings, type StoreText } from './read-store-settings.ts'
+import {
+  parseStoreSetting,
+  readAzureSettings,
+  readS3Settings,
+  readSftpSettings,
+  type StoreText,
+} from './read-store-settings.ts'
 
 describe('the settings of a bucket', () => {
   test('have defaults for AWS', () => {
@@ -101,6 +107,51 @@ describe('the settings of an SFTP server', () => {
     assert.equal(parse({ location, sftp: { 'agent-socket': '/a' } }).success, true)
     assert.equal(parse({ location }).success, false)
     assert.equal(parse({ location: 's3:bucket', sftp: { 'agent-socket': '/a' } }).success, false)
+  })
+})
+
+describe('the settings of a container in Azure', () => {
+  test('have defaults besides the account and the proof of who asks', () => {
+    assert.deepEqual(readAzureSettings({ account: 'acme', 'key-file': '/k' }), {
+      account: 'acme',
+      keyFile: '/k',
+      maxRequests: 8,
+      idleTimeout: 30_000,
+      callTimeout: 900_000,
+    })
+  })
+
+  for (const [written, message] of [
+    [{ 'key-file': '/k' }, /account: expected the name of a storage account, found nothing/],
+    [{ account: 'acme' }, /exactly one of key-file, sas-file and auth, found none/],
+    [{ account: 'acme', 'key-file': '/k', auth: 'managed-identity' }, /exactly one of .* found several/],
+    [
+      { account: 'acme', 'sas-file': 'sig=canary' },
+      /sas-file: expected an absolute path, found another text/,
+    ],
+    [{ account: 'acme', auth: 'cli' }, /auth: expected "managed-identity" or "workload-identity"/],
+    [{ account: 'acme', 'key-file': '/k', 'client-id': 'i' }, /auth with client-id, found only the latter/],
+    [
+      { account: 'acme', auth: 'managed-identity', 'tenant-id': 't' },
+      /auth: workload-identity with tenant-id and token-file/,
+    ],
+    [{ account: 'acme', 'key-file': '/k', 'access-tier': 'archive' }, /"hot" or "cool" or "cold"/],
+    [{ account: 'acme', 'key-file': '/k', endpoint: 'http://store.example' }, /endpoint: expected https:/],
+    [{ account: 'acme', key: 'canary' }, /expected the name of a setting, found "key"/],
+  ] as readonly (readonly [StoreText, RegExp])[]) {
+    test(`are refused: ${JSON.stringify(written)}`, () => {
+      assert.throws(
+        () => readAzureSettings(written),
+        (error) => error instanceof Error && message.test(error.message) && !/canary/.test(error.message),
+      )
+    })
+  }
+
+  test('belong to a location there, which needs them', () => {
+    const azure = { account: 'acme', 'key-file': '/k' }
+    assert.equal(parse({ location: 'azure:box/a', azure }).success, true)
+    assert.equal(parse({ location: 'azure:box/a' }).success, false)
+    assert.equal(parse({ location: 's3:bucket', azure }).success, false)
   })
 })
 

@@ -1,5 +1,6 @@
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
+import { azureAccessSchema, type AzureAccess } from './azure-access-schema.ts'
 import { s3AccessSchema, sftpAccessSchema, type S3Access, type SftpAccess } from './configuration-schema.ts'
 import { describeIssue } from './describe-issue.ts'
 import { describeProblems } from './problem.ts'
@@ -8,7 +9,10 @@ import { describeProblems } from './problem.ts'
 export type StoreText = Readonly<Record<string, string | number | boolean>>
 
 /** The kinds of location that have settings of their own, named as their section is. */
-export type ReachedKind = 's3' | 'sftp'
+export type ReachedKind = 's3' | 'sftp' | 'azure'
+
+/** A setting that is likely to be wanted, for the hint. */
+const examples = { s3: 'region=eu-central-1', sftp: 'max-requests=4', azure: 'account=acmebackups' }
 
 /** Reads `NAME=VALUE` of an option such as `--s3`. Numbers and flags become what YAML would make of them. Throws `usage`; the value is not repeated. */
 export function parseStoreSetting(kind: ReachedKind, text: string): StoreText {
@@ -16,7 +20,7 @@ export function parseStoreSetting(kind: ReachedKind, text: string): StoreText {
   const name = text.slice(0, end)
   if (end === -1 || !/^[a-z][a-z0-9-]*$/.test(name)) {
     throw new OperationError('usage', `reading --${kind}: expected NAME=VALUE, found something else`, {
-      hint: `Write "--${kind} ${kind === 's3' ? 'region=eu-central-1' : 'max-requests=4'}"; docs/${kind}.md lists the names.`,
+      hint: `Write "--${kind} ${examples[kind]}"; docs/${kind}.md lists the names.`,
     })
   }
   const value = text.slice(end + 1)
@@ -40,7 +44,15 @@ export function readSftpSettings(written: StoreText): SftpAccess {
   throw wrongSettings('sftp', parsed.error, written)
 }
 
-const schemas = { s3: s3AccessSchema, sftp: sftpAccessSchema }
+/** The settings of one container of Azure with their defaults. Throws `usage` with everything that is wrong with them. */
+export function readAzureSettings(written: StoreText): AzureAccess {
+  refuseUnknown('azure', written)
+  const parsed = azureAccessSchema.safeParse(written)
+  if (parsed.success) return parsed.data
+  throw wrongSettings('azure', parsed.error, written)
+}
+
+const schemas = { s3: s3AccessSchema, sftp: sftpAccessSchema, azure: azureAccessSchema }
 
 function refuseUnknown(kind: ReachedKind, written: StoreText): void {
   const known = Object.keys(schemas[kind].in.shape)

@@ -22,6 +22,8 @@ export interface InitialConfiguration {
     readonly s3?: StoreText | undefined
     /** Settings of an SFTP server as they are written. */
     readonly sftp?: StoreText | undefined
+    /** Settings of a container of Azure as they are written. */
+    readonly azure?: StoreText | undefined
   }
 }
 
@@ -46,6 +48,7 @@ export function renderConfiguration(initial: InitialConfiguration): string {
         location: repo.location,
         s3: unlessEmpty(repo.s3),
         sftp: unlessEmpty(repo.sftp),
+        azure: unlessEmpty(repo.azure),
         'key-file': repo.keyFile,
         'passphrase-file': repo.passphraseFile,
         encryption: (repo.keyFile ?? repo.passphraseFile) === undefined ? 'none' : undefined,

@@ -36,6 +36,13 @@ describe('parseRepositoryLocation', () => {
     assert.equal(formatRepositoryLocation(other), 'sftp:backup@[fe80::1]:2222/srv/a')
   })
 
+  test('reads a container, with or without a prefix', () => {
+    const place = { kind: 'azure', container: 'my-box', keyPrefix: 'some/prefix/' } as const
+    assert.deepEqual(parseRepositoryLocation('azure:my-box/some/prefix/'), place)
+    assert.equal(formatRepositoryLocation(place), 'azure:my-box/some/prefix')
+    assert.equal(formatRepositoryLocation(parseRepositoryLocation('azure:my-box/')), 'azure:my-box')
+  })
+
   for (const [text, message] of [
     ['/srv/backup', /found no kind/],
     ['', /found no kind/],
@@ -54,7 +61,10 @@ describe('parseRepositoryLocation', () => {
     ['sftp:user@host:99999/path', /expected sftp:user@host\/path/],
     ['sftp:user@host:/path', /expected sftp:user@host\/path/],
     ['sftp:user@host/', /found the root directory/],
-    ['azure:container', /found "azure", which is not supported/],
+    ['azure:', /name of a container/],
+    ['azure:Box', /name of a container/],
+    ['azure:my--box', /name of a container/],
+    ['azure:box/a//b', /after the container names out of/],
     ['gcs:bucket', /found "gcs", which is not supported/],
   ] as const) {
     test(`refuses ${JSON.stringify(text)}`, () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { resolve } from 'node:path'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { formatAzureLocation, type AzureLocation, type AzureStoreOptions } from './azure/azure-options.ts'
 import { isObjectKey } from './object-key.ts'
 import type { ObjectStore } from './object-store.ts'
 import { createPosixStore, openPosixStore, type PosixStoreOptions } from './posix/posix-store.ts'
@@ -22,35 +23,47 @@ export type RepositoryLocation =
     }
   | ({ readonly kind: 's3' } & S3Location)
   | ({ readonly kind: 'sftp' } & SftpLocation)
+  | ({ readonly kind: 'azure' } & AzureLocation)
 
 export interface StoreOptions extends PosixStoreOptions {
   /** For a store in S3, which needs them. */
   readonly s3?: S3StoreOptions | undefined
   /** For a store on an SFTP server, which needs them. */
   readonly sftp?: SftpStoreOptions | undefined
+  /** For a store in Azure, which needs them. */
+  readonly azure?: AzureStoreOptions | undefined
 }
 
 /** `report` is told what the operator should know of the place. */
 /** Kinds that have a name and a form already, but no store. */
-const plannedKinds = new Set(['azure', 'gcs'])
+const plannedKinds = new Set(['gcs'])
 
-const hint = 'Write it as "posix:/absolute/path", "s3:bucket/prefix" or "sftp:user@host/absolute/path".'
+const hint =
+  'Write it as "posix:/absolute/path", "s3:bucket/prefix", "sftp:user@host/absolute/path" or "azure:container/prefix".'
 
 /** Reads `KIND:LOCATION`. Throws `config-invalid`; messages do not repeat what may hold a secret. */
 export function parseRepositoryLocation(text: string): RepositoryLocation {
   const [kind, rest] = splitOnce(text)
-  if (kind === 'posix' && rest !== undefined) return { kind, path: parsePath(rest) }
-  if (kind === 's3' && rest !== undefined) return { kind, ...parseBucket(rest) }
-  if (kind === 'sftp' && rest !== undefined) return { kind, ...parseServer(rest) }
-  if (plannedKinds.has(kind) && rest !== undefined) {
-    throw invalid(
-      `expected a kind of store that this version has, found "${kind}", which is not supported by this version`,
-    )
+  if (rest === undefined) throw invalid('expected KIND:LOCATION, found no kind')
+  switch (kind) {
+    case 'posix':
+      return { kind, path: parsePath(rest) }
+    case 's3':
+      return { kind, ...parseBucket(rest) }
+    case 'sftp':
+      return { kind, ...parseServer(rest) }
+    case 'azure':
+      return { kind, ...parseContainer(rest) }
+    default:
+      throw unknownKind(kind)
   }
-  throw invalid(
-    rest === undefined
-      ? 'expected KIND:LOCATION, found no kind'
-      : `expected the kind "posix", "s3" or "sftp", found "${kind}"`,
+}
+
+function unknownKind(kind: string): OperationError {
+  return invalid(
+    plannedKinds.has(kind)
+      ? `expected a kind of store that this version has, found "${kind}", which is not supported by this version`
+      : `expected the kind "posix", "s3", "sftp" or "azure", found "${kind}"`,
   )
 }
 
@@ -63,6 +76,8 @@ export function formatRepositoryLocation(location: RepositoryLocation): string {
       return formatS3Location(location)
     case 'sftp':
       return formatSftpLocation(location)
+    case 'azure':
+      return formatAzureLocation(location)
   }
 }
 
@@ -92,6 +107,10 @@ export async function openStore(
       const { openSftpStore } = await import('./sftp/sftp-store.ts')
       return openSftpStore(location, optionsForSftp(options), context)
     }
+    case 'azure': {
+      const { openAzureStore } = await import('./azure/azure-store.ts')
+      return openAzureStore(location, optionsForAzure(options), context)
+    }
   }
 }
 
@@ -112,6 +131,10 @@ export async function createStore(
       const { createSftpStore } = await import('./sftp/sftp-store.ts')
       return createSftpStore(location, optionsForSftp(options), context)
     }
+    case 'azure': {
+      const { createAzureStore } = await import('./azure/azure-store.ts')
+      return createAzureStore(location, optionsForAzure(options), context)
+    }
   }
 }
 
@@ -123,6 +146,11 @@ function optionsForS3({ s3 }: StoreOptions): S3StoreOptions {
 function optionsForSftp({ sftp }: StoreOptions): SftpStoreOptions {
   assert.ok(sftp !== undefined, 'a store on an SFTP server is opened with its options')
   return sftp
+}
+
+function optionsForAzure({ azure }: StoreOptions): AzureStoreOptions {
+  assert.ok(azure !== undefined, 'a store in Azure is opened with its options')
+  return azure
 }
 
 function splitOnce(text: string): readonly [string, string | undefined] {
@@ -146,14 +174,29 @@ const longestPrefix = 500
 function parseBucket(text: string): S3Location {
   const [bucket = '', ...folders] = text.split('/')
   if (!bucketPattern.test(bucket)) throw invalid('expected the name of a bucket after "s3:", found none')
+  return { bucket, keyPrefix: parsePrefix(folders, 'bucket') }
+}
+
+/** As Azure has them: 3 to 63 lower-case letters, digits and single hyphens. */
+const containerPattern = /^(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*$/
+
+function parseContainer(text: string): AzureLocation {
+  const [container = '', ...folders] = text.split('/')
+  if (!containerPattern.test(container)) {
+    throw invalid('expected the name of a container after "azure:", found none')
+  }
+  return { container, keyPrefix: parsePrefix(folders, 'container') }
+}
+
+function parsePrefix(folders: readonly string[], after: string): string {
   const prefix = folders.join('/').replace(/\/+$/, '')
-  if (prefix === '') return { bucket, keyPrefix: '' }
+  if (prefix === '') return ''
   if (prefix.length > longestPrefix || !isObjectKey(prefix)) {
     throw invalid(
-      `expected after the bucket names out of A-Z a-z 0-9 . _ - with "/" between them, up to ${longestPrefix} characters, found something else`,
+      `expected after the ${after} names out of A-Z a-z 0-9 . _ - with "/" between them, up to ${longestPrefix} characters, found something else`,
     )
   }
-  return { bucket, keyPrefix: `${prefix}/` }
+  return `${prefix}/`
 }
 
 const serverPattern =

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { existsSync, openSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
@@ -12,7 +11,7 @@ import { freePort } from './free-port.ts'
 import type { Scratch } from './scratch.ts'
 import { waitUntil } from './wait.ts'
 
-/** Azurite, Microsoft's emulator of Azure Storage, with an empty container. It lives in the scratch folder, and ends with it. */
+/** Azurite, Microsoft's emulator of Azure Storage, with an empty container, in memory. It ends with the scratch folder. */
 export interface AzureServer {
   readonly endpoint: string
   readonly account: string
@@ -20,9 +19,6 @@ export interface AzureServer {
   readonly container: string
   /** For a store in this container. */
   readonly options: AzureStoreOptions
-  /** Kills it: nothing answers until it is started again. What was stored stays. */
-  stop(): Promise<void>
-  start(): Promise<void>
 }
 
 const account = 'holdfasttest'
@@ -36,16 +32,8 @@ export async function startAzureServer(scratch: Pick<Scratch, 'folder'>): Promis
   const port = await freePort()
   const endpoint = `http://127.0.0.1:${port}`
   const accountKey = randomBytes(64).toString('base64')
-  let server: ChildProcess
-  const start = async (): Promise<void> => {
-    server = startAzurite(program, { folder, port, accounts: `${account}:${accountKey}` })
-    await waitUntil('Azurite answers', async () => (await fetch(endpoint)).status === 400)
-  }
-  const stop = async (): Promise<void> => {
-    server.kill('SIGKILL')
-    if (server.exitCode === null && server.signalCode === null) await once(server, 'exit')
-  }
-  await start()
+  startAzurite(program, { folder, port, accounts: `${account}:${accountKey}` })
+  await waitUntil('Azurite answers', async () => (await fetch(endpoint)).status === 400)
   const credential = new StorageSharedKeyCredential(account, accountKey)
   await new ContainerClient(`${endpoint}/${account}/${container}`, credential).create()
   const options: AzureStoreOptions = {
@@ -56,7 +44,7 @@ export async function startAzureServer(scratch: Pick<Scratch, 'folder'>): Promis
     idleTimeoutMs: 30_000,
     callTimeoutMs: 60_000,
   }
-  return { endpoint, account, accountKey, container, options, start, stop }
+  return { endpoint, account, accountKey, container, options }
 }
 
 interface AzuritePlaces {
@@ -66,12 +54,12 @@ interface AzuritePlaces {
 }
 
 /** It works in its folder, so it ends with it. */
-function startAzurite(program: string, { folder, port, accounts }: AzuritePlaces): ChildProcess {
+function startAzurite(program: string, { folder, port, accounts }: AzuritePlaces): void {
   const log = openSync(join(folder, 'azurite.out'), 'a')
-  const options = ['--blobHost', '127.0.0.1', '--blobPort', String(port), '--location', folder]
+  const options = ['--blobHost', '127.0.0.1', '--blobPort', String(port)]
   const started = spawn(
     process.execPath,
-    [program, ...options, '--silent', '--skipApiVersionCheck', '--disableTelemetry'],
+    [program, ...options, '--silent', '--inMemoryPersistence', '--skipApiVersionCheck', '--disableTelemetry'],
     {
       cwd: folder,
       env: { ...process.env, AZURITE_ACCOUNTS: accounts },
@@ -80,7 +68,6 @@ function startAzurite(program: string, { folder, port, accounts }: AzuritePlaces
     },
   )
   started.unref()
-  return started
 }
 
 /**

@@ -42,6 +42,12 @@ export function registerInit(program: Command, environment: CommandEnvironment):
       (value: string, earlier: readonly string[]) => [...earlier, value],
       [],
     )
+    .option(
+      '--azure <name=value>',
+      'a setting of the container in Azure, likewise',
+      (value: string, earlier: readonly string[]) => [...earlier, value],
+      [],
+    )
     .option('--repo-name <name>', 'what the repo is called in the configuration (default: local)')
     .option('--key-file <file>', 'the key of the repository; made when it is not there')
     .option('--passphrase-file <file>', 'lock the repository with the passphrase in this file instead')
