@@ -96,7 +96,7 @@ describe('an Azure store', () => {
 
         assert.match(error.message, message)
         assert.ok(error.hint !== undefined)
-        assert.equal(site.endpoint.requests.length, 1)
+        assert.ok(site.endpoint.requests.length <= 2)
       })
     }
   }
@@ -200,11 +200,12 @@ describe('an Azure store whose answers are lost, cut or wrong', () => {
     [412, 'ConditionNotMet'],
     [409, 'BlobImmutableDueToPolicy'],
     [403, 'UnauthorizedBlobOverwrite'],
+    [403, 'AuthorizationPermissionMismatch'],
   ] as const) {
     test(`asks whose object it is that is in the way: ${code} (N4)`, async () => {
       await using site = await makeSite()
       site.endpoint.put('p/taken', Buffer.from('of others'))
-      site.endpoint.plan({ kind: 'refuse', status, code }, { method: 'PUT', times: 2 })
+      site.endpoint.plan({ kind: 'refuse', status, code }, { method: 'PUT' })
 
       assert.equal(await site.store.putIfAbsent('taken', bytes), 'exists')
       assert.equal(await site.store.putIfAbsent('free', bytes), 'created')
@@ -226,6 +227,7 @@ describe('an Azure store whose answers are lost, cut or wrong', () => {
     ],
     ['is of no range', change((answer) => delete answer.headers['content-range'])],
     ['is of no blob', change((answer) => delete answer.headers['x-ms-blob-type'])],
+    ['has no tag', change((answer) => delete answer.headers['etag'])],
     ['has no length', change((answer) => (answer.headers['transfer-encoding'] = 'chunked'))],
   ] as readonly (readonly [string, Fault])[]) {
     test(`reads again when a body ${name} (N5)`, async () => {
@@ -240,7 +242,7 @@ describe('an Azure store whose answers are lost, cut or wrong', () => {
 
   test('fails when the body stays wrong, and does not hand it out (N5)', async () => {
     await using site = await makeSite({ callTimeoutMs: 300 })
-    await site.store.putIfAbsent('key', bytes)
+    site.endpoint.put('p/key', bytes)
     site.endpoint.plan({ kind: 'cut-body', bytes: 3 }, { method: 'GET', times: 10_000 })
 
     assert.match(
@@ -261,7 +263,7 @@ describe('an Azure store whose answers are lost, cut or wrong', () => {
     for (const text of ['<html><body>a portal</body></html>', 'not XML < at > all', '']) {
       test(`fails on what is no answer of Azure, and takes it for no absence: ${status} ${text} (N6)`, async () => {
         await using site = await makeSite({ callTimeoutMs: 100 })
-        await site.store.putIfAbsent('key', bytes)
+        site.endpoint.put('p/key', bytes)
         const isOther = change((answer) =>
           Object.assign(answer, {
             status,

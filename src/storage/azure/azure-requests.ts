@@ -25,6 +25,13 @@ export interface ReadObject {
   readonly bytes: Uint8Array<ArrayBuffer>
 }
 
+export type PutAnswer =
+  | { readonly kind: 'created' }
+  /** There is an object under the key. */
+  | { readonly kind: 'taken' }
+  /** Whoever has the right to create objects only, and not to overwrite, is told this of a key that is taken, too. */
+  | { readonly kind: 'refused'; readonly error: unknown }
+
 /**
  * One request each, without a retry: resolves with an answer that is whole, or rejects with the error of the SDK, of the
  * network, with `TokenFault` or `AnswerFault`. Absent objects and taken keys are answers.
@@ -73,12 +80,12 @@ export class AzureRequests {
     }
   }
 
-  /** 'taken': there is an object under the key, which is not touched. */
+  /** Never overwrites. */
   async put(
     key: string,
     { bytes, token }: { readonly bytes: Uint8Array; readonly token: string },
     signal: AbortSignal,
-  ): Promise<'created' | 'taken'> {
+  ): Promise<PutAnswer> {
     const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     try {
       const answer = await understood(
@@ -93,9 +100,11 @@ export class AzureRequests {
       if (answer.etag === undefined) {
         throw new AnswerFault('the store answered a write without saying what it has stored')
       }
-      return 'created'
+      return { kind: 'created' }
     } catch (error) {
-      if (isTaken(readAnswer(error).name)) return 'taken'
+      const { name } = readAnswer(error)
+      if (isTaken(name)) return { kind: 'taken' }
+      if (name === 'AuthorizationPermissionMismatch') return { kind: 'refused', error }
       throw error
     }
   }
@@ -154,6 +163,7 @@ export class AzureRequests {
     if (!(error instanceof Error) || (status === undefined && error.name !== 'RestError')) return error
     const text = this.#credentials
       .secrets()
+      .filter((secret) => secret !== '')
       .reduce((told, secret) => told.replaceAll(secret, '***'), error.message)
     return new Error(`${name} (${status ?? 'no answer'}): ${text}`)
   }

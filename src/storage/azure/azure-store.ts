@@ -19,7 +19,7 @@ import {
 import { RequestSlots } from '../request-slots.ts'
 import { judgeAzureFailure } from './azure-failure.ts'
 import { formatAzureLocation, type AzureLocation, type AzureStoreOptions } from './azure-options.ts'
-import { openAzureRequests, type AzureRequests } from './azure-requests.ts'
+import { openAzureRequests, type AzureRequests, type PutAnswer } from './azure-requests.ts'
 
 /** Without `report` nobody is told that a call takes long. */
 type StoreContext = Pick<RunContext, 'clock'> & Partial<Pick<RunContext, 'report'>>
@@ -125,9 +125,10 @@ class AzureStore implements ObjectStore {
       signal,
       attempt: async (attemptSignal) => {
         attempts += 1
-        if ((await this.#requests.put(key, { bytes, token }, attemptSignal)) === 'created') return 'created'
+        const answer = await this.#requests.put(key, { bytes, token }, attemptSignal)
+        if (answer.kind === 'created') return 'created'
         const found = await this.#requests.head(key, attemptSignal)
-        if (found === undefined) throw new AnswerFault('the key was taken, and is free again')
+        if (found === undefined) throw whyFree(answer)
         if (found.token === undefined && attempts > 1) throw this.#withoutToken(key)
         return found.token === token ? 'created' : 'exists'
       },
@@ -240,6 +241,11 @@ class AzureStore implements ObjectStore {
   #call<T>(call: Parameters<typeof callWithRetry<T>>[0]): Promise<T> {
     return callWithRetry(call, this.#retrying)
   }
+}
+
+/** The key is free, and yet nothing was stored under it. */
+function whyFree(answer: Exclude<PutAnswer, { readonly kind: 'created' }>): unknown {
+  return answer.kind === 'refused' ? answer.error : new AnswerFault('the key was taken, and is free again')
 }
 
 /** What a policy of the store keeps. */

@@ -98,7 +98,7 @@ async function requestFor(identity: AzureIdentity, endpoint: string): Promise<To
     client_assertion: await identity.readAssertion(),
   })
   return {
-    url: `${identity.authority}/${identity.tenantId}/oauth2/v2.0/token`,
+    url: `${identity.authority}/${encodeURIComponent(identity.tenantId)}/oauth2/v2.0/token`,
     request: { method: 'POST', body: form },
   }
 }

@@ -48,9 +48,12 @@ export class Transport implements IHttpClient {
     }
     const result = { request, status, headers }
     if (request.streamResponseStatusCodes?.has(status) === true) {
-      if (headers.contains('content-length')) return { ...result, readableStreamBody: answer }
+      // Without these the SDK would leave the body alone, and with it the connection.
+      if (headers.contains('content-length') && headers.contains('etag')) {
+        return { ...result, readableStreamBody: answer }
+      }
       answer.destroy()
-      throw new AnswerFault('the store did not say how long its answer is')
+      throw new AnswerFault('the store did not say what it sends, or how long it is')
     }
     return { ...result, bodyAsText: await readText(answer) }
   }
