@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
-import { chown, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { archiveEverything } from './support/archive-everything.ts'
 import { startAzureServer, type AzureServer } from './support/azure-server.ts'
-import { expectOk, runHoldfast, type HoldfastResult } from './support/holdfast.ts'
+import { expectOk } from './support/holdfast.ts'
 import { openServer, startServer, type TestServer } from './support/postgres-server.ts'
 import { createScratch, type Scratch } from './support/scratch.ts'
-import { isRoot } from './support/server-user.ts'
+import { makeStoreSite, type StoreSite } from './support/store-site.ts'
 
 describe('a repository in Azure', () => {
   let scratch: Scratch
@@ -57,17 +55,9 @@ describe('a repository in Azure', () => {
     expectOk(await site.run('verify', '--all'))
     await site.answer('backup', '--type=full')
     await site.answer('expire', '--confirm=main')
-    const { repos } = (await site.answer('info')) as { repos: { backups: { label: string }[] }[] }
-    assert.ok(!repos.some(({ backups }) => backups.some(({ label }) => label === labelOf(full))))
+    assert.equal(await site.lists(full), false)
   })
 })
-
-/** So that expire has something to do, once it is asked. */
-const keepRules = {
-  HOLDFAST_KEEP_COUNT: '1',
-  HOLDFAST_KEEP_MINIMUM: '1',
-  HOLDFAST_KEEP_AFTER_BACKUP: 'false',
-}
 
 interface Surroundings {
   readonly scratch: Scratch
@@ -75,53 +65,13 @@ interface Surroundings {
   readonly store: AzureServer
 }
 
-/** What a user has: a configuration file, a file with a key of the account, and the command line. */
-class AzureSite {
-  readonly folder: string
-  readonly #surroundings: Surroundings
-
-  constructor(folder: string, surroundings: Surroundings) {
-    this.folder = folder
-    this.#surroundings = surroundings
-  }
-
-  get keyFile(): string {
-    return join(this.folder, 'account-key')
-  }
-
-  init(...options: readonly string[]): Promise<HoldfastResult> {
-    const { server, store } = this.#surroundings
-    return this.run(
-      'init',
-      '--cluster=main',
-      `--connection=${server.connectionString}`,
-      `--bin-directory=${server.binDirectory}`,
+function makeSite({ scratch, server, store }: Surroundings, accountKey: string): Promise<StoreSite> {
+  return makeStoreSite(scratch, server, {
+    secret: `${accountKey}\n`,
+    options: (keyFile) => [
       `--azure=endpoint=${store.endpoint}`,
       `--azure=account=${store.account}`,
-      `--azure=key-file=${this.keyFile}`,
-      ...options,
-    )
-  }
-
-  run(...args: readonly string[]): Promise<HoldfastResult> {
-    const config = join(this.folder, 'holdfast.yaml')
-    return runHoldfast(args, { config, timeoutMs: 300_000, env: keepRules })
-  }
-
-  async answer(...args: readonly string[]): Promise<unknown> {
-    return JSON.parse(expectOk(await this.run('--output', 'json', ...args)).stdout)
-  }
-}
-
-async function makeSite(surroundings: Surroundings, accountKey: string): Promise<AzureSite> {
-  const { scratch } = surroundings
-  const folder = await scratch.makeFolder(`site-${randomUUID().slice(0, 8)}`)
-  const site = new AzureSite(folder, surroundings)
-  await writeFile(site.keyFile, `${accountKey}\n`, { mode: 0o600 })
-  if (isRoot()) await chown(site.keyFile, scratch.user.uid, scratch.user.gid)
-  return site
-}
-
-function labelOf(answer: unknown): string {
-  return (answer as { backup: { label: string } }).backup.label
+      `--azure=key-file=${keyFile}`,
+    ],
+  })
 }

@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict'
-import { chown, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { after, before, describe, test } from 'node:test'
 import { openS3Store } from '../src/storage/s3/s3-store.ts'
 import { archiveEverything } from './support/archive-everything.ts'
-import { expectOk, runHoldfast, type HoldfastResult } from './support/holdfast.ts'
+import { expectOk } from './support/holdfast.ts'
 import { openServer, startServer, type TestServer } from './support/postgres-server.ts'
 import { testContext } from './support/repository.ts'
 import { startS3Server, type S3Server } from './support/s3-server.ts'
 import { createScratch, type Scratch } from './support/scratch.ts'
 import { collect } from './support/store-contract.ts'
-import { isRoot } from './support/server-user.ts'
+import { makeStoreSite, type StoreSite } from './support/store-site.ts'
 import { waitUntil } from './support/wait.ts'
 
 describe('a repository in S3', () => {
@@ -26,7 +25,7 @@ describe('a repository in S3', () => {
   test('lives a whole life: init, archive, backups, restore, verify, expire', async () => {
     await using server = await startServer({ major: 18, scratch })
     const site = await makeSite({ scratch, server, bucket }, bucket.secretAccessKey)
-    expectOk(await site.init('--apply'))
+    expectOk(await site.init(`--repo=s3:${bucket.bucket}/main`, '--apply'))
     await server.restart()
     await server.query('CREATE TABLE t (x int); INSERT INTO t SELECT generate_series(1, 1000)')
 
@@ -48,8 +47,7 @@ describe('a repository in S3', () => {
     assert.equal(probed.isFit, true)
     await site.answer('backup', '--type=full')
     await site.answer('expire', '--confirm=main')
-    const { repos } = (await site.answer('info')) as { repos: { backups: { label: string }[] }[] }
-    assert.ok(!repos.some(({ backups }) => backups.some(({ label }) => label === labelOf(full))))
+    assert.equal(await site.lists(full), false)
     expectOk(await site.run('repo', 'sweep'))
   })
 
@@ -80,7 +78,7 @@ describe('a repository in S3', () => {
     const wrong = await makeSite({ scratch, server, bucket }, 'wrong-secret-canary')
     const elsewhere = await makeSite({ scratch, server, bucket }, bucket.secretAccessKey)
 
-    const refused = await wrong.init()
+    const refused = await wrong.init(`--repo=s3:${bucket.bucket}/main`)
     const absent = await elsewhere.init('--repo=s3:not-there')
 
     assert.equal(refused.code, 1)
@@ -91,68 +89,19 @@ describe('a repository in S3', () => {
   })
 })
 
-/** So that expire has something to do, once it is asked. */
-const keepRules = {
-  HOLDFAST_KEEP_COUNT: '1',
-  HOLDFAST_KEEP_MINIMUM: '1',
-  HOLDFAST_KEEP_AFTER_BACKUP: 'false',
-}
-
 interface Surroundings {
   readonly scratch: Scratch
   readonly server: TestServer
   readonly bucket: S3Server
 }
 
-/** What a user has: a configuration file, a file with the secret of the access key, and the command line. */
-class S3Site {
-  readonly folder: string
-  readonly #surroundings: Surroundings
-
-  constructor(folder: string, surroundings: Surroundings) {
-    this.folder = folder
-    this.#surroundings = surroundings
-  }
-
-  get secretFile(): string {
-    return join(this.folder, 'secret')
-  }
-
-  init(...options: readonly string[]): Promise<HoldfastResult> {
-    const { server, bucket } = this.#surroundings
-    const isElsewhere = options.some((option) => option.startsWith('--repo='))
-    return this.run(
-      'init',
-      '--cluster=main',
-      `--connection=${server.connectionString}`,
-      `--bin-directory=${server.binDirectory}`,
-      ...(isElsewhere ? [] : [`--repo=s3:${bucket.bucket}/main`]),
+function makeSite({ scratch, server, bucket }: Surroundings, secret: string): Promise<StoreSite> {
+  return makeStoreSite(scratch, server, {
+    secret: `${secret}\n`,
+    options: (secretFile) => [
       `--s3=endpoint=${bucket.endpoint}`,
       `--s3=access-key-id=${bucket.accessKeyId}`,
-      `--s3=secret-key-file=${this.secretFile}`,
-      ...options,
-    )
-  }
-
-  run(...args: readonly string[]): Promise<HoldfastResult> {
-    const config = join(this.folder, 'holdfast.yaml')
-    return runHoldfast(args, { config, timeoutMs: 300_000, env: keepRules })
-  }
-
-  async answer(...args: readonly string[]): Promise<unknown> {
-    return JSON.parse(expectOk(await this.run('--output', 'json', ...args)).stdout)
-  }
-}
-
-async function makeSite(surroundings: Surroundings, secret: string): Promise<S3Site> {
-  const { scratch, server } = surroundings
-  const folder = await scratch.makeFolder(`site-${server.port}-${secret.length}`)
-  const site = new S3Site(folder, surroundings)
-  await writeFile(site.secretFile, `${secret}\n`, { mode: 0o600 })
-  if (isRoot()) await chown(site.secretFile, scratch.user.uid, scratch.user.gid)
-  return site
-}
-
-function labelOf(answer: unknown): string {
-  return (answer as { backup: { label: string } }).backup.label
+      `--s3=secret-key-file=${secretFile}`,
+    ],
+  })
 }

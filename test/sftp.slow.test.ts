@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
-import { copyFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { FindDocument } from '../src/api/find-document.ts'
 import { archiveEverything } from './support/archive-everything.ts'
-import { giveTree } from './support/give-tree.ts'
-import { expectOk, runHoldfast, type HoldfastResult } from './support/holdfast.ts'
+import { expectOk } from './support/holdfast.ts'
 import { openServer, startServer, type TestServer } from './support/postgres-server.ts'
 import { createScratch, type Scratch } from './support/scratch.ts'
 import { startSftpServer, type SftpServer } from './support/sftp-server.ts'
+import { makeStoreSite, type StoreSite } from './support/store-site.ts'
 
 describe('a repository on an SFTP server', () => {
   let scratch: Scratch
@@ -49,8 +49,7 @@ describe('a repository on an SFTP server', () => {
     expectOk(await site.run('check'))
     await site.answer('backup', '--type=full')
     await site.answer('expire', '--confirm=main')
-    const { repos } = (await site.answer('info')) as { repos: { backups: { label: string }[] }[] }
-    assert.ok(!repos.some(({ backups }) => backups.some(({ label }) => label === labelOf(full))))
+    assert.equal(await site.lists(full), false)
     expectOk(await site.run('repo', 'sweep'))
   })
 
@@ -65,69 +64,20 @@ describe('a repository on an SFTP server', () => {
   })
 })
 
-/** So that expire has something to do, once it is asked. */
-const keepRules = {
-  HOLDFAST_KEEP_COUNT: '1',
-  HOLDFAST_KEEP_MINIMUM: '1',
-  HOLDFAST_KEEP_AFTER_BACKUP: 'false',
-}
-
 interface Surroundings {
   readonly scratch: Scratch
   readonly server: TestServer
   readonly host: SftpServer
 }
 
-/** What a user has: a configuration file, a private key, and the command line. */
-class SftpSite {
-  readonly folder: string
-  readonly #surroundings: Surroundings
-  readonly #hostKey: string | undefined
-
-  constructor(folder: string, surroundings: Surroundings, hostKey: string | undefined) {
-    this.folder = folder
-    this.#surroundings = surroundings
-    this.#hostKey = hostKey
-  }
-
-  get privateKeyFile(): string {
-    return join(this.folder, 'id')
-  }
-
-  init(...options: readonly string[]): Promise<HoldfastResult> {
-    const { server, host } = this.#surroundings
-    const { user, host: address, port, path } = host.locationOf('main')
-    return this.run(
-      'init',
-      '--cluster=main',
-      `--connection=${server.connectionString}`,
-      `--bin-directory=${server.binDirectory}`,
+async function makeSite({ scratch, server, host }: Surroundings, hostKey?: string): Promise<StoreSite> {
+  const { user, host: address, port, path } = host.locationOf('main')
+  return makeStoreSite(scratch, server, {
+    secret: await readFile(host.privateKeyFile),
+    options: (privateKeyFile) => [
       `--repo=sftp:${user}@${address}:${port}${path}`,
-      `--sftp=private-key-file=${this.privateKeyFile}`,
-      ...(this.#hostKey === undefined ? [] : [`--sftp=host-key=${this.#hostKey}`]),
-      ...options,
-    )
-  }
-
-  run(...args: readonly string[]): Promise<HoldfastResult> {
-    const config = join(this.folder, 'holdfast.yaml')
-    return runHoldfast(args, { config, timeoutMs: 300_000, env: keepRules })
-  }
-
-  async answer(...args: readonly string[]): Promise<unknown> {
-    return JSON.parse(expectOk(await this.run('--output', 'json', ...args)).stdout)
-  }
-}
-
-async function makeSite(surroundings: Surroundings, hostKey?: string): Promise<SftpSite> {
-  const { scratch, server, host } = surroundings
-  const folder = await scratch.makeFolder(`site-${server.port}`)
-  const site = new SftpSite(folder, surroundings, hostKey)
-  await copyFile(host.privateKeyFile, site.privateKeyFile)
-  await giveTree(folder, scratch.user)
-  return site
-}
-
-function labelOf(answer: unknown): string {
-  return (answer as { backup: { label: string } }).backup.label
+      `--sftp=private-key-file=${privateKeyFile}`,
+      ...(hostKey === undefined ? [] : [`--sftp=host-key=${hostKey}`]),
+    ],
+  })
 }
