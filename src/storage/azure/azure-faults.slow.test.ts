@@ -240,6 +240,17 @@ describe('an Azure store whose answers are lost, cut or wrong', () => {
     })
   }
 
+  test('reads a whole object again that was compressed on the way (N5)', async () => {
+    await using site = await makeSite()
+    await site.store.putIfAbsent('key', bytes)
+    site.endpoint.plan(
+      change((answer) => compress(answer)),
+      { method: 'GET' },
+    )
+
+    assert.deepEqual(await site.store.get('key'), bytes)
+  })
+
   test('fails when the body stays wrong, and does not hand it out (N5)', async () => {
     await using site = await makeSite({ callTimeoutMs: 300 })
     site.endpoint.put('p/key', bytes)

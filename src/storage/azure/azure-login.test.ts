@@ -4,6 +4,7 @@ import { inspect } from 'node:util'
 import { AzureEndpoint } from '../../../test/support/azure-endpoint/azure-endpoint.ts'
 import { freePort } from '../../../test/support/free-port.ts'
 import { ScriptedEndpoint, type Answer } from '../../../test/support/scripted-endpoint.ts'
+import { waitUntil } from '../../../test/support/wait.ts'
 import { isOperationError, type OperationError } from '../../domain/operation-error.ts'
 import { systemClock } from '../../platform/system-clock.ts'
 import type { ObjectStore } from '../object-store.ts'
@@ -61,6 +62,19 @@ describe('the identity of a machine', () => {
 
     assert.match(error.message, /does not get a token for its identity \(400, invalid_request\)/)
     assert.equal(other.endpoint.requests.length, 0)
+  })
+
+  test('does not keep a caller that ends while nobody gives out a token', async () => {
+    await using issuer = await startIssuer()
+    await using site = await makeSite(machine, issuer.url)
+    issuer.plan({ kind: 'stall' })
+    const reason = new Error('stop')
+    const controller = new AbortController()
+    const call = site.store.head('a', { signal: controller.signal })
+    await waitUntil('a token is asked for', () => issuer.requests.length > 0)
+    controller.abort(reason)
+
+    await assert.rejects(call, (error) => error === reason)
   })
 
   test('is not there on other machines', async () => {

@@ -264,6 +264,9 @@ async function readPart(
 /** How many bytes the object has, of which this is exactly the part that was asked for, or all of it that there is. */
 function checkPart(answer: Sdk.BlobDownloadResponseParsed, range: ByteRange | undefined): number {
   checkKind(answer)
+  if (answer.contentEncoding !== undefined) {
+    throw new AnswerFault('an object was encoded on the way from the store')
+  }
   const length = lengthOf(answer)
   if (range === undefined) {
     if (answer.contentRange === undefined) return length

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { request as plainRequest, Agent as PlainAgent, type IncomingMessage } from 'node:http'
 import { request as secureRequest, Agent as SecureAgent } from 'node:https'
 import { getCACertificates } from 'node:tls'
@@ -37,7 +38,7 @@ export class Transport implements IHttpClient {
 
   /** Rejects with the error of the network as it is, with `AnswerFault`, or with what the credentials reject with. */
   async sendRequest(request: WebResource): Promise<HttpOperationResponse> {
-    const grant = await this.#credentials.grant()
+    const grant = await orAborted(this.#credentials.grant(), request)
     const answer = await this.#exchange(request, grant)
     const status = answer.statusCode ?? 0
     const headers = request.headers.clone()
@@ -73,7 +74,7 @@ export class Transport implements IHttpClient {
       // Nothing is decoded on the way.
       headers: { ...request.headers.toJson(), ...grant.headers, 'accept-encoding': 'identity' },
     })
-    const onAbort = (): void => void sent.destroy(new Error('the caller has ended the request'))
+    const onAbort = (): void => void sent.destroy(endedByCaller())
     request.abortSignal?.addEventListener('abort', onAbort)
     sent.once('close', () => request.abortSignal?.removeEventListener('abort', onAbort))
     sent.once('response', resolve)
@@ -104,7 +105,26 @@ function addressOf({ url }: WebResource, { query }: Grant): URL {
 
 function bodyOf({ body }: WebResource): Uint8Array | string | undefined {
   const given: unknown = body
-  return given instanceof Uint8Array || typeof given === 'string' ? given : undefined
+  if (given === undefined || given === null) return undefined
+  assert.ok(given instanceof Uint8Array || typeof given === 'string', 'the SDK sends bytes or text')
+  return given
+}
+
+/** Whoever gives out tokens may let us wait; a caller that ends does not. */
+async function orAborted<T>(granted: Promise<T>, { abortSignal }: WebResource): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(endedByCaller())
+  abortSignal?.addEventListener('abort', onAbort)
+  try {
+    return await Promise.race([granted, aborted])
+  } finally {
+    abortSignal?.removeEventListener('abort', onAbort)
+  }
+}
+
+/** Nobody sees it: the caller gets the reason of its signal. */
+function endedByCaller(): Error {
+  return new Error('the caller has ended the request')
 }
 
 async function readText(answer: IncomingMessage): Promise<string> {
