@@ -87,19 +87,29 @@ export async function requireCluster(
   )
 }
 
-/** The record where the name says that it is, unless there is a newer one of it: with one answer of the store to wait for. */
+/** The record where the name says that it is, unless there is another revision of it: with one answer of the store to wait for. */
 async function readNamed(
   repository: Repository,
   name: string,
   context: RunContext,
 ): Promise<ClusterRecord | undefined> {
   const id = clusterIdOf(repository, name)
-  const [first, second] = [clusterRecordKey(id, 1), clusterRecordKey(id, 2)]
-  const [payload, newer] = await Promise.all([
+  const first = clusterRecordKey(id, 1)
+  const [payload, isOnly] = await Promise.all([
     readObject(repository, { kind: 'cluster', key: first }, context),
-    repository.store.head(second, context),
+    hasOnly(repository, { prefix: `${clusterRecordPrefix}${id}/`, key: first }, context),
   ])
-  return payload === undefined || newer !== undefined ? undefined : decodeClusterRecord(payload, first)
+  return payload === undefined || !isOnly ? undefined : decodeClusterRecord(payload, first)
+}
+
+/** Whether this is the only object below the prefix. */
+async function hasOnly(
+  { store }: Repository,
+  { prefix, key: expected }: { readonly prefix: string; readonly key: string },
+  context: RunContext,
+): Promise<boolean> {
+  for await (const { key } of store.list(prefix, context)) if (key !== expected) return false
+  return true
 }
 
 /** The name decides the id, so of two that create the cluster at once only one can. */
