@@ -8,6 +8,7 @@ import { expireAfterBackup } from './expire-after-backup.ts'
 import { keepRulesOf } from './expire-cluster.ts'
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
+import { renewRoots } from './renew-roots.ts'
 
 /** A repository that a backup was to be copied to. */
 export interface BackupCopy {
@@ -96,6 +97,7 @@ export class Followers implements AsyncDisposable {
       const request = { wanted: [label], damaged: [], known, isDryRun: false }
       const { copied, failures } = await runTransfer(request, { from, to }, context)
       await rememberCatalogue(to, context)
+      await renewRoots(to, context)
       if (failures[0] !== undefined) return { ...copy, failure: failures[0].error }
       const { configuration, clusterName } = this.#selection
       await expireAfterBackup(

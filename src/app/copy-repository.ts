@@ -12,6 +12,7 @@ import { expandDamage } from '../verify/condense-damage.ts'
 import { recallVerify } from './describe-cluster.ts'
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import type { ClusterRepository } from './open-cluster.ts'
+import { renewRoots } from './renew-roots.ts'
 import { openConfiguredRepository } from './open-configured-repository.ts'
 
 export interface CopyRequest {
@@ -64,7 +65,10 @@ export async function copyRepository(request: CopyRequest, context: RunContext):
       await readGuardedCatalogue(to, context)
       const damaged = await findDamaged(to, request, context)
       const result = await runTransfer({ wanted, damaged, isDryRun }, { from, to }, context)
-      if (!isDryRun) await rememberCatalogue(to, context)
+      if (!isDryRun) {
+        await rememberCatalogue(to, context)
+        await renewRoots(to, context)
+      }
       repos.push({ name: target.name, location: to.repository.store.location, result })
     } catch (error) {
       context.signal.throwIfAborted()

@@ -27,10 +27,12 @@ interface Accesses {
 async function s3Options(access: S3Access): Promise<S3StoreOptions> {
   const { accessKeyId, secretKeyFile, sessionTokenFile, caFile } = access
   const { pathStyle: isPathStyle, checksums: hasChecksums } = access
+  const { retentionDays: days, retentionMode: mode = 'governance' } = access
   const options = {
     ...access,
     isPathStyle,
     hasChecksums,
+    retention: days === undefined ? undefined : { mode, days },
     idleTimeoutMs: access.idleTimeout,
     callTimeoutMs: access.callTimeout,
     caCertificates: caFile === undefined ? undefined : await readNamedFile(caFile, 's3.ca-file'),

@@ -29,6 +29,7 @@ import {
   type ClusterSelection,
   type OpenedCluster,
 } from './open-cluster.ts'
+import { renewRoots } from './renew-roots.ts'
 
 export interface TakeBackupRequest extends ClusterSelection {
   readonly variables: Environment
@@ -67,6 +68,7 @@ export async function takeBackup(request: TakeBackupRequest, context: RunContext
   const taken = { ...opened, target: followers.feedingFrom(target) }
   const { backup, auditFailure } = await discardOnFailure(followers, takeAudited(taken, request, context))
   await rememberCatalogue(target, context)
+  await renewRoots(target, context)
   const damagedFiles = await findDamagedFiles(target, backup, context)
   const durationMs = context.clock.monotonic() - startedAt
   await expireAfterBackup(keepRulesOf(request.configuration, opened.settings), target, context)

@@ -1,13 +1,15 @@
 import { isIP } from 'node:net'
 import type { z } from 'zod'
 
-interface S3Keys {
+interface S3Settings {
   readonly 'access-key-id'?: string | undefined
   readonly 'secret-key-file'?: string | undefined
   readonly 'session-token-file'?: string | undefined
   readonly profile?: string | undefined
   readonly 'server-side-encryption'?: string | undefined
   readonly 'kms-key-id'?: string | undefined
+  readonly 'retention-days'?: number | undefined
+  readonly 'retention-mode'?: string | undefined
 }
 
 /**
@@ -27,8 +29,8 @@ function isThisMachine(hostname: string): boolean {
   )
 }
 
-/** Reports keys of which a part is missing, or that are named twice. */
-export function checkS3Keys(settings: S3Keys, context: z.core.$RefinementCtx): void {
+/** Reports settings of which a part is missing, or that are there twice. */
+export function checkS3Access(settings: S3Settings, context: z.core.$RefinementCtx): void {
   const id = settings['access-key-id'] !== undefined
   const secret = settings['secret-key-file'] !== undefined
   if (id !== secret) {
@@ -42,6 +44,9 @@ export function checkS3Keys(settings: S3Keys, context: z.core.$RefinementCtx): v
   }
   if (settings['kms-key-id'] !== undefined && settings['server-side-encryption'] !== 'aws:kms') {
     report(context, 'server-side-encryption: aws:kms with kms-key-id', 'kms-key-id alone')
+  }
+  if (settings['retention-mode'] !== undefined && settings['retention-days'] === undefined) {
+    report(context, 'retention-days with retention-mode', 'retention-mode alone')
   }
 }
 

@@ -4,7 +4,7 @@ import { azureAccessSchema } from './azure-access-schema.ts'
 import { camelKeys } from './camel-keys.ts'
 import { connectionFault } from './check-connection.ts'
 import { checkReferences } from './check-references.ts'
-import { checkS3Keys, isEndpoint } from './check-s3-access.ts'
+import { checkS3Access, isEndpoint } from './check-s3-access.ts'
 import { checkSftpAccess } from './check-sftp-access.ts'
 import { absolutePath, byteSize, choice, duration, flag, wholeNumber } from './setting-types.ts'
 
@@ -151,6 +151,16 @@ const s3Access = z
       .regex(/^(?!GLACIER$|DEEP_ARCHIVE$)[\w-]{1,64}$/, storageClassRule)
       .optional()
       .describe('The storage class of new objects. Not set: the one of the bucket.'),
+    'retention-days': wholeNumber(1, 36_500)
+      .optional()
+      .describe(
+        'For how many days new objects are locked, in a bucket with object lock. Not set: as the bucket says.',
+      ),
+    'retention-mode': choice(['governance', 'compliance'])
+      .optional()
+      .describe(
+        'With retention-days: who may lift the lock. "governance": whoever has s3:BypassGovernanceRetention; "compliance": nobody. Not set: governance.',
+      ),
     'ca-file': absolutePath()
       .optional()
       .describe('A file of certificates (PEM) that are trusted besides those of the system.'),
@@ -169,7 +179,7 @@ const s3Access = z
       .prefault('15m')
       .describe('How long the reading or writing of one object is tried before it fails.'),
   })
-  .superRefine(checkS3Keys)
+  .superRefine(checkS3Access)
   .transform(camelKeys)
 
 const sftpAccess = z

@@ -28,6 +28,7 @@ describe('the settings of a bucket', () => {
     [{ profile: 'p', 'access-key-id': 'K', 'secret-key-file': '/s' }, /either access-key-id or profile/],
     [{ 'kms-key-id': 'k' }, /server-side-encryption: aws:kms with kms-key-id/],
     [{ 'storage-class': 'DEEP_ARCHIVE' }, /a storage class that is read at once/],
+    [{ 'retention-mode': 'compliance' }, /retention-days with retention-mode/],
     [{ 'secret-key': 'canary' }, /expected the name of a setting, found "secret-key"/],
   ] as readonly (readonly [StoreText, RegExp])[]) {
     test(`are refused: ${JSON.stringify(written)}`, () => {

@@ -21,6 +21,9 @@ const largestPayloads: Partial<Record<ObjectKind, number>> = {
   'catalogue-entry': 16 * mebibyte,
 }
 
+/** What takes the place of its forerunner, and is deleted soon: nothing of value is lost with it, so no retention is spent on it. */
+const shortLivedKinds: ReadonlySet<ObjectKind> = new Set(['lease', 'sweep-marks', 'verify-state'])
+
 const limitOf = (kind: ObjectKind): number => largestPayloads[kind] ?? largestRawLength
 
 /** Seals `payload`, which must not be more than its kind may hold: nobody could read it. */
@@ -41,7 +44,10 @@ export async function writeObject(
   context: RunContext,
 ): Promise<'created' | 'exists'> {
   const sealed = sealObject(repository, name, payload)
-  return repository.store.putIfAbsent(name.key, sealed, context)
+  return repository.store.putIfAbsent(name.key, sealed, {
+    signal: context.signal,
+    isShortLived: shortLivedKinds.has(name.kind),
+  })
 }
 
 /** The payload of an object of one frame, or undefined when there is no such object. Throws `damaged`. */

@@ -5,7 +5,7 @@ import { sweepKey, sweepPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
 import { encodeRecord, RecordReader } from '../repository/record.ts'
 import { refuseNewerFormat } from '../repository/repository-header.ts'
-import { openObject, sealObject } from '../repository/sealed-store.ts'
+import { openObject, writeObject } from '../repository/sealed-store.ts'
 
 /** Keys that nothing needs, and since when that is known, in milliseconds since 1970 by the clock of the host that found it. */
 export type Marks = ReadonlyMap<string, number>
@@ -52,8 +52,7 @@ export async function writeSweepMarks(
   context: RunContext,
 ): Promise<void> {
   const key = sweepKey(clusterId, before + 1)
-  const sealed = sealObject(repository, { kind: 'sweep-marks', key }, encode(marks))
-  await repository.store.putIfAbsent(key, sealed, context)
+  await writeObject(repository, { name: { kind: 'sweep-marks', key }, payload: encode(marks) }, context)
   const older = (await listNumbers(repository, sweepPrefix(clusterId), context)).filter(
     (number) => number <= before,
   )

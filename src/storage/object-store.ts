@@ -27,6 +27,29 @@ export interface StoreCallOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+export interface PutOptions extends StoreCallOptions {
+  /**
+   * We delete it ourselves before long: a store with retention does not lock it. Stores without retention take no notice.
+   * Default: false.
+   */
+  readonly isShortLived?: boolean | undefined
+}
+
+/** How long a store keeps every new object from being deleted or changed, by whomever. */
+export interface Retention {
+  /** `governance`: whoever has a permission of its own may lift it. `compliance`: nobody may. */
+  readonly mode: 'governance' | 'compliance'
+  readonly days: number
+}
+
+/** What a store does by itself for what it holds. Undefined: that is not known, such as without the permission to ask. */
+export interface StoreProtection {
+  /** Whether what is deleted or overwritten stays as a version for a while. */
+  readonly keepsVersions: boolean | undefined
+  /** Whether objects can be stored with a lock. */
+  readonly canLock: boolean | undefined
+}
+
 /**
  * The place where a repository lives: write-once objects under keys. Every kind of store keeps these promises, and
  * test/support/store-contract.ts checks them. docs/formats/store.md holds them for readers outside the code.
@@ -43,6 +66,8 @@ export interface StoreCallOptions {
 export interface ObjectStore extends AsyncDisposable {
   /** Where this is, for messages and logs: a line without secrets, such as `posix:/srv/backup`. */
   readonly location: string
+  /** What objects are stored with, other than short-lived ones. Left out: they can be deleted at any time. */
+  readonly retention?: Retention | undefined
 
   /**
    * The object's bytes, or exactly the range of them; undefined when there is no such object. A range that goes past the
@@ -61,7 +86,7 @@ export interface ObjectStore extends AsyncDisposable {
    * When it resolves, the object under this key is complete and durable, whoever stored it; 'exists' says nothing about its
    * bytes. The bytes may be a view of a SharedArrayBuffer and must stay as they are until then. At most `maxObjectSizeBytes`; more is a bug.
    */
-  putIfAbsent(key: string, bytes: Uint8Array, options?: StoreCallOptions): Promise<'created' | 'exists'>
+  putIfAbsent(key: string, bytes: Uint8Array, options?: PutOptions): Promise<'created' | 'exists'>
 
   /**
    * The objects whose keys begin with `prefix`, any beginning of a key, the empty one too; it need not end at a `/`. In
@@ -76,4 +101,10 @@ export interface ObjectStore extends AsyncDisposable {
 
   /** Size and age of the object; undefined when there is no such object. */
   head(key: string, options?: StoreCallOptions): Promise<ObjectAttributes | undefined>
+
+  /** What protects the objects. Left out by stores that protect nothing by themselves, as far as we can tell. */
+  protection?(options?: StoreCallOptions): Promise<StoreProtection>
+
+  /** Locks these objects, which are there, for as long as if they were stored now. Does nothing without `retention`. */
+  renewRetention?(keys: readonly string[], options?: StoreCallOptions): Promise<void>
 }

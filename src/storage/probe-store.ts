@@ -35,7 +35,9 @@ type Context = Pick<RunContext, 'signal' | 'clock'>
  * Tries out whether a store keeps the promises that a repository stands on, and how fast it is. Changes nothing but objects
  * of its own. Throws when the store fails otherwise than by a broken promise.
  */
-export async function probeStore(store: ObjectStore, context: Context): Promise<ProbeReport> {
+export async function probeStore(store: ObjectStore, caller: Context): Promise<ProbeReport> {
+  // Nothing of a probe is worth a lock.
+  const context = { ...caller, isShortLived: true }
   await removeStale(store, context)
   const folder = `${probePrefix}${freshName()}/`
   try {

@@ -4,6 +4,7 @@ import type {
   ListedObject,
   ObjectAttributes,
   ObjectStore,
+  PutOptions,
   StoreCallOptions,
 } from '../storage/object-store.ts'
 import { isAboutFile } from './object-problem.ts'
@@ -17,12 +18,14 @@ const mostInARow = 100
  */
 export class PatientStore implements ObjectStore {
   readonly location: string
+  readonly retention: ObjectStore['retention']
   readonly #inner: ObjectStore
   #inARow = 0
 
   constructor(inner: ObjectStore) {
     this.#inner = inner
     this.location = inner.location
+    this.retention = inner.retention
   }
 
   get(
@@ -45,7 +48,7 @@ export class PatientStore implements ObjectStore {
     }
   }
 
-  putIfAbsent(key: string, bytes: Uint8Array, options?: StoreCallOptions): Promise<'created' | 'exists'> {
+  putIfAbsent(key: string, bytes: Uint8Array, options?: PutOptions): Promise<'created' | 'exists'> {
     return this.#inner.putIfAbsent(key, bytes, options)
   }
 

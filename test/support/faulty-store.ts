@@ -4,6 +4,7 @@ import type {
   ListedObject,
   ObjectAttributes,
   ObjectStore,
+  PutOptions,
   StoreCallOptions,
 } from '../../src/storage/object-store.ts'
 
@@ -97,7 +98,7 @@ export class FaultyStore implements ObjectStore {
     })
   }
 
-  putIfAbsent(key: string, bytes: Uint8Array, options?: StoreCallOptions): Promise<'created' | 'exists'> {
+  putIfAbsent(key: string, bytes: Uint8Array, options?: PutOptions): Promise<'created' | 'exists'> {
     return this.#call({ operation: 'putIfAbsent', subject: key, options }, async (fault) =>
       fault?.kind === 'lost-write' ? 'created' : this.#inner.putIfAbsent(key, bytes, options),
     )

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { openSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3'
 import type { S3StoreOptions } from '../../src/storage/s3/s3-options.ts'
 import { unpackPackages, type UnpackedPrograms } from './distribution-programs.ts'
 import { freePort } from './free-port.ts'
@@ -20,6 +20,12 @@ export interface S3Server {
   readonly secretAccessKey: string
   /** For a store in this bucket. */
   readonly options: S3StoreOptions
+  /** A bucket of its own, which keeps versions or has object lock too. */
+  makeBucket(name: string, kind: 'versioned' | 'locked'): Promise<void>
+  /** Another user, who may do nothing until a bucket's policy allows it. */
+  makeUser(name: string): { readonly accessKeyId: string; readonly secretAccessKey: string }
+  /** A client for what the store under test does not do. Ends with its owner. */
+  connect(): S3Client
   /** Kills the gateway: nothing answers until it is started again. What was stored stays. */
   stop(): Promise<void>
   start(): Promise<void>
@@ -62,7 +68,24 @@ export async function startS3Server(scratch: Pick<Scratch, 'folder'>): Promise<S
     if (gateway.exitCode === null && gateway.signalCode === null) await once(gateway, 'exit')
   }
   await start()
-  await createBucket(endpoint, keys)
+  const connect = (): S3Client => new S3Client({ endpoint, region, credentials: keys, forcePathStyle: true })
+  using admin = new DisposableStack()
+  const client = admin.adopt(connect(), (used) => used.destroy())
+  await client.send(new CreateBucketCommand({ Bucket: bucket }))
+  const makeBucket: S3Server['makeBucket'] = async (name, kind) => {
+    using own = new DisposableStack()
+    const used = own.adopt(connect(), (each) => each.destroy())
+    await used.send(new CreateBucketCommand({ Bucket: name, ObjectLockEnabledForBucket: kind === 'locked' }))
+    if (kind === 'locked') return
+    const VersioningConfiguration = { Status: 'Enabled' } as const
+    await used.send(new PutBucketVersioningCommand({ Bucket: name, VersioningConfiguration }))
+  }
+  const makeUser: S3Server['makeUser'] = (name) => {
+    const made = { accessKeyId: `KEYOF${name.toUpperCase()}`, secretAccessKey: randomUUID() }
+    const options = [`--uid=${name}`, `--display-name=${name}`, `--access-key=${made.accessKeyId}`]
+    cluster.run('radosgw-admin', ['user', 'create', ...options, `--secret=${made.secretAccessKey}`])
+    return made
+  }
   const options: S3StoreOptions = {
     endpoint,
     region,
@@ -71,7 +94,7 @@ export async function startS3Server(scratch: Pick<Scratch, 'folder'>): Promise<S
     idleTimeoutMs: 30_000,
     callTimeoutMs: 60_000,
   }
-  return { endpoint, bucket, ...keys, options, start, stop }
+  return { endpoint, bucket, ...keys, options, makeBucket, makeUser, connect, start, stop }
 }
 
 /** The programs of one cluster: they name its folder in their arguments, so they end with the scratch folder. */
@@ -170,16 +193,4 @@ function configurationText({ folder, programs, monitor, fsid, port }: ClusterPla
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}\n`)
   return `[global]\n${lines.join('')}`
-}
-
-async function createBucket(
-  endpoint: string,
-  credentials: { readonly accessKeyId: string; readonly secretAccessKey: string },
-): Promise<void> {
-  const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true })
-  try {
-    await client.send(new CreateBucketCommand({ Bucket: bucket }))
-  } finally {
-    client.destroy()
-  }
 }

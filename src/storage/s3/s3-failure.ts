@@ -7,6 +7,8 @@ export interface AskedStore {
   readonly bucket: string
   readonly region: string
   readonly endpoint: string | undefined
+  /** Whether objects are stored with a lock. */
+  readonly isLocking: boolean
   /** What this machine's clock says, in ms since the epoch. */
   readonly nowMs: number
 }
@@ -89,6 +91,7 @@ function judgeName(answer: Answer, error: Error, asked: AskedStore): Verdict | u
   if (answer.name === 'AuthorizationHeaderMalformed') return wrongRegion(answer, error, asked)
   if (answer.name === 'RequestTimeTooSkewed') return skewedClock(answer, asked)
   if (answer.name === 'NoSuchBucket') return missingBucket(asked)
+  if (answer.name === 'InvalidRequest' && asked.isLocking) return withoutLock(asked)
   return namedVerdicts[answer.name] ?? judgeNetwork(answer.name, network(asked))
 }
 
@@ -105,6 +108,14 @@ function missingBucket({ bucket }: AskedStore): Verdict {
     code: 'store-unreachable',
     found: `expected the bucket "${bucket}", found none of that name (NoSuchBucket)`,
     hint: 'Make the bucket, or correct the location of the repo or its endpoint: Holdfast makes no bucket.',
+  }
+}
+
+/** What a store says to an object with a lock when the bucket was made without. */
+export function withoutLock({ bucket }: Pick<AskedStore, 'bucket'>): Pick<StoreFailure, 'found' | 'hint'> {
+  return {
+    found: `s3.retention-days is set, and the bucket "${bucket}" does not lock objects`,
+    hint: 'Make a bucket with object lock for the repository (docs/s3.md), or remove s3.retention-days of the repo.',
   }
 }
 

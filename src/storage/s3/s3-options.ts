@@ -1,3 +1,5 @@
+import type { Retention } from '../object-store.ts'
+
 /** Where a repository lies in an S3 store. */
 export interface S3Location {
   readonly bucket: string
@@ -31,6 +33,8 @@ export interface S3StoreOptions {
   readonly serverSideEncryption?: 'AES256' | 'aws:kms' | undefined
   readonly kmsKeyId?: string | undefined
   readonly storageClass?: string | undefined
+  /** What objects are locked with. Undefined: what the bucket says. */
+  readonly retention?: Retention | undefined
   /** PEM certificates that are trusted besides those of the system. */
   readonly caCertificates?: string | undefined
   /** Whether requests carry checksums that not every store understands. Undefined: only for AWS. */

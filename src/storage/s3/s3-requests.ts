@@ -1,14 +1,22 @@
+import { createHash } from 'node:crypto'
 import type { Agent } from 'node:https'
 import type * as Sdk from '@aws-sdk/client-s3'
 import type { Clock } from '../../domain/run-context.ts'
 import { AnswerFault } from '../answer-fault.ts'
 import type { Page } from '../list-objects.ts'
 import { readBody } from '../read-body.ts'
+import type { Retention } from '../object-store.ts'
 import { nameOf, statusOf } from './s3-failure.ts'
 import type { S3Location, S3StoreOptions } from './s3-options.ts'
 
 /** What the store keeps beside the bytes of an object: by it a call knows again what it has stored itself. */
 const tokenName = 'holdfast-put'
+
+/** What a request is made with, and of which bucket. */
+export interface S3Connection extends S3Location {
+  readonly sdk: typeof Sdk
+  readonly client: Sdk.S3Client
+}
 
 export interface FoundObject {
   readonly sizeBytes: number
@@ -23,6 +31,18 @@ export interface ReadObject {
   readonly bytes: Uint8Array<ArrayBuffer>
 }
 
+/** Until when an object can neither be deleted nor changed. */
+export interface ObjectLock {
+  readonly mode: Retention['mode']
+  readonly untilMs: number
+}
+
+interface PutObject {
+  readonly bytes: Uint8Array
+  readonly token: string
+  readonly lock: ObjectLock | undefined
+}
+
 /** Why a key of a deletion is still there: the store's name for the error. */
 export interface KeptKey {
   readonly key: string
@@ -31,11 +51,15 @@ export interface KeptKey {
 
 const connectTimeoutMs = 10_000
 
+const lockModes = { governance: 'GOVERNANCE', compliance: 'COMPLIANCE' } as const
+
 /**
  * One request each, without a retry: resolves with an answer that is whole, or rejects with the error of the SDK, of the
  * network, or with `AnswerFault`. Absent objects and taken keys are answers.
  */
 export class S3Requests {
+  /** For the requests that have files of their own. */
+  readonly connection: S3Connection
   readonly #sdk: typeof Sdk
   readonly #client: Sdk.S3Client
   readonly #location: S3Location
@@ -46,6 +70,7 @@ export class S3Requests {
     client: Sdk.S3Client,
     { location, options }: { location: S3Location; options: S3StoreOptions },
   ) {
+    this.connection = { sdk, client, bucket: location.bucket, keyPrefix: location.keyPrefix }
     this.#sdk = sdk
     this.#client = client
     this.#location = location
@@ -76,7 +101,7 @@ export class S3Requests {
   /** 'taken': there is an object under the key. */
   async put(
     key: string,
-    { bytes, token }: { readonly bytes: Uint8Array; readonly token: string },
+    { bytes, token, lock }: PutObject,
     signal: AbortSignal,
   ): Promise<'created' | 'taken'> {
     const { serverSideEncryption, kmsKeyId, storageClass } = this.#options
@@ -85,6 +110,7 @@ export class S3Requests {
         new this.#sdk.PutObjectCommand({
           ...this.#place(key),
           Body: bytes,
+          ...(lock !== undefined && this.#lockHeaders(bytes, lock)),
           ContentLength: bytes.length,
           ContentType: 'application/octet-stream',
           IfNoneMatch: '*',
@@ -146,6 +172,13 @@ export class S3Requests {
     return toPage(answer, asked, keyPrefix)
   }
 
+  /** Locks an object that is there. The store refuses to shorten a lock: 403. */
+  async lock(key: string, { mode, untilMs }: ObjectLock, signal: AbortSignal): Promise<void> {
+    const Retention = { Mode: lockModes[mode], RetainUntilDate: new Date(untilMs) }
+    const command = new this.#sdk.PutObjectRetentionCommand({ ...this.#place(key), Retention })
+    await this.#client.send(command, { abortSignal: signal })
+  }
+
   /** Deletes up to 1000 objects; gives those that the store did not delete, each with its reason. */
   async delete(keys: readonly string[], signal: AbortSignal): Promise<readonly KeptKey[]> {
     const { bucket, keyPrefix } = this.#location
@@ -188,6 +221,15 @@ export class S3Requests {
     this.#client.destroy()
   }
 
+  /** S3 takes a lock only with a digest of the bytes. Where the SDK sends no checksum, it is the one that every store knows. */
+  #lockHeaders(bytes: Uint8Array, { mode, untilMs }: ObjectLock): Partial<Sdk.PutObjectCommandInput> {
+    return {
+      ObjectLockMode: lockModes[mode],
+      ObjectLockRetainUntilDate: new Date(untilMs),
+      ...(!hasChecksums(this.#options) && { ContentMD5: createHash('md5').update(bytes).digest('base64') }),
+    }
+  }
+
   #place(key: string): { Bucket: string; Key: string } {
     return { Bucket: this.#location.bucket, Key: `${this.#location.keyPrefix}${key}` }
   }
@@ -219,6 +261,9 @@ export async function openS3Requests(
   return new S3Requests(sdk, client, { location, options })
 }
 
+const hasChecksums = ({ hasChecksums: wanted, endpoint }: S3StoreOptions): boolean =>
+  wanted ?? endpoint === undefined
+
 /** How long keys with a session token are used before they are read again: whoever lends them renews the files. */
 const tokenLifeMs = 15 * 60_000
 
@@ -227,8 +272,8 @@ function clientConfiguration(
   agent: Agent,
   clock: Pick<Clock, 'now'>,
 ): Sdk.S3ClientConfig {
-  const { endpoint, region, profile, readCredentials, isPathStyle, hasChecksums, maxRequests } = options
-  const checksums = (hasChecksums ?? endpoint === undefined) ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED'
+  const { endpoint, region, profile, readCredentials, isPathStyle, maxRequests } = options
+  const checksums = hasChecksums(options) ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED'
   return {
     region,
     forcePathStyle: isPathStyle ?? endpoint !== undefined,

@@ -11,20 +11,25 @@ import {
   type ListedObject,
   type ObjectAttributes,
   type ObjectStore,
+  type PutOptions,
+  type Retention,
   type StoreCallOptions,
+  type StoreProtection,
 } from '../object-store.ts'
 import { RequestSlots } from '../request-slots.ts'
 import { AnswerFault } from '../answer-fault.ts'
 import { listObjects } from '../list-objects.ts'
-import { judgeFailure } from './s3-failure.ts'
+import { readBucketProtection } from './bucket-protection.ts'
+import { judgeFailure, withoutLock } from './s3-failure.ts'
 import { formatS3Location, type S3Location, type S3StoreOptions } from './s3-options.ts'
-import { openS3Requests, type KeptKey, type S3Requests } from './s3-requests.ts'
+import { openS3Requests, type KeptKey, type ObjectLock, type S3Requests } from './s3-requests.ts'
 
 /** Without `report` nobody is told that a call takes long. */
 type StoreContext = Pick<RunContext, 'clock'> & Partial<Pick<RunContext, 'report'>>
 
 /** Of what is being sent and received, all requests together. */
 const mostBytesUnderWay = 4 * maxObjectSizeBytes
+const dayMs = 24 * 60 * 60 * 1000
 /** What the store deletes with one request at most. */
 const keysPerDeletion = 1000
 
@@ -36,19 +41,30 @@ export async function openS3Store(
   location: S3Location,
   options: S3StoreOptions,
   { clock, report, policy = {} }: StoreContext & { readonly policy?: Partial<RetryPolicy> },
-): Promise<ObjectStore> {
-  const { region, endpoint, callTimeoutMs, maxRequests } = options
+): Promise<S3Store> {
+  const { region, endpoint, retention, callTimeoutMs, maxRequests } = options
+  const { bucket } = location
   const requests = await openS3Requests(location, options, clock)
   return new S3Store(location, requests, {
-    clock,
-    policy: { ...usualRetryPolicy, callTimeoutMs, ...policy },
-    slots: new RequestSlots({ requests: maxRequests, bytes: mostBytesUnderWay }),
-    judge: (error) => judgeFailure(error, { bucket: location.bucket, region, endpoint, nowMs: clock.now() }),
-    causeOf: (error) => requests.withoutSecrets(error),
-    warn: (message, hint) => report?.({ kind: 'warning', message, hint }),
-    timeoutSetting: 's3.call-timeout',
-    hasAnswered: false,
-    warnedAtMs: -Infinity,
+    retention,
+    retrying: {
+      clock,
+      policy: { ...usualRetryPolicy, callTimeoutMs, ...policy },
+      slots: new RequestSlots({ requests: maxRequests, bytes: mostBytesUnderWay }),
+      judge: (error) =>
+        judgeFailure(error, {
+          bucket,
+          region,
+          endpoint,
+          isLocking: retention !== undefined,
+          nowMs: clock.now(),
+        }),
+      causeOf: (error) => requests.withoutSecrets(error),
+      warn: (message, hint) => report?.({ kind: 'warning', message, hint }),
+      timeoutSetting: 's3.call-timeout',
+      hasAnswered: false,
+      warnedAtMs: -Infinity,
+    },
   })
 }
 
@@ -61,18 +77,29 @@ export async function createS3Store(
   await using opened = new AsyncDisposableStack()
   const store = opened.use(await openS3Store(location, options, context))
   for await (const _ of store.list('', context)) break
+  if (options.retention !== undefined && (await store.protection(context)).canLock === false) {
+    const { found, hint } = withoutLock(location)
+    throw new OperationError('store-failed', `opening "${store.location}": ${found}`, { hint })
+  }
   opened.move()
   return store
 }
 
 /** Keys are keys of the bucket, below the prefix. */
-class S3Store implements ObjectStore {
+export class S3Store implements ObjectStore {
   readonly location: string
+  readonly retention: Retention | undefined
   readonly #requests: S3Requests
   readonly #retrying: Retrying
 
-  constructor(location: S3Location, requests: S3Requests, retrying: Retrying) {
+  /** Use `openS3Store`. */
+  constructor(
+    location: S3Location,
+    requests: S3Requests,
+    { retention, retrying }: { readonly retention: Retention | undefined; readonly retrying: Retrying },
+  ) {
     this.location = formatS3Location(location)
+    this.retention = retention
     this.#requests = requests
     this.#retrying = retrying
   }
@@ -112,7 +139,7 @@ class S3Store implements ObjectStore {
   async putIfAbsent(
     key: string,
     bytes: Uint8Array,
-    { signal }: StoreCallOptions = {},
+    { signal, isShortLived = false }: PutOptions = {},
   ): Promise<'created' | 'exists'> {
     assertObjectKey(key)
     assert.ok(bytes.length <= maxObjectSizeBytes, `object "${key}" has ${bytes.length} bytes`)
@@ -124,7 +151,9 @@ class S3Store implements ObjectStore {
       signal,
       attempt: async (attemptSignal) => {
         attempts += 1
-        if ((await this.#requests.put(key, { bytes, token }, attemptSignal)) === 'created') return 'created'
+        const lock = isShortLived ? undefined : this.#lockFromNow()
+        const answer = await this.#requests.put(key, { bytes, token, lock }, attemptSignal)
+        if (answer === 'created') return 'created'
         const found = await this.#requests.head(key, attemptSignal)
         if (found === undefined) throw new AnswerFault('the key was taken, and is free again')
         if (found.token === undefined && attempts > 1) throw this.#withoutToken(key)
@@ -178,8 +207,38 @@ class S3Store implements ObjectStore {
     return found && { sizeBytes: found.sizeBytes, modifiedAtMs: found.modifiedAtMs }
   }
 
+  /** Asked anew at each call: a bucket may be told to keep versions at any time. */
+  protection({ signal }: StoreCallOptions = {}): Promise<StoreProtection> {
+    return this.#call({
+      doing: `asking what protects "${this.location}"`,
+      bytes: 0,
+      signal,
+      attempt: (attemptSignal) => readBucketProtection(this.#requests.connection, attemptSignal),
+    })
+  }
+
+  async renewRetention(keys: readonly string[], { signal }: StoreCallOptions = {}): Promise<void> {
+    keys.forEach(assertObjectKey)
+    const lock = this.#lockFromNow()
+    if (lock === undefined) return
+    for (const key of keys) {
+      await this.#call({
+        doing: `locking ${this.#nameOf(key)}`,
+        bytes: 0,
+        signal,
+        attempt: (attemptSignal) => this.#requests.lock(key, lock, attemptSignal),
+      })
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#requests.close()
+  }
+
+  #lockFromNow(): ObjectLock | undefined {
+    if (this.retention === undefined) return undefined
+    const { mode, days } = this.retention
+    return { mode, untilMs: this.#retrying.clock.now() + days * dayMs }
   }
 
   async #getNothing(
