@@ -5,12 +5,12 @@ import { after, before, describe, test } from 'node:test'
 import { openS3Store } from '../src/storage/s3/s3-store.ts'
 import { archiveEverything } from './support/archive-everything.ts'
 import { expectOk } from './support/holdfast.ts'
-import { openServer, startServer, type TestServer } from './support/postgres-server.ts'
+import { openServer, startServer } from './support/postgres-server.ts'
 import { testContext } from './support/repository.ts'
 import { startS3Server, type S3Server } from './support/s3-server.ts'
+import { makeSite } from './support/s3-site.ts'
 import { createScratch, type Scratch } from './support/scratch.ts'
 import { collect } from './support/store-contract.ts'
-import { makeStoreSite, type StoreSite } from './support/store-site.ts'
 import { waitUntil } from './support/wait.ts'
 
 describe('a repository in S3', () => {
@@ -88,20 +88,3 @@ describe('a repository in S3', () => {
     assert.match(absent.stderr, /expected the bucket "not-there", found none/)
   })
 })
-
-interface Surroundings {
-  readonly scratch: Scratch
-  readonly server: TestServer
-  readonly bucket: S3Server
-}
-
-function makeSite({ scratch, server, bucket }: Surroundings, secret: string): Promise<StoreSite> {
-  return makeStoreSite(scratch, server, {
-    secret: `${secret}\n`,
-    options: (secretFile) => [
-      `--s3=endpoint=${bucket.endpoint}`,
-      `--s3=access-key-id=${bucket.accessKeyId}`,
-      `--s3=secret-key-file=${secretFile}`,
-    ],
-  })
-}

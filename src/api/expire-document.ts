@@ -1,4 +1,5 @@
 import type { JsonDocument } from './json-document.ts'
+import type { KeptListing } from './sweep-document.ts'
 
 /** The answer of `expire`. */
 export interface ExpireDocument extends JsonDocument {
@@ -30,6 +31,8 @@ interface ExpiredRepoListing {
   readonly swept: {
     readonly deletedBytes: number
     readonly deletedObjects: number
+    /** What was to be deleted, and whose bytes the store keeps: none of it counts as deleted. */
+    readonly kept: readonly KeptListing[]
     /** Not needed any more, and waiting for 24 hours to pass. */
     readonly waitingBytes: number
     readonly waitingObjects: number

@@ -2,7 +2,8 @@ import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { Configuration } from '../config/configuration-schema.ts'
 import { hasRules } from '../retention/keep-rules.ts'
-import { expireRepo } from './expire-cluster.ts'
+import { describeKept } from '../retention/kept-bytes.ts'
+import { expireRepo, type ExpiredRepo } from './expire-cluster.ts'
 import type { ClusterRepository } from './open-cluster.ts'
 
 /**
@@ -17,14 +18,19 @@ export async function expireAfterBackup(
   if (!rules.afterBackup || !hasRules(rules)) return
   try {
     const request = { rules, isDryRun: false, confirmed: undefined, acceptsClock: false }
-    const { applied, failure } = await expireRepo(request, place, context)
-    for (const label of applied?.removed ?? [])
-      context.report({ kind: 'note', message: `backup ${label} has expired` })
+    const expired = await expireRepo(request, place, context)
+    const { applied, failure } = expired
+    for (const message of notesOf(expired)) context.report({ kind: 'note', message })
     if (failure !== undefined) warn(failure, context, applied === undefined ? nothingExpired : onlyNotSwept)
   } catch (error) {
     warn(error, context, nothingExpired)
   }
 }
+
+const notesOf = ({ applied, swept }: ExpiredRepo): readonly string[] => [
+  ...(applied?.removed ?? []).map((label) => `backup ${label} has expired`),
+  ...(swept?.kept ?? []).map(describeKept),
+]
 
 const nothingExpired = 'nothing was expired after it'
 const onlyNotSwept = 'what expired after it and before could not be deleted yet'

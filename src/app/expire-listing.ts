@@ -1,4 +1,7 @@
 import type { ExpireDocument } from '../api/expire-document.ts'
+import type { KeptListing } from '../api/sweep-document.ts'
+import { formatInstant, instantFromMs } from '../domain/target-time.ts'
+import type { KeptBytes } from '../retention/kept-bytes.ts'
 import type { SweepResult, SweptKinds } from '../retention/sweep.ts'
 import type { ExpiredCluster, ExpiredRepo } from './expire-cluster.ts'
 
@@ -29,15 +32,22 @@ function listRepo({ name, location, plan, applied, swept, failure }: ExpiredRepo
 
 type Repo = ExpireDocument['repos'][number]
 
-function listSwept({ deleted, waiting, postponedFor }: SweepResult): NonNullable<Repo['swept']> {
+function listSwept({ deleted, kept, waiting, postponedFor }: SweepResult): NonNullable<Repo['swept']> {
   const [gone, left] = [sumSwept(deleted), sumSwept(waiting)]
   return {
     deletedBytes: gone.bytes,
     deletedObjects: gone.count,
+    kept: kept.map(listKept),
     waitingBytes: left.bytes,
     waitingObjects: left.count,
     postponedFor: postponedFor ?? null,
   }
+}
+
+/** What the store keeps of what was to be deleted, as programs are told of it. */
+export function listKept({ retainedUntilMs, ...kept }: KeptBytes): KeptListing {
+  const until = retainedUntilMs === undefined ? null : formatInstant(instantFromMs(retainedUntilMs))
+  return { ...kept, retainedUntil: until }
 }
 
 /** Of all kinds together. */

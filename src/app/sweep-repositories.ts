@@ -2,6 +2,7 @@ import type { SweepDocument } from '../api/sweep-document.ts'
 import { selectCluster } from '../config/select-configured.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { formatInstant, instantFromMs } from '../domain/target-time.ts'
+import { listKept } from './expire-listing.ts'
 import { sweepCluster, type SweepRequest, type SweepResult } from '../retention/sweep.ts'
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import { chooseRepos, openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
@@ -73,6 +74,7 @@ export function listSwept({ name, repos, failures }: SweptCluster, dryRun: boole
     repos: repos.map(({ result, ...repo }) => ({
       ...repo,
       deleted: result.deleted,
+      kept: result.kept.map(listKept),
       waiting: result.waiting,
       nextDueAt: result.nextDueAtMs === undefined ? null : formatInstant(instantFromMs(result.nextDueAtMs)),
       postponedFor: result.postponedFor ?? null,

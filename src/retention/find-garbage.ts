@@ -29,6 +29,8 @@ export interface Garbage {
   readonly key: string
   readonly kind: GarbageKind
   readonly sizeBytes: number
+  /** When it was stored, by the store's clock. */
+  readonly modifiedAtMs: number
 }
 
 /** Says of one key whether some listed backup needs it. Keys that it does not know are needed. */
@@ -117,8 +119,8 @@ export async function listGarbage(
   ] as const
   const garbage: Garbage[] = []
   for (const [kind, folder] of folders) {
-    for await (const { key, sizeBytes } of repository.store.list(folder, context))
-      if (!isNeeded(key) && garbage.length < mostGarbage) garbage.push({ key, kind, sizeBytes })
+    for await (const { key, sizeBytes, modifiedAtMs } of repository.store.list(folder, context))
+      if (!isNeeded(key) && garbage.length < mostGarbage) garbage.push({ key, kind, sizeBytes, modifiedAtMs })
   }
   return garbage
 }

@@ -4,19 +4,25 @@ import { readProcessIdentity } from '../platform/process-identity.ts'
 import type { Lease } from '../repository/lease.ts'
 import { readLeases } from '../repository/lease-beat.ts'
 import { catalogKey, catalogPrefix, leasePrefix } from '../repository/object-keys.ts'
+import { tidyAway } from '../repository/tidy-away.ts'
 
 /** So many entries of the catalogue stay, and all of so many days: a host that was away sees that they lead to the newest. */
 const keptEntries = 1000
 const keptForMs = 90 * 24 * 60 * 60 * 1000
+/** Each takes a request of its own; what is beyond waits for the next sweep. */
+const mostEntriesAtOnce = 500
 const entryName = /^\d{10}$/
 
 /** Removes what only grows: old entries of the catalogue, oldest first, and the leases of restores that have ended. */
 export async function removeHistory(lease: Lease, place: ArchivePlace, context: RunContext): Promise<void> {
   const { repository } = place
-  const keys = [...(await oldEntries(place, context)), ...(await endedRestores(place, context))]
-  if (keys.length === 0) return
+  const leases = await endedRestores(place, context)
+  const entries = (await oldEntries(place, context)).slice(0, mostEntriesAtOnce)
+  if (leases.length + entries.length === 0) return
   await lease.confirm()
-  await repository.store.delete(keys, context)
+  await tidyAway(repository, leases, context)
+  // One by one, and none behind one that the store keeps: the numbers that are left must have no holes.
+  for (const key of entries) if ((await tidyAway(repository, [key], context)).length > 0) return
 }
 
 async function oldEntries(

@@ -6,6 +6,7 @@ import type { Repository } from '../repository/open-repository.ts'
 import { encodeRecord, RecordReader } from '../repository/record.ts'
 import { refuseNewerFormat } from '../repository/repository-header.ts'
 import { openObject, writeObject } from '../repository/sealed-store.ts'
+import { tidyAway } from '../repository/tidy-away.ts'
 
 /** Keys that nothing needs, and since when that is known, in milliseconds since 1970 by the clock of the host that found it. */
 export type Marks = ReadonlyMap<string, number>
@@ -56,7 +57,8 @@ export async function writeSweepMarks(
   const older = (await listNumbers(repository, sweepPrefix(clusterId), context)).filter(
     (number) => number <= before,
   )
-  await repository.store.delete(
+  await tidyAway(
+    repository,
     older.map((number) => sweepKey(clusterId, number)),
     context,
   )

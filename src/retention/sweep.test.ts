@@ -6,7 +6,7 @@ import { changeCatalogue, readCatalogue } from '../repository/catalogue.ts'
 import { acquireLease } from '../repository/lease.ts'
 import { catalogKey, manifestKey, sweepKey } from '../repository/object-keys.ts'
 import { createPlace } from '../../test/support/archive-fixture.ts'
-import { FaultyStore } from '../../test/support/faulty-store.ts'
+import { FaultyStore, type Fault } from '../../test/support/faulty-store.ts'
 import { ManualClock } from '../../test/support/manual-clock.ts'
 import { testContext } from '../../test/support/repository.ts'
 import { MemoryStore } from '../storage/memory/memory-store.ts'
@@ -57,6 +57,20 @@ function sweep(
   return sweepCluster({ graceMs: defaultGraceMs, isDryRun: false, ...changes }, place, context)
 }
 
+/** One of two backups has expired, and its grace is over. */
+async function createKeepingSite(
+  faults: readonly Fault[],
+): Promise<{ readonly site: Site; readonly store: FaultyStore }> {
+  const { place, ...rest } = await createSite()
+  const store = new FaultyStore(place.repository.store)
+  const site = { ...rest, place: { ...place, repository: { ...place.repository, store } } }
+  await remove(site, [older])
+  await sweep(site)
+  site.clock.skip(defaultGraceMs)
+  store.plan(...faults)
+  return { site, store }
+}
+
 async function remove({ place, context }: Site, labels: readonly BackupLabel[]): Promise<void> {
   const change = { kind: 'remove', labels, ownWal: [] } as const
   const { repository, cluster } = place
@@ -88,6 +102,39 @@ describe('a sweep', () => {
     assert.deepEqual(await listKeys(site.place, 'backup'), [`${newer}/0001/manifest`])
     assert.equal((await listKeys(site.place, 'wal')).length, 4)
     assert.deepEqual(counts((await sweep(site)).deleted), [0, 0, 0])
+  })
+
+  test('counts nothing as deleted that the store keeps as versions, and forgets it (N13)', async () => {
+    const { site } = await createKeepingSite([{ kind: 'keep', reason: 'version', at: { subject: '/data/' } }])
+
+    const swept = await sweep(site)
+
+    assert.deepEqual(counts(swept.deleted), [1, 0, 5])
+    assert.equal(swept.kept.length, 1)
+    assert.deepEqual([swept.kept[0]?.reason, swept.kept[0]?.count], ['version', 1])
+    assert.deepEqual((await sweep(site)).kept, [])
+  })
+
+  test('goes on with the others when the store refuses some, and tries those again (N13)', async () => {
+    const { site, store } = await createKeepingSite([
+      { kind: 'keep', reason: 'forbidden', at: { subject: '/wal/' } },
+    ])
+
+    const refused = await sweep(site)
+    const again = await sweep(site)
+    store.heal()
+    const done = await sweep(site)
+
+    assert.deepEqual(counts(refused.deleted), [1, 1, 0])
+    assert.deepEqual(
+      refused.kept.map(({ reason, count }) => [reason, count]),
+      [['forbidden', 5]],
+    )
+    assert.deepEqual(again.kept, refused.kept)
+    assert.deepEqual(counts(done.deleted), [0, 0, 5])
+    assert.deepEqual(done.kept, [])
+    const { repository, cluster } = site.place
+    assert.equal((await readCatalogue(repository, cluster.id, site.context)).backups.length, 1)
   })
 
   test('deletes the index of a segment with the segment, and no other (R67)', async () => {

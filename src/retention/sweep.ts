@@ -7,7 +7,9 @@ import { readProcessIdentity } from '../platform/process-identity.ts'
 import { changeCatalogue, readCatalogue, type Catalogue } from '../repository/catalogue.ts'
 import { acquireLease, type Lease } from '../repository/lease.ts'
 import { readLeases } from '../repository/lease-beat.ts'
+import type { KeptObject, KeptReason } from '../storage/object-store.ts'
 import { findNeeds, listGarbage, type Garbage, type GarbageKind } from './find-garbage.ts'
+import { sumKept, type KeptBytes } from './kept-bytes.ts'
 import { removeHistory } from './remove-history.ts'
 import { readSweepMarks, writeSweepMarks, type Marks } from './sweep-marks.ts'
 
@@ -31,6 +33,8 @@ export type SweptKinds = Readonly<Record<GarbageKind, SweptObjects>>
 export interface SweepResult {
   /** Deleted now, or in a dry run: would be. */
   readonly deleted: SweptKinds
+  /** What was to be deleted, and whose bytes the store keeps: none of it is in `deleted`. By reason. */
+  readonly kept: readonly KeptBytes[]
   /** Found, and waiting for their grace to end. */
   readonly waiting: SweptKinds
   /** When the first of those that wait may be deleted, in milliseconds since 1970. */
@@ -84,6 +88,7 @@ async function sweep(
   const first = await prepareSweep(request, place, context)
   if (first.result.postponedFor !== undefined) return first.result
   let prepared = first
+  let kept: readonly Kept[] = []
   if (first.due.length > 0) {
     const claim = await passBackupsOver(place, context)
     if (claim.postponedFor !== undefined)
@@ -93,16 +98,24 @@ async function sweep(
     await changeCatalogue(repository, { clusterId: cluster.id, change, confirm }, context)
     prepared = await prepareSweep({ ...request, ownToken: claim.token }, place, context)
     if (prepared.result.postponedFor !== undefined) return prepared.result
-    await deleteAll(prepared.due, { lease, place }, context)
+    kept = await deleteAll(prepared.due, { lease, place }, context)
   }
-  const marks = new Map([...prepared.marks].filter(([key]) => prepared.waitingKeys.has(key)))
+  // What is still there keeps its mark, so that the next sweep tries again at once.
+  const left = new Set(kept.filter(({ reason }) => reason !== 'version').map(({ garbage }) => garbage.key))
+  const isMarked = (key: string): boolean => prepared.waitingKeys.has(key) || left.has(key)
+  const marks = new Map([...prepared.marks].filter(([key]) => isMarked(key)))
   if (!isSame(marks, prepared.previous.marks)) {
     const { number } = prepared.previous
     await lease.confirm()
     await writeSweepMarks(repository, { clusterId: cluster.id, before: number, marks }, context)
   }
   await removeHistory(lease, place, context)
-  return prepared.result
+  const keptKeys = new Set(kept.map(({ garbage }) => garbage.key))
+  return {
+    ...prepared.result,
+    deleted: count(prepared.due.filter(({ key }) => !keptKeys.has(key))),
+    kept: sumKept(kept, repository.store.retention),
+  }
 }
 
 /**
@@ -162,7 +175,7 @@ async function prepareSweep(
     return next === undefined ? dueAtMs : Math.min(next, dueAtMs)
   }, undefined)
   return {
-    result: { deleted: count(due), waiting: count(waiting), nextDueAtMs, postponedFor: runsNow },
+    result: { deleted: count(due), kept: [], waiting: count(waiting), nextDueAtMs, postponedFor: runsNow },
     due,
     waitingKeys: new Set(waiting.map(({ key }) => key)),
     marks,
@@ -212,15 +225,26 @@ async function findRunning(
   return running?.purpose
 }
 
+interface Kept {
+  readonly garbage: Garbage
+  readonly reason: KeptReason
+}
+
+/** Gives what the store keeps. */
 async function deleteAll(
   due: readonly Garbage[],
   { lease, place }: { readonly lease: Lease; readonly place: ArchivePlace },
   context: RunContext,
-): Promise<void> {
+): Promise<readonly Kept[]> {
+  const kept: Kept[] = []
   for (let from = 0; from < due.length; from += batchSize) {
-    const keys = due.slice(from, from + batchSize).map(({ key }) => key)
+    const batch = new Map(due.slice(from, from + batchSize).map((garbage) => [garbage.key, garbage]))
+    const onKept = ({ key, reason }: KeptObject): void => {
+      const garbage = batch.get(key)
+      if (garbage !== undefined) kept.push({ garbage, reason })
+    }
     await lease.confirm()
-    await place.repository.store.delete(keys, context)
+    await place.repository.store.delete([...batch.keys()], { signal: context.signal, onKept })
     context.report({
       kind: 'progress',
       phase: 'sweep',
@@ -229,6 +253,7 @@ async function deleteAll(
       unit: 'files',
     })
   }
+  return kept
 }
 
 function count(garbage: readonly Garbage[]): SweptKinds {

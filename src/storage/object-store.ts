@@ -35,6 +35,23 @@ export interface PutOptions extends StoreCallOptions {
   readonly isShortLived?: boolean | undefined
 }
 
+/**
+ * Why a store keeps the bytes of an object that was to be deleted. `version`: the object is gone, and the store keeps what it
+ * was. `retained`: the object is there until its retention ends. `forbidden`: it is there, and the credentials may not
+ * delete it.
+ */
+export type KeptReason = 'version' | 'retained' | 'forbidden'
+
+export interface KeptObject {
+  readonly key: string
+  readonly reason: KeptReason
+}
+
+export interface DeleteOptions extends StoreCallOptions {
+  /** Told of each object whose bytes the store keeps. Left out: an object that is still there is a failure of the call. */
+  readonly onKept?: ((kept: KeptObject) => void) | undefined
+}
+
 /** How long a store keeps every new object from being deleted or changed, by whomever. */
 export interface Retention {
   /** `governance`: whoever has a permission of its own may lift it. `compliance`: nobody may. */
@@ -96,8 +113,11 @@ export interface ObjectStore extends AsyncDisposable {
    */
   list(prefix: string, options?: StoreCallOptions): AsyncIterable<ListedObject>
 
-  /** Deletes these objects, durably. Absent ones are fine. When it fails, some may be gone. */
-  delete(keys: readonly string[], options?: StoreCallOptions): Promise<void>
+  /**
+   * Deletes these objects, durably. Absent ones are fine. When it fails, some may be gone. What the store refuses to delete
+   * is told to `onKept`, and the others are deleted; without `onKept` the call throws `store-failed`.
+   */
+  delete(keys: readonly string[], options?: DeleteOptions): Promise<void>
 
   /** Size and age of the object; undefined when there is no such object. */
   head(key: string, options?: StoreCallOptions): Promise<ObjectAttributes | undefined>

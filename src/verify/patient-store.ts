@@ -1,6 +1,7 @@
 import { OperationError } from '../domain/operation-error.ts'
 import type {
   ByteRange,
+  DeleteOptions,
   ListedObject,
   ObjectAttributes,
   ObjectStore,
@@ -52,7 +53,7 @@ export class PatientStore implements ObjectStore {
     return this.#inner.putIfAbsent(key, bytes, options)
   }
 
-  delete(keys: readonly string[], options?: StoreCallOptions): Promise<void> {
+  delete(keys: readonly string[], options?: DeleteOptions): Promise<void> {
     return this.#inner.delete(keys, options)
   }
 

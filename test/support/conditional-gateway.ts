@@ -1,7 +1,8 @@
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { HeadObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { connectPlainly } from './s3-buckets.ts'
 import type { S3Server } from './s3-server.ts'
 
 /**
@@ -12,12 +13,7 @@ import type { S3Server } from './s3-server.ts'
 export async function startConditionalGateway(
   server: Pick<S3Server, 'endpoint' | 'accessKeyId' | 'secretAccessKey'>,
 ): Promise<{ readonly endpoint: string } & AsyncDisposable> {
-  const client = new S3Client({
-    endpoint: server.endpoint,
-    region: 'us-east-1',
-    credentials: { accessKeyId: server.accessKeyId, secretAccessKey: server.secretAccessKey },
-    forcePathStyle: true,
-  })
+  const client = connectPlainly(server)
   const writes = new Map<string, Promise<void>>()
   const answer = async (asked: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = new URL(asked.url ?? '/', server.endpoint).pathname

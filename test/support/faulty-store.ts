@@ -1,6 +1,9 @@
+import { OperationError } from '../../src/domain/operation-error.ts'
 import type { Clock } from '../../src/domain/run-context.ts'
 import type {
   ByteRange,
+  DeleteOptions,
+  KeptReason,
   ListedObject,
   ObjectAttributes,
   ObjectStore,
@@ -49,6 +52,8 @@ export type Fault = { readonly at?: Strike } & (
       readonly hidden?: readonly string[]
       readonly shown?: readonly ListedObject[]
     }
+  /** A deletion of which the store keeps the keys that `subject` is a part of. */
+  | { readonly kind: 'keep'; readonly reason: KeptReason }
   /** Waits before passing the call on. */
   | { readonly kind: 'delay'; readonly ms: number; readonly clock: Clock }
 )
@@ -116,10 +121,16 @@ export class FaultyStore implements ObjectStore {
     }
   }
 
-  delete(keys: readonly string[], options?: StoreCallOptions): Promise<void> {
-    return this.#call({ operation: 'delete', subject: keys.join(' '), options }, () =>
-      this.#inner.delete(keys, options),
-    )
+  delete(keys: readonly string[], options?: DeleteOptions): Promise<void> {
+    return this.#call({ operation: 'delete', subject: keys.join(' '), options }, async (fault) => {
+      if (fault?.kind !== 'keep') return this.#inner.delete(keys, options)
+      const isStruck = (key: string): boolean => key.includes(fault.at?.subject ?? '')
+      const isGone = (key: string): boolean => fault.reason === 'version' || !isStruck(key)
+      await this.#inner.delete(keys.filter(isGone), options)
+      if (options?.onKept === undefined && !keys.every(isGone))
+        throw new OperationError('store-failed', 'deleting objects: some are still there')
+      for (const key of keys.filter(isStruck)) options?.onKept?.({ key, reason: fault.reason })
+    })
   }
 
   head(key: string, options?: StoreCallOptions): Promise<ObjectAttributes | undefined> {

@@ -5,27 +5,21 @@ import { once } from 'node:events'
 import { openSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3'
 import type { S3StoreOptions } from '../../src/storage/s3/s3-options.ts'
 import { unpackPackages, type UnpackedPrograms } from './distribution-programs.ts'
 import { freePort } from './free-port.ts'
+import { makeBucket, type S3Keys } from './s3-buckets.ts'
 import type { Scratch } from './scratch.ts'
 import { waitUntil } from './wait.ts'
 
 /** A real S3 server with an empty bucket. It lives in the scratch folder, and ends with it. */
-export interface S3Server {
+export interface S3Server extends S3Keys {
   readonly endpoint: string
   readonly bucket: string
-  readonly accessKeyId: string
-  readonly secretAccessKey: string
   /** For a store in this bucket. */
   readonly options: S3StoreOptions
-  /** A bucket of its own, which keeps versions or has object lock too. */
-  makeBucket(name: string, kind: 'versioned' | 'locked'): Promise<void>
   /** Another user, who may do nothing until a bucket's policy allows it. */
-  makeUser(name: string): { readonly accessKeyId: string; readonly secretAccessKey: string }
-  /** A client for what the store under test does not do. Ends with its owner. */
-  connect(): S3Client
+  makeUser(name: string): S3Keys
   /** Kills the gateway: nothing answers until it is started again. What was stored stays. */
   stop(): Promise<void>
   start(): Promise<void>
@@ -68,24 +62,13 @@ export async function startS3Server(scratch: Pick<Scratch, 'folder'>): Promise<S
     if (gateway.exitCode === null && gateway.signalCode === null) await once(gateway, 'exit')
   }
   await start()
-  const connect = (): S3Client => new S3Client({ endpoint, region, credentials: keys, forcePathStyle: true })
-  using admin = new DisposableStack()
-  const client = admin.adopt(connect(), (used) => used.destroy())
-  await client.send(new CreateBucketCommand({ Bucket: bucket }))
-  const makeBucket: S3Server['makeBucket'] = async (name, kind) => {
-    using own = new DisposableStack()
-    const used = own.adopt(connect(), (each) => each.destroy())
-    await used.send(new CreateBucketCommand({ Bucket: name, ObjectLockEnabledForBucket: kind === 'locked' }))
-    if (kind === 'locked') return
-    const VersioningConfiguration = { Status: 'Enabled' } as const
-    await used.send(new PutBucketVersioningCommand({ Bucket: name, VersioningConfiguration }))
-  }
-  const makeUser: S3Server['makeUser'] = (name) => {
+  const makeUser = (name: string): S3Keys => {
     const made = { accessKeyId: `KEYOF${name.toUpperCase()}`, secretAccessKey: randomUUID() }
-    const options = [`--uid=${name}`, `--display-name=${name}`, `--access-key=${made.accessKeyId}`]
-    cluster.run('radosgw-admin', ['user', 'create', ...options, `--secret=${made.secretAccessKey}`])
+    const named = [`--uid=${name}`, `--display-name=${name}`, `--access-key=${made.accessKeyId}`]
+    cluster.run('radosgw-admin', ['user', 'create', ...named, `--secret=${made.secretAccessKey}`])
     return made
   }
+  await makeBucket({ endpoint, ...keys }, bucket)
   const options: S3StoreOptions = {
     endpoint,
     region,
@@ -94,7 +77,7 @@ export async function startS3Server(scratch: Pick<Scratch, 'folder'>): Promise<S
     idleTimeoutMs: 30_000,
     callTimeoutMs: 60_000,
   }
-  return { endpoint, bucket, ...keys, options, makeBucket, makeUser, connect, start, stop }
+  return { endpoint, bucket, ...keys, options, makeUser, start, stop }
 }
 
 /** The programs of one cluster: they name its folder in their arguments, so they end with the scratch folder. */

@@ -29,9 +29,10 @@ export function registerExpire(program: Command, environment: CommandEnvironment
 
 async function run(options: ExpireOptions, environment: CommandEnvironment): Promise<void> {
   const { configuration } = await loadAsOwner(environment)
-  const [{ expireCluster }, { listExpired, messageOf, sumSwept }] = await Promise.all([
+  const [{ expireCluster }, { listExpired, messageOf, sumSwept }, { describeKept }] = await Promise.all([
     import('../../app/expire-cluster.ts'),
     import('../../app/expire-listing.ts'),
+    import('../../retention/kept-bytes.ts'),
   ])
   const { cluster: clusterName, repo: repoName } = environment.options
   const isDryRun = options.dryRun === true
@@ -46,7 +47,8 @@ async function run(options: ExpireOptions, environment: CommandEnvironment): Pro
   const expired = await expireCluster(request, environment.context)
   environment.answer({
     document: listExpired(expired, isDryRun),
-    text: (style) => expired.repos.map((repo) => repoText(expired, repo, { style, sumSwept })).join('\n'),
+    text: (style) =>
+      expired.repos.map((repo) => repoText(expired, repo, { style, sumSwept, describeKept })).join('\n'),
   })
   const [failure, ...others] = failuresOf(expired)
   for (const error of others) environment.context.report({ kind: 'warning', message: messageOf(error) })
@@ -63,6 +65,7 @@ function failuresOf({ repos, failures }: ExpiredCluster): readonly unknown[] {
 
 interface Look {
   readonly style: Style
+  readonly describeKept: (kept: SweepResult['kept'][number]) => string
   readonly sumSwept: (kinds: SweepResult['deleted']) => { readonly count: number; readonly bytes: number }
 }
 
@@ -120,10 +123,15 @@ const isSpared = (
   done: readonly BackupLabel[] | undefined,
 ): boolean => planned.includes(label) && done?.includes(label) === false
 
-function sweptText({ deleted, waiting, postponedFor }: SweepResult, isDone: boolean, look: Look): string {
+function sweptText(
+  { deleted, kept, waiting, postponedFor }: SweepResult,
+  isDone: boolean,
+  look: Look,
+): string {
   const [gone, left] = [look.sumSwept(deleted), look.sumSwept(waiting)]
   const lines = [
     `${isDone ? 'deleted' : 'a sweep would delete'}: ${formatByteSize(gone.bytes)} in ${gone.count} objects`,
+    ...kept.map(look.describeKept),
     ...(left.count === 0
       ? []
       : [

@@ -4,6 +4,7 @@ import { selectCluster } from '../../config/select-configured.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration, parseDurationMs } from '../../domain/duration.ts'
 import { formatInstant, instantFromMs } from '../../domain/target-time.ts'
+import { describeKept } from '../../retention/kept-bytes.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { confirmName } from '../confirm-name.ts'
@@ -63,7 +64,7 @@ async function run(options: SweepOptions, environment: CommandEnvironment): Prom
 function sweptText({ name, repos }: SweptCluster, isDryRun: boolean, style: Style): string {
   return repos
     .map(({ name: repo, location, result }) => {
-      const { deleted, waiting, nextDueAtMs, postponedFor } = result
+      const { deleted, kept, waiting, nextDueAtMs, postponedFor } = result
       const rows = (['pack', 'manifest', 'wal'] as const).map((kind) => [
         kind === 'wal' ? 'WAL files' : `${kind}s`,
         `${deleted[kind].count}`,
@@ -74,6 +75,7 @@ function sweptText({ name, repos }: SweptCluster, isDryRun: boolean, style: Styl
       return [
         `${style('bold', `cluster ${name}`)}, repo ${repo} (${printable(location)})\n`,
         formatTable(columnsOf(isDryRun), rows, style),
+        ...kept.map((one) => `${describeKept(one)}\n`),
         nextDueAtMs === undefined
           ? ''
           : `the next of what waits may be deleted from ${formatInstant(instantFromMs(nextDueAtMs)).slice(0, 19).replace('T', ' ')} UTC on\n`,

@@ -5,9 +5,11 @@ import { isOperationError } from '../../domain/operation-error.ts'
 import { systemClock } from '../../platform/system-clock.ts'
 import { startConditionalGateway } from '../../../test/support/conditional-gateway.ts'
 import { testContext } from '../../../test/support/repository.ts'
+import { connectPlainly, makeAddOnlyUser, makeBucket } from '../../../test/support/s3-buckets.ts'
 import { startS3Server, type S3Server } from '../../../test/support/s3-server.ts'
 import { createScratch } from '../../../test/support/scratch.ts'
 import type { S3StoreOptions } from './s3-options.ts'
+import type { KeptObject } from '../object-store.ts'
 import { createS3Store, openS3Store, type S3Store } from './s3-store.ts'
 
 const locked = { bucket: 'locked', keyPrefix: 'main/' }
@@ -22,10 +24,10 @@ describe('an S3 store in a bucket with object lock', () => {
   before(async () => {
     const scratch = owned.use(await createScratch('s3-locked'))
     server = await startS3Server(scratch)
-    await server.makeBucket(locked.bucket, 'locked')
-    await server.makeBucket(versioned.bucket, 'versioned')
+    await makeBucket(server, locked.bucket, 'locked')
+    await makeBucket(server, versioned.bucket, 'versioned')
     const { endpoint } = owned.use(await startConditionalGateway(server))
-    client = owned.adopt(server.connect(), (used) => used.destroy())
+    client = owned.adopt(connectPlainly(server), (used) => used.destroy())
     options = { ...server.options, endpoint, retention: { mode: 'governance', days: 30 } }
   })
   after(async () => owned.disposeAsync())
@@ -81,6 +83,33 @@ describe('an S3 store in a bucket with object lock', () => {
 
     await assert.rejects(createS3Store(versioned, options, testContext()), noLock)
     await assert.rejects(store.putIfAbsent('key', Buffer.from('bytes')), noLock)
+  })
+
+  test('deletes in a bucket with versions, and tells that the bucket keeps what was deleted', async () => {
+    await using store = await open({ retention: undefined }, versioned)
+    await store.putIfAbsent('gone', Buffer.from('bytes'))
+    const kept: KeptObject[] = []
+
+    await store.delete(['gone'], { onKept: (object) => kept.push(object) })
+
+    assert.equal(await store.get('gone'), undefined)
+    assert.deepEqual(kept, [{ key: 'gone', reason: 'version' }])
+    assert.equal(await store.putIfAbsent('gone', Buffer.from('others')), 'created')
+    assert.deepEqual(await store.get('gone'), new Uint8Array(Buffer.from('others')))
+  })
+
+  test('tells what it may not delete, or fails when nobody wants to know', async () => {
+    const keys = await makeAddOnlyUser(server, 'adder', versioned.bucket)
+    const readCredentials = () => Promise.resolve(keys)
+    await using store = await open({ retention: undefined, readCredentials }, versioned)
+    await store.putIfAbsent('stays', Buffer.from('bytes'))
+    const kept: KeptObject[] = []
+
+    await store.delete(['stays'], { onKept: (object) => kept.push(object) })
+
+    assert.deepEqual(kept, [{ key: 'stays', reason: 'forbidden' }])
+    assert.deepEqual(await store.get('stays'), new Uint8Array(Buffer.from('bytes')))
+    await assert.rejects(store.delete(['stays']), (error) => isOperationError(error, 'store-failed'))
   })
 
   test('tells what protects a bucket, and what it may not know', async () => {

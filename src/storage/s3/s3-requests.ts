@@ -43,6 +43,14 @@ interface PutObject {
   readonly lock: ObjectLock | undefined
 }
 
+/** What a store answers to a deletion. */
+export interface Deletion {
+  /** Still there. */
+  readonly kept: readonly KeptKey[]
+  /** Gone, and kept as versions. */
+  readonly versions: readonly string[]
+}
+
 /** Why a key of a deletion is still there: the store's name for the error. */
 export interface KeptKey {
   readonly key: string
@@ -179,24 +187,22 @@ export class S3Requests {
     await this.#client.send(command, { abortSignal: signal })
   }
 
-  /** Deletes up to 1000 objects; gives those that the store did not delete, each with its reason. */
-  async delete(keys: readonly string[], signal: AbortSignal): Promise<readonly KeptKey[]> {
+  /** Deletes up to 1000 objects. */
+  async delete(keys: readonly string[], signal: AbortSignal): Promise<Deletion> {
     const { bucket, keyPrefix } = this.#location
-    const answer = await this.#client.send(
-      new this.#sdk.DeleteObjectsCommand({
-        Bucket: bucket,
-        // Not quiet: what is not named in the answer was not deleted, whatever its status is.
-        Delete: { Quiet: false, Objects: keys.map((key) => ({ Key: `${keyPrefix}${key}` })) },
-      }),
-      { abortSignal: signal },
-    )
-    const gone = new Set(answer.Deleted?.map(({ Key }) => Key))
-    const reasons = new Map(answer.Errors?.map(({ Key, Code }) => [Key, Code]))
-    return keys.flatMap((key) => {
-      const reason = reasons.get(`${keyPrefix}${key}`)
-      if (reason === 'NoSuchKey' || (reason === undefined && gone.has(`${keyPrefix}${key}`))) return []
-      return [{ key, reason: reason ?? 'not named in the answer' }]
+    const command = new this.#sdk.DeleteObjectsCommand({
+      Bucket: bucket,
+      // Not quiet: what is not named in the answer was not deleted, whatever its status is.
+      Delete: { Quiet: false, Objects: keys.map((key) => ({ Key: `${keyPrefix}${key}` })) },
     })
+    try {
+      const answer = await this.#client.send(command, { abortSignal: signal })
+      return toDeletion(keys, keyPrefix, answer)
+    } catch (error) {
+      // Some stores refuse each key, others the whole request.
+      if (nameOf(error) !== 'AccessDenied') throw error
+      return { kept: keys.map((key) => ({ key, reason: 'AccessDenied' })), versions: [] }
+    }
   }
 
   /**
@@ -335,6 +341,21 @@ function checkPart(
 function lengthOf({ ContentLength: length }: { readonly ContentLength?: number | undefined }): number {
   if (length !== undefined && Number.isSafeInteger(length) && length >= 0) return length
   throw new AnswerFault('the store did not say how long its answer is')
+}
+
+function toDeletion(
+  keys: readonly string[],
+  keyPrefix: string,
+  { Deleted: deleted = [], Errors: errors = [] }: Sdk.DeleteObjectsCommandOutput,
+): Deletion {
+  const gone = new Map(deleted.map(({ Key, DeleteMarker: isMarked }) => [Key, isMarked === true]))
+  const reasons = new Map(errors.map(({ Key, Code }) => [Key, Code]))
+  const kept = keys.flatMap((key) => {
+    const reason = reasons.get(`${keyPrefix}${key}`)
+    if (reason === 'NoSuchKey' || (reason === undefined && gone.has(`${keyPrefix}${key}`))) return []
+    return [{ key, reason: reason ?? 'not named in the answer' }]
+  })
+  return { kept, versions: keys.filter((key) => gone.get(`${keyPrefix}${key}`) === true) }
 }
 
 function attributesOf(answer: Sdk.HeadObjectCommandOutput): FoundObject {

@@ -8,6 +8,7 @@ import { assertKeyPrefix, assertObjectKey } from '../object-key.ts'
 import {
   maxObjectSizeBytes,
   type ByteRange,
+  type DeleteOptions,
   type ListedObject,
   type ObjectAttributes,
   type ObjectStore,
@@ -187,12 +188,12 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  async delete(keys: readonly string[], { signal }: StoreCallOptions = {}): Promise<void> {
+  async delete(keys: readonly string[], options: DeleteOptions = {}): Promise<void> {
     keys.forEach(assertObjectKey)
-    signal?.throwIfAborted()
+    options.signal?.throwIfAborted()
     const distinct = [...new Set(keys)]
     for (let start = 0; start < distinct.length; start += keysPerDeletion) {
-      await this.#deleteBatch(distinct.slice(start, start + keysPerDeletion), signal)
+      await this.#deleteBatch(distinct.slice(start, start + keysPerDeletion), options)
     }
   }
 
@@ -252,17 +253,20 @@ export class S3Store implements ObjectStore {
     return new Uint8Array(0)
   }
 
-  #deleteBatch(keys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+  #deleteBatch(keys: readonly string[], { signal, onKept }: DeleteOptions): Promise<void> {
     let left = keys
     return this.#call({
       doing: `deleting ${keys.length === 1 ? this.#nameOf(keys[0] ?? '') : `${keys.length} objects of "${this.location}"`}`,
       bytes: 0,
       signal,
       attempt: async (attemptSignal) => {
-        const kept = await this.#requests.delete(left, attemptSignal)
-        left = kept.map(({ key }) => key)
-        const [first] = kept
-        if (first !== undefined) throw this.#keptFault(first, kept.length)
+        const { kept, versions } = await this.#requests.delete(left, attemptSignal)
+        for (const key of versions) onKept?.({ key, reason: 'version' })
+        const still = onKept === undefined ? kept : kept.filter((one) => !isForbidden(one))
+        for (const { key } of kept.filter(isForbidden)) onKept?.({ key, reason: 'forbidden' })
+        left = still.map(({ key }) => key)
+        const [first] = still
+        if (first !== undefined) throw this.#keptFault(first, still.length)
       },
     })
   }
@@ -297,3 +301,5 @@ export class S3Store implements ObjectStore {
     return callWithRetry(call, this.#retrying)
   }
 }
+
+const isForbidden = ({ reason }: KeptKey): boolean => reason === 'AccessDenied'
