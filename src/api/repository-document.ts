@@ -76,6 +76,8 @@ export interface ProbeDocument extends JsonDocument {
     /** How it was broken; null when it was kept. */
     readonly fault: string | null
   }[]
+  /** Objects of the probe that the keys may not delete. */
+  readonly leftCount: number
   /** By how much the clock of this machine is ahead of the store's. */
   readonly clockDifferenceMs: number
   readonly writeLatencyMs: number

@@ -10,7 +10,8 @@ import {
   type Repository,
 } from '../repository/open-repository.ts'
 import { createStore, localFolderOf, parseRepositoryLocation } from '../storage/open-store.ts'
-import { probeStore, refuseUnfit } from '../storage/probe-store.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { probePrefix, probeStore, refuseUnfit } from '../storage/probe-store.ts'
 import type { PlannedRepo } from './initial-configuration.ts'
 import { isKeyFileThere, makeKeyFile, syncSecretFile } from './key-file.ts'
 import { readUnlocker } from './open-configured-repository.ts'
@@ -43,8 +44,7 @@ export async function makeRepository(
     context,
   )
   const isOld = await isRepository(store, context)
-  if (!isOld && localFolderOf(repo.location) === undefined)
-    refuseUnfit(store, await probeStore(store, context))
+  if (!isOld && localFolderOf(repo.location) === undefined) await requireFit(store, context)
   const keyFile = repo.keyFile === undefined ? undefined : await ensureKey(repo.keyFile, isOld)
   const keys = { unlocker: await readUnlocker(repo) }
   const secretFile = repo.keyFile ?? repo.passphraseFile
@@ -61,6 +61,16 @@ export async function makeRepository(
     keyFile,
     clusterRecord: await ensureRecord(repository, { name, facts }, context),
   }
+}
+
+async function requireFit(store: ObjectStore, context: RunContext): Promise<void> {
+  const probed = await probeStore(store, context)
+  refuseUnfit(store, probed)
+  if (probed.leftCount === 0) return
+  context.report({
+    kind: 'note',
+    message: `the keys may add and not delete: ${probed.leftCount} objects of a probe are left below "${probePrefix}"; "holdfast repo probe" by somebody who may delete removes them`,
+  })
 }
 
 /** For a repository that is there a new key would be useless. */

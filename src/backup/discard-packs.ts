@@ -4,6 +4,7 @@ import { readCatalogue } from '../repository/catalogue.ts'
 import type { Lease } from '../repository/lease.ts'
 import { manifestPrefix, packPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
+import { tidyAway } from '../repository/tidy-away.ts'
 
 interface Discarded {
   readonly repository: Repository
@@ -25,11 +26,13 @@ export async function discardPacks(
     const { backups } = await readCatalogue(repository, clusterId, cleaning)
     if (backups.some((backup) => backup.label === label)) return
     await lease.confirm()
+    let isLeft = false
     for (const prefix of [packPrefix(clusterId, label), manifestPrefix(clusterId, label)]) {
       const keys: string[] = []
       for await (const { key } of repository.store.list(prefix, cleaning)) keys.push(key)
-      await repository.store.delete(keys, cleaning)
+      if ((await tidyAway(repository, keys, cleaning)).length > 0) isLeft = true
     }
+    if (isLeft) context.report({ kind: 'note', message: leftText(label) })
   } catch {
     context.report({
       kind: 'warning',
@@ -37,3 +40,6 @@ export async function discardPacks(
     })
   }
 }
+
+const leftText = (label: BackupLabel): string =>
+  `what the failed backup ${label} has stored stays: the store does not let it be deleted; a sweep on a host that may delete removes it`

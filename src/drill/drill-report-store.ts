@@ -5,6 +5,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import { listNumbers } from '../repository/numbered-objects.ts'
 import { drillKey, drillPrefix } from '../repository/object-keys.ts'
 import { readObject, writeObject } from '../repository/sealed-store.ts'
+import { tidyAway } from '../repository/tidy-away.ts'
 import { decodeDrillReport, encodeDrillReport, type DrillReport } from './drill-report.ts'
 
 /** So many reports are kept. */
@@ -24,7 +25,7 @@ export async function storeDrillReport(
     const answer = await writeObject(repository, { name: { kind: 'drill-report', key }, payload }, context)
     if (answer === 'exists') continue // another drill, or a listing that lags
     const old = numbers.slice(0, -keptReports).map((number) => drillKey(cluster.id, number))
-    await repository.store.delete(old, context)
+    await tidyAway(repository, old, context)
     return
   }
   throw new OperationError('busy', 'storing the report of a drill: other drills take every number')

@@ -11,6 +11,7 @@ import {
 } from './lease-beat.ts'
 import { leaseKey, leasePrefix } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
+import { tidyAway } from './tidy-away.ts'
 
 const beatIntervalMs = leaseLifetimeMs / 3
 const releaseTimeoutMs = 30_000
@@ -118,7 +119,7 @@ export class Lease implements AsyncDisposable {
     const keys = beats
       .filter((beat) => beat > 0)
       .map((beat) => leaseKey(clusterId, scope, { token: this.token, beat }))
-    await this.#repository.store.delete(keys, context)
+    await tidyAway(this.#repository, keys, context)
   }
 
   #isEnding(): boolean {
@@ -202,5 +203,5 @@ async function forgetOlderTokens(
     const match = /\/(\d{10})\.\d{8}$/.exec(key)
     if (match !== null && Number(match[1]) < token) older.push(key)
   }
-  await repository.store.delete(older, context)
+  await tidyAway(repository, older, context)
 }

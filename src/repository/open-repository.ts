@@ -9,6 +9,7 @@ import { sealKeySlot, type Unlocker } from './key-slot.ts'
 import { keySlotPrefix, repositoryHeaderKey } from './object-keys.ts'
 import { decodeRepositoryHeader, encodeRepositoryHeader, type RepositoryHeader } from './repository-header.ts'
 import { deriveRepositoryKeys, type RepositoryKeys } from './repository-keys.ts'
+import { tidyAway } from './tidy-away.ts'
 
 /** An opened repository: a store and the keys to what is in it. Whoever opened the store closes it. */
 export interface Repository {
@@ -50,7 +51,7 @@ export async function createRepository(
   if (answer === 'exists') throw occupied(store)
   // Only whoever wrote the header may remove these: they were there before it, so they are of creations that died or
   // lost, and open nothing. Whatever was added since may be a slot of this repository.
-  await store.delete(deadSlots, context)
+  await tidyAway({ store }, deadSlots, context)
   return assemble(store, header, rootKey)
 }
 

@@ -4,7 +4,10 @@ import type { RunContext } from '../domain/run-context.ts'
 import { freshName, randomBytes } from '../platform/random.ts'
 import type { ObjectStore } from './object-store.ts'
 
-/** Where a probe keeps its objects, of which nothing is left when it ends. What a killed one left, a later one removes. */
+/**
+ * Where a probe keeps its objects, of which nothing is left when it ends, unless the credentials may not delete. What is left
+ * a later probe removes.
+ */
 export const probePrefix = 'probe/'
 
 /** A promise of `ObjectStore`, and how the store broke it; undefined: it kept it. */
@@ -15,6 +18,8 @@ interface ProbedPromise {
 
 export interface ProbeReport {
   readonly promises: readonly ProbedPromise[]
+  /** Objects of the probe that the store did not let go: 0 unless the credentials may only add. */
+  readonly leftCount: number
   /** By how much the clock of this machine is ahead of the store's. Exact to a second. */
   readonly clockDifferenceMs: number
   /** Of an object of a hundred bytes: the median of several. */
@@ -45,10 +50,25 @@ export async function probeStore(store: ObjectStore, caller: Context): Promise<P
     for (const [name, look] of Object.entries(looks)) {
       promises.push({ name, fault: await look(store, `${folder}${promises.length}`, context) })
     }
-    return { promises, ...(await measure(store, folder, context)) }
-  } finally {
-    await store.delete(await keysBelow(store, folder, context), context)
+    const measured = await measure(store, folder, context)
+    const leftCount = await remove(store, await keysBelow(store, folder, context), context)
+    return { promises, leftCount, ...measured }
+  } catch (error) {
+    await remove(store, await keysBelow(store, folder, context), context)
+    throw error
   }
+}
+
+/** Whoever may only add is fit for backups too. Gives how many objects are still there. */
+async function remove(store: ObjectStore, keys: readonly string[], { signal }: Context): Promise<number> {
+  let leftCount = 0
+  await store.delete(keys, {
+    signal,
+    onKept: ({ reason }) => {
+      if (reason !== 'version') leftCount += 1
+    },
+  })
+  return leftCount
 }
 
 /** Throws `store-failed` for a store that breaks a promise. */
@@ -122,8 +142,9 @@ const looks: Readonly<
   },
   'says of what is absent that it is': async (store, key, context) => {
     await store.putIfAbsent(key, randomBytes(1), context)
-    await store.delete([key, `${key}-absent`], context)
-    if ((await store.get(key, undefined, context)) !== undefined) return 'a deleted object was read'
+    const isGone = (await remove(store, [key], context)) === 0
+    if (isGone && (await store.get(key, undefined, context)) !== undefined) return 'a deleted object was read'
+    await remove(store, [`${key}-absent`], context)
     return (await store.head(`${key}-absent`, context)) === undefined
       ? undefined
       : 'an absent object was found'
@@ -134,7 +155,7 @@ async function measure(
   store: ObjectStore,
   folder: string,
   context: Context,
-): Promise<Omit<ProbeReport, 'promises'>> {
+): Promise<Omit<ProbeReport, 'promises' | 'leftCount'>> {
   const small = randomBytes(100)
   const writes: number[] = []
   const reads: number[] = []
@@ -183,5 +204,5 @@ async function removeStale(store: ObjectStore, context: Context): Promise<void> 
   for await (const { key, modifiedAtMs } of store.list(probePrefix, context)) {
     if (modifiedAtMs < context.clock.now() - staleMs) stale.push(key)
   }
-  await store.delete(stale, context)
+  await remove(store, stale, context)
 }

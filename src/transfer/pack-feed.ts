@@ -2,6 +2,7 @@ import { parseBackupLabel } from '../domain/backup-label.ts'
 import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { packFolder } from '../repository/object-keys.ts'
+import { tidyAway } from '../repository/tidy-away.ts'
 import { packId, type KnownPack } from './known-packs.ts'
 import { openTransferPool, storedAs, type TransferPool } from './transfer-packs.ts'
 import type { TransferPlaces } from './transfer-places.ts'
@@ -61,7 +62,7 @@ export class PackFeed implements AsyncDisposable {
     await this.settle()
     try {
       const signal = AbortSignal.timeout(30_000) // also after the work was cancelled
-      await this.#places.to.repository.store.delete([...this.#stored.keys()], { signal })
+      await tidyAway(this.#places.to.repository, [...this.#stored.keys()], { signal })
     } catch (error) {
       this.#tell('could not remove what a failed backup has stored there', error)
     }

@@ -5,6 +5,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import { verifyKey, verifyPrefix } from '../repository/object-keys.ts'
 import type { Repository } from '../repository/open-repository.ts'
 import { openObject, writeObject } from '../repository/sealed-store.ts'
+import { tidyAway } from '../repository/tidy-away.ts'
 import { readOrProblem } from './object-problem.ts'
 import { decodeVerifyState, encodeVerifyState, type VerifyState } from './verify-state.ts'
 
@@ -73,7 +74,7 @@ export async function writeVerifyState(
     const answer = await writeObject(repository, { name: { kind: 'verify-state', key }, payload }, context)
     if (answer === 'exists') continue // a listing that lags
     const old = numbers.slice(0, -1).map((number) => verifyKey(clusterId, number))
-    await repository.store.delete(old, context)
+    await tidyAway(repository, old, context)
     return
   }
   throw new Error(`the verify state of cluster ${clusterId} found no free number`)

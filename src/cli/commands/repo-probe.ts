@@ -52,6 +52,11 @@ function toText(probed: ProbedRepository, style: Style): string {
       : `${style('yellow', 'clock')}   its clock is ${apart}`,
     `write:  ${probed.writeLatencyMs} ms for a small object, ${formatByteSize(probed.writeBytesPerSecond)}/s for a large one`,
     `read:   ${probed.readLatencyMs} ms for a small object, ${formatByteSize(probed.readBytesPerSecond)}/s for a large one`,
+    ...(probed.leftCount === 0
+      ? []
+      : [
+          `keys:   may add and not delete; ${probed.leftCount} objects of the probe are left, for a probe by others`,
+        ]),
     promises.every(({ fault }) => fault === undefined)
       ? 'The store is fit for a repository.'
       : style('red', 'The store is not fit for a repository: backups could be lost without a sign.'),
