@@ -43,8 +43,8 @@ export interface SizesListing {
 
 /** Whether the catalogue may be an older copy of itself, held against what this host has seen. */
 export interface FreshnessListing {
-  /** `first-seen`: nothing to hold against yet. `pruned`: what this host has seen is too long ago to tell. `went-back`: it is older than what this host has seen, or another one. */
-  readonly state: 'proven' | 'first-seen' | 'empty' | 'pruned' | 'went-back'
+  /** `first-seen`: nothing to hold against yet. `pruned`: what this host has seen is too long ago to tell. `went-back`: it is older than what this host has seen, or another one. `past`: asked for as it was, with `--repo-as-of`. */
+  readonly state: 'proven' | 'first-seen' | 'empty' | 'pruned' | 'went-back' | 'past'
   /** When the newest entry was written; null when there is none. */
   readonly newestEntryAt: string | null
   /** What is wrong; null when nothing is. */

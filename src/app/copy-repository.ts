@@ -61,7 +61,9 @@ export async function copyRepository(request: CopyRequest, context: RunContext):
   for (const target of targets) {
     try {
       const like = isDryRun ? undefined : from.cluster
-      await using to = await openPlace(target, { configuration, name: settings.name, like }, context)
+      // Only what is copied from is seen as it was.
+      const present = { ...target, asOf: undefined }
+      await using to = await openPlace(present, { configuration, name: settings.name, like }, context)
       await readGuardedCatalogue(to, context)
       const damaged = await findDamaged(to, request, context)
       const result = await runTransfer({ wanted, damaged, isDryRun }, { from, to }, context)

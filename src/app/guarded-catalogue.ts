@@ -25,6 +25,8 @@ type Freshness =
   | { readonly kind: 'proven' }
   /** This host sees it for the first time: older copies look the same. */
   | { readonly kind: 'first-seen' }
+  /** It was asked for as it was at a moment of the past: what this host has seen since says nothing about it. */
+  | { readonly kind: 'past' }
   /** This host sees it for the first time, and there is nothing in it. */
   | { readonly kind: 'empty' }
   /** What this host has seen is so long ago that the entries since have been removed in part: it cannot tell. */
@@ -123,11 +125,15 @@ export function prunedText(
   return `this host has seen entry #${seenNumber} of the catalogue last, which is no longer kept, so it cannot prove that what is there came out of it${newest}`
 }
 
-/** Reads the catalogue, holds it against what this host remembers, and remembers it unless it went back. */
+/**
+ * Reads the catalogue, holds it against what this host remembers, and remembers it unless it went back. One of the past is
+ * older on purpose: it is neither an alarm nor remembered.
+ */
 export async function judgeCatalogue(
   place: ClusterRepository,
   context: RunContext,
 ): Promise<JudgedCatalogue> {
+  if (place.repository.store.asOfMs !== undefined) return readPast(place, context)
   const { mark, problem } = await recall(place)
   // The mark is read before the catalogue, which only grows: so a backup that ends meanwhile is no doubt about either.
   const { newest, fault, isPruned } = await readSince(place, mark, context)
@@ -143,6 +149,20 @@ export async function judgeCatalogue(
     return { ...judged, freshness, forgetful }
   }
   return { ...judged, freshness: { kind: newest === undefined ? 'empty' : 'first-seen' }, forgetful }
+}
+
+async function readPast(
+  { repository, cluster }: ClusterRepository,
+  context: RunContext,
+): Promise<JudgedCatalogue> {
+  const newest = await readNewestEntry(repository, cluster.id, context)
+  const freshness = { kind: 'past' } as const
+  return {
+    catalogue: newest ?? emptyCatalogue,
+    writtenAtMs: newest?.writtenAtMs,
+    freshness,
+    forgetful: undefined,
+  }
 }
 
 /** Takes the catalogue that is there for what this host has seen last. Throws when that cannot be remembered. */

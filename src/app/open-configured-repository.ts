@@ -3,7 +3,7 @@ import { readSecretFile } from '../config/read-secret-file.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { Unlocker } from '../repository/key-slot.ts'
 import { openRepository, type Repository } from '../repository/open-repository.ts'
-import { openStore, parseRepositoryLocation } from '../storage/open-store.ts'
+import { openStore, openStoreAsOf, parseRepositoryLocation } from '../storage/open-store.ts'
 import { storeOptions } from './store-options.ts'
 
 export interface RepositoryUse {
@@ -18,12 +18,12 @@ export async function openConfiguredRepository(
   context: RunContext,
 ): Promise<Repository & AsyncDisposable> {
   await using opened = new AsyncDisposableStack()
+  const location = parseRepositoryLocation(repo.location)
+  const options = { ...(await storeOptions(repo)), usesReserve }
   const store = opened.use(
-    await openStore(
-      parseRepositoryLocation(repo.location),
-      { ...(await storeOptions(repo)), usesReserve },
-      context,
-    ),
+    repo.asOf === undefined
+      ? await openStore(location, options, context)
+      : await openStoreAsOf(location, { ...options, asOfMs: Number(repo.asOf / 1000n) }, context),
   )
   const repository = await openRepository(store, { unlocker: await readUnlocker(repo) }, context)
   const owned = opened.move()

@@ -27,7 +27,9 @@ export function spareRepositories(
   const owned = new AsyncDisposableStack()
   const dispose = { [Symbol.asyncDispose]: () => owned.disposeAsync() }
   const all = reposOfCluster(configuration, selectCluster(configuration, clusterName)).map(({ name }) => name)
-  const repos = repoName === undefined ? all.filter((name) => name !== place.name) : []
+  // What one of them had at a moment in the past, others need not have had.
+  const isAlone = repoName !== undefined || configuration.repoAsOf !== undefined
+  const repos = isAlone ? [] : all.filter((name) => name !== place.name)
   if (repos.length === 0) return { place, packs: undefined, ...dispose }
   const areMixed = copiesRequired(configuration.archive.policy, all.length) < all.length
   const open = opener({ configuration, clusterName, repos }, owned, context)

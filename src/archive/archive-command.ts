@@ -36,6 +36,8 @@ export interface RestoreCommandParts extends CommandParts {
   readonly repo?: string
   /** What else is read when that one has something damaged, or, where they are mixed, lacks it. */
   readonly spares?: Pick<SpareArchives, 'repos' | 'areMixed'> | undefined
+  /** Reads it as it was at this moment, RFC 3339; undefined: now. */
+  readonly repoAsOf?: string
 }
 
 /** Where archive-get keeps segments that recovery will ask for, below pg_wal. */
@@ -65,13 +67,15 @@ const absentCode = 93
  * else comes, from us, from Node or because there is none, means "I do not know". When PostgreSQL is stopped, it signals
  * the shell and Node alike and sees the shell die of that; 143 is for whoever stops Node alone.
  */
-export function renderRestoreCommand({ mode, repo, spares, ...parts }: RestoreCommandParts): string {
+export function renderRestoreCommand(request: RestoreCommandParts): string {
+  const { mode, repo, repoAsOf, spares, ...parts } = request
   const others =
     spares === undefined || spares.repos.length === 0
       ? []
       : ['--spare', commandQuote(spares.repos.join(',')), ...(spares.areMixed ? ['--mixed'] : [])]
   const options = [`--mode ${mode} --absent-code ${absentCode}`, ...others].join(' ')
-  const selection = repo === undefined ? '' : ` --repo ${commandQuote(repo)}`
+  const moment = repoAsOf === undefined ? '' : ` --repo-as-of ${commandQuote(repoAsOf)}`
+  const selection = (repo === undefined ? '' : ` --repo ${commandQuote(repo)}`) + moment
   const fetched = `"pg_wal/${prefetchFolder}/%f"`
   const isComing = `[ -e "pg_wal/${prefetchFolder}/${comingPrefix}%f" ] && [ ! -e ${fetched} ]`
   return [

@@ -84,6 +84,8 @@ export async function storeWalIndex(
   { repository, cluster }: ArchivePlace,
   context: RunContext,
 ): Promise<void> {
+  // The past has room for nothing.
+  if (repository.store.asOfMs !== undefined) return
   const object = sealWalIndex(index, { cluster, keys: repository.keys.sealing })
   if (object === undefined) return
   try {

@@ -3,6 +3,7 @@ import type { JsonDocument } from '../api/json-document.ts'
 import type { Configuration } from '../config/configuration-schema.ts'
 import type { LoadedConfiguration } from '../config/load-configuration.ts'
 import type { Clock, RunContext } from '../domain/run-context.ts'
+import type { Instant } from '../domain/target-time.ts'
 import type { Environment } from '../platform/environment.ts'
 import type { GlobalOptions } from './global-options.ts'
 import { errorDocument, formatError } from './output/errors.ts'
@@ -38,6 +39,8 @@ export interface Answer {
 export class CommandEnvironment {
   readonly surroundings: Surroundings
   readonly context: RunContext
+  /** Whatever is loaded names repositories as they were then. */
+  repoAsOf: Instant | undefined
   #options: GlobalOptions | undefined
   #reporter: Reporter | undefined
   #exitCode = 0
@@ -75,17 +78,23 @@ export class CommandEnvironment {
   async loadConfiguration(): Promise<LoadedConfiguration> {
     const { loadConfiguration } = await import('../config/load-configuration.ts')
     const { variables, home } = this.surroundings
-    return loadConfiguration({ explicitFile: this.options.config, environment: variables, home })
+    const loaded = await loadConfiguration({
+      explicitFile: this.options.config,
+      environment: variables,
+      home,
+    })
+    return { ...loaded, configuration: { ...loaded.configuration, repoAsOf: this.repoAsOf } }
   }
 
   /** The same without where each setting is from, for commands that PostgreSQL starts all the time. */
   async loadConfigurationFast(): Promise<Configuration> {
     const { rememberedConfiguration } = await import('../config/remembered-configuration.ts')
     const { variables, home, cacheFolder } = this.surroundings
-    return rememberedConfiguration(
+    const configuration = await rememberedConfiguration(
       { explicitFile: this.options.config, environment: variables, home },
       cacheFolder,
     )
+    return { ...configuration, repoAsOf: this.repoAsOf }
   }
 
   /** Prints the answer, in the form that was asked for. A command answers once. */

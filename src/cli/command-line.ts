@@ -7,7 +7,7 @@ import type { Surroundings } from './command-environment.ts'
 import { commandTable } from './command-table.ts'
 import { failureExitCode } from './failure-exit-code.ts'
 import { firstFailure } from './first-failure.ts'
-import { addGlobalOptions } from './global-options.ts'
+import { addGlobalOptions, readRepoAsOf } from './global-options.ts'
 import type { GlobalOptions } from './global-options.ts'
 import { commandWord, wantsJson } from './read-ahead.ts'
 import { toUsageError } from './usage-error.ts'
@@ -42,7 +42,11 @@ function createProgram(environment: CommandEnvironment): Command {
       outputError: () => undefined,
       getOutHasColors: () => false,
     })
-    .hook('preAction', (_, action) => environment.begin(action.optsWithGlobals<GlobalOptions>()))
+    .hook('preAction', (_, action) => {
+      const options = action.optsWithGlobals<GlobalOptions>()
+      environment.begin(options)
+      environment.repoAsOf = readRepoAsOf(options, action)
+    })
   addGlobalOptions(program)
   return program
 }

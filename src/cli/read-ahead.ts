@@ -2,6 +2,7 @@ const optionsWithValue: ReadonlySet<string> = new Set([
   '--config',
   '--cluster',
   '--repo',
+  '--repo-as-of',
   '--output',
   '--log-level',
 ])

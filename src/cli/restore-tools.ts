@@ -7,6 +7,7 @@ import type { LoadedConfiguration } from '../config/load-configuration.ts'
 import type { ClusterConfiguration } from '../config/select-configured.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
+import { formatInstant } from '../domain/target-time.ts'
 import type { RestoreTools } from '../restore/run-restore.ts'
 import { localFolderOf } from '../storage/open-store.ts'
 import type { CommandEnvironment } from './command-environment.ts'
@@ -26,7 +27,12 @@ export async function restoreTools(
   return {
     place,
     workers: configuration.restore.workers,
-    restoreCommand: await restoreCommandFor({ cluster: settings.name, repo: place.name, configFile }),
+    restoreCommand: await restoreCommandFor({
+      cluster: settings.name,
+      repo: place.name,
+      configFile,
+      ...(configuration.repoAsOf !== undefined && { repoAsOf: formatInstant(configuration.repoAsOf) }),
+    }),
     binaries: {
       searchPath: variables['PATH'] ?? '',
       ...(settings.binDirectory !== undefined && { configured: settings.binDirectory }),
@@ -74,16 +80,13 @@ interface Archive {
   /** Where the plan was made from. */
   readonly repo: string
   readonly configFile: string
+  readonly repoAsOf?: string
 }
 
-async function restoreCommandFor({
-  cluster,
-  repo,
-  configFile,
-}: Archive): Promise<RestoreTools['restoreCommand']> {
+async function restoreCommandFor(archive: Archive): Promise<RestoreTools['restoreCommand']> {
   const { renderRestoreCommand } = await import('../archive/archive-command.ts')
   const programPath = fileURLToPath(new URL('../../bin/holdfast', import.meta.url))
   const nodePath = process.execPath
-  const parts = { nodePath, programPath, configFile, cluster, repo, mode: 'recovery' } as const
+  const parts = { nodePath, programPath, ...archive, mode: 'recovery' } as const
   return (spares) => renderRestoreCommand({ ...parts, spares })
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isClusterName, isRepoName } from '../domain/cluster-name.ts'
+import type { Instant } from '../domain/target-time.ts'
 import { azureAccessSchema } from './azure-access-schema.ts'
 import { camelKeys } from './camel-keys.ts'
 import { connectionFault } from './check-connection.ts'
@@ -417,4 +418,7 @@ export const configurationSchema = z
   .transform(camelKeys)
 
 /** What is in force after defaults and overrides. */
-export type Configuration = Readonly<z.output<typeof configurationSchema>>
+export type Configuration = Readonly<z.output<typeof configurationSchema>> & {
+  /** No setting: the moment as of which all repositories are read, when a command asks for that. */
+  readonly repoAsOf?: Instant | undefined
+}

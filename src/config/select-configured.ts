@@ -2,11 +2,16 @@ import { parseClusterName, parseRepoName } from '../domain/cluster-name.ts'
 import type { ClusterName, RepoName } from '../domain/cluster-name.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
+import type { Instant } from '../domain/target-time.ts'
 import type { Configuration } from './configuration-schema.ts'
 import { nearestName } from './nearest-name.ts'
 
 export type ClusterConfiguration = Configuration['clusters'][ClusterName] & { readonly name: ClusterName }
-export type RepoConfiguration = Configuration['repos'][RepoName] & { readonly name: RepoName }
+export type RepoConfiguration = Configuration['repos'][RepoName] & {
+  readonly name: RepoName
+  /** The moment as of which it is read; undefined: now. */
+  readonly asOf?: Instant | undefined
+}
 
 /** The cluster of that name, or the only one when no name is given. Otherwise a usage error that lists the names. */
 export function selectCluster(configuration: Configuration, name?: string): ClusterConfiguration {
@@ -17,7 +22,7 @@ export function selectCluster(configuration: Configuration, name?: string): Clus
 /** The repo of that name, or the only one when no name is given. Otherwise a usage error that lists the names. */
 export function selectRepo(configuration: Configuration, name?: string): RepoConfiguration {
   const [found, settings] = select({ kind: 'repo', among: configuration.repos, name })
-  return { ...settings, name: parseRepoName(found) }
+  return { ...settings, name: parseRepoName(found), asOf: configuration.repoAsOf }
 }
 
 /** The repos that hold a cluster, in the order in which it names them: all that are configured when it names none. */

@@ -16,8 +16,15 @@ interface Holding {
 /** What must find all that it has planned with until it has ended. */
 export type ReadingWork = 'restore' | 'copy'
 
+export interface HeldReading extends AsyncDisposable {
+  /** Whether nothing that was there from the beginning can have been deleted by a sweep. */
+  readonly isProtected: boolean
+}
+
+const nothingHeld: HeldReading = { isProtected: true, [Symbol.asyncDispose]: () => Promise.resolve() }
+
 /** A restore, or a copying, that the repository knows of, as long as the repository can be written. */
-export class HeldRestore implements AsyncDisposable {
+class HeldRestore implements HeldReading {
   readonly #place: ArchivePlace
   readonly #work: ReadingWork
   readonly #context: RunContext
@@ -35,7 +42,7 @@ export class HeldRestore implements AsyncDisposable {
     this.#holding = this.#keepHolding()
   }
 
-  /** Whether a lease was held from the beginning without a gap: only then nothing can have been deleted. */
+  /** Whether a lease was held from the beginning without a gap. */
   get isProtected(): boolean {
     return this.#isGapless && this.#lease !== undefined && !this.#lease.lost.aborted
   }
@@ -72,7 +79,7 @@ export class HeldRestore implements AsyncDisposable {
  * has planned with is then there until it has ended. Whoever may only read the repository restores without: then the
  * sweep's grace is all that protects it, which is said.
  */
-export function holdRestoreLease(place: ArchivePlace, context: RunContext): Promise<HeldRestore> {
+export function holdRestoreLease(place: ArchivePlace, context: RunContext): Promise<HeldReading> {
   return holdReadingLease(place, 'restore', context)
 }
 
@@ -81,7 +88,9 @@ export async function holdReadingLease(
   place: ArchivePlace,
   work: ReadingWork,
   context: RunContext,
-): Promise<HeldRestore> {
+): Promise<HeldReading> {
+  // No sweep changes the past: only who deletes versions does, and no lease of ours would keep that off.
+  if (place.repository.store.asOfMs !== undefined) return nothingHeld
   try {
     return new HeldRestore({ place, work, lease: await claim(place, work, context) }, context)
   } catch (error) {

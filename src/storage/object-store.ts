@@ -85,6 +85,8 @@ export interface ObjectStore extends AsyncDisposable {
   readonly location: string
   /** What objects are stored with, other than short-lived ones. Left out: they can be deleted at any time. */
   readonly retention?: Retention | undefined
+  /** The moment as of which the store is seen, in milliseconds since 1970. Such a view never changes, and refuses to be changed. */
+  readonly asOfMs?: number | undefined
 
   /**
    * The object's bytes, or exactly the range of them; undefined when there is no such object. A range that goes past the

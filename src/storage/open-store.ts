@@ -114,6 +114,28 @@ export async function openStore(
   }
 }
 
+/** Opens the store as it was at a moment, to be read. Throws `usage` for a store that keeps no versions. The caller closes it. */
+export async function openStoreAsOf(
+  location: RepositoryLocation,
+  { asOfMs, ...options }: StoreOptions & { readonly asOfMs: number },
+  context: StoreContext,
+): Promise<ObjectStore> {
+  switch (location.kind) {
+    case 's3': {
+      const { openS3PastStore } = await import('./s3/s3-past-store.ts')
+      return openS3PastStore(location, { ...optionsForS3(options), asOfMs }, context)
+    }
+    case 'posix':
+    case 'sftp':
+    case 'azure':
+      throw new OperationError(
+        'usage',
+        `opening "${formatRepositoryLocation(location)}" as it was: expected a store of which older versions can be read, found "${location.kind}"`,
+        { hint: 'Name a repo in a bucket with versions with --repo, or leave out --repo-as-of.' },
+      )
+  }
+}
+
 /** Makes the place a store unless it is one already, and opens it. The caller closes it. */
 export async function createStore(
   location: RepositoryLocation,

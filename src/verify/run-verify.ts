@@ -85,11 +85,12 @@ export async function runVerify(
   return { ...run.counts, damage, durationMs: context.clock.monotonic() - startedAt }
 }
 
-/** Undefined when the store cannot be written: then nobody else can either, or will be disturbed. */
+/** Undefined when the store cannot be written, such as the past: then nobody else can either, or will be disturbed. */
 async function leaseIfWritable(
   { repository, cluster }: ArchivePlace,
   context: RunContext,
 ): Promise<Lease | undefined> {
+  if (repository.store.asOfMs !== undefined) return undefined
   try {
     return await acquireLease(
       repository,

@@ -7,7 +7,10 @@ import type { Scratch } from './scratch.ts'
 import type { UserSite } from './user-site.ts'
 
 /** Adds a repository "second" to the configuration, with a key of its own, and makes it. */
-export async function addSecondRepository(site: UserSite, scratch: Scratch): Promise<void> {
+export async function addSecondRepository(
+  site: Pick<UserSite, 'folder' | 'configuration' | 'server' | 'run'>,
+  scratch: Scratch,
+): Promise<void> {
   const { folder, configuration, server } = site
   const key = join(folder, 'second.key')
   await copyFile(join(folder, 'local.key'), key)

@@ -157,6 +157,7 @@ function prefetcherOf(
       ...(options.config === undefined ? [] : ['--config', options.config]),
       ...(options.cluster === undefined ? [] : ['--cluster', options.cluster]),
       ...(options.repo === undefined ? [] : ['--repo', options.repo]),
+      ...(options.repoAsOf === undefined ? [] : ['--repo-as-of', options.repoAsOf]),
     ]
     const spares = [
       ...(spare.length === 0 ? [] : ['--spare', spare.join(',')]),

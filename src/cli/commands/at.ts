@@ -71,10 +71,10 @@ async function advance(
   { sandboxDirectory, keep, ...options }: AtOptions,
   environment: CommandEnvironment,
 ): Promise<void> {
-  if (options.backup !== undefined || options.paused === true) {
+  if (options.backup !== undefined || options.paused === true || environment.repoAsOf !== undefined) {
     throw new OperationError(
       'usage',
-      'reading the arguments: "--advance" was given with "--backup" or "--paused"',
+      'reading the arguments: "--advance" was given with "--backup", "--paused" or "--repo-as-of"',
       {
         hint: 'Give the target only: a sandbox goes on from where it is.',
       },

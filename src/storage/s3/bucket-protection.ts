@@ -8,15 +8,24 @@ export async function readBucketProtection(
   signal: AbortSignal,
 ): Promise<StoreProtection> {
   return {
-    keepsVersions: await orUnknown(() => readVersioning(connection, signal)),
+    keepsVersions: await readVersioning(connection, signal).then((found) =>
+      found === undefined ? undefined : found === 'now',
+    ),
     canLock: await orUnknown(() => readObjectLock(connection, signal)),
   }
 }
 
-async function readVersioning({ sdk, client, bucket }: S3Connection, signal: AbortSignal): Promise<boolean> {
-  const command = new sdk.GetBucketVersioningCommand({ Bucket: bucket })
-  const { Status: status } = await client.send(command, { abortSignal: signal })
-  return status === 'Enabled'
+/** Whether a bucket keeps versions of what is deleted now, only has some of before, or never kept any. Undefined: not known. */
+export function readVersioning(
+  { sdk, client, bucket }: S3Connection,
+  signal: AbortSignal,
+): Promise<'now' | 'before' | 'never' | undefined> {
+  return orUnknown(async () => {
+    const command = new sdk.GetBucketVersioningCommand({ Bucket: bucket })
+    const { Status: status } = await client.send(command, { abortSignal: signal })
+    if (status === undefined) return 'never'
+    return status === 'Enabled' ? 'now' : 'before'
+  })
 }
 
 async function readObjectLock({ sdk, client, bucket }: S3Connection, signal: AbortSignal): Promise<boolean> {
@@ -33,7 +42,7 @@ async function readObjectLock({ sdk, client, bucket }: S3Connection, signal: Abo
 /** 403: not allowed; 400, 405 and 501: stores that do not know the question. */
 const notAnswered: ReadonlySet<number | undefined> = new Set([400, 403, 405, 501])
 
-async function orUnknown(ask: () => Promise<boolean>): Promise<boolean | undefined> {
+async function orUnknown<Answer>(ask: () => Promise<Answer>): Promise<Answer | undefined> {
   try {
     return await ask()
   } catch (error) {

@@ -37,6 +37,11 @@ export interface ObjectLock {
   readonly untilMs: number
 }
 
+interface Part {
+  readonly range?: { readonly offset: number; readonly length: number } | undefined
+  readonly versionId?: string
+}
+
 interface PutObject {
   readonly bytes: Uint8Array
   readonly token: string
@@ -85,22 +90,22 @@ export class S3Requests {
     this.#options = options
   }
 
-  /** The whole object, or what it has of the range, which must not be empty. */
+  /** The whole object, or what it has of the range, which must not be empty; of one of its versions, if that is named. */
   async get(
     key: string,
-    range: { readonly offset: number; readonly length: number } | undefined,
+    { range, versionId }: Part,
     signal: AbortSignal,
   ): Promise<ReadObject | 'absent' | 'past-end'> {
     const asked = range && `bytes=${range.offset}-${range.offset + range.length - 1}`
     try {
       const answer = await this.#client.send(
-        new this.#sdk.GetObjectCommand({ ...this.#place(key), Range: asked }),
+        new this.#sdk.GetObjectCommand({ ...this.#place(key), Range: asked, VersionId: versionId }),
         { abortSignal: signal },
       )
       const sizeBytes = checkPart(answer, range)
       return { sizeBytes, bytes: await readBody(answer.Body, lengthOf(answer)) }
     } catch (error) {
-      if (nameOf(error) === 'NoSuchKey') return 'absent'
+      if (nameOf(error) === 'NoSuchKey' || nameOf(error) === 'NoSuchVersion') return 'absent'
       if (statusOf(error) === 416) return 'past-end'
       throw error
     }
@@ -153,7 +158,7 @@ export class S3Requests {
     } catch (error) {
       const status = statusOf(error)
       if (status === undefined || status < 300 || status > 499) throw error
-      const answer = await this.get(key, { offset: 0, length: 1 }, signal)
+      const answer = await this.get(key, { range: { offset: 0, length: 1 } }, signal)
       if (answer === 'absent') return undefined
       throw new AnswerFault('the store answered about an object as if there were none, and then sent it', {
         cause: error,

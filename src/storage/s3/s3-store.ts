@@ -26,7 +26,8 @@ import { formatS3Location, type S3Location, type S3StoreOptions } from './s3-opt
 import { openS3Requests, type KeptKey, type ObjectLock, type S3Requests } from './s3-requests.ts'
 
 /** Without `report` nobody is told that a call takes long. */
-type StoreContext = Pick<RunContext, 'clock'> & Partial<Pick<RunContext, 'report'>>
+export type S3StoreContext = Pick<RunContext, 'clock'> &
+  Partial<Pick<RunContext, 'report' | 'signal'>> & { readonly policy?: Partial<RetryPolicy> }
 
 /** Of what is being sent and received, all requests together. */
 const mostBytesUnderWay = 4 * maxObjectSizeBytes
@@ -41,13 +42,23 @@ const keysPerDeletion = 1000
 export async function openS3Store(
   location: S3Location,
   options: S3StoreOptions,
-  { clock, report, policy = {} }: StoreContext & { readonly policy?: Partial<RetryPolicy> },
+  context: S3StoreContext,
 ): Promise<S3Store> {
+  const { requests, retrying } = await openS3Parts(location, options, context)
+  return new S3Store(location, requests, { retention: options.retention, retrying })
+}
+
+/** What every store in a bucket works with. */
+export async function openS3Parts(
+  location: S3Location,
+  options: S3StoreOptions,
+  { clock, report, policy = {} }: S3StoreContext,
+): Promise<{ readonly requests: S3Requests; readonly retrying: Retrying }> {
   const { region, endpoint, retention, callTimeoutMs, maxRequests } = options
   const { bucket } = location
   const requests = await openS3Requests(location, options, clock)
-  return new S3Store(location, requests, {
-    retention,
+  return {
+    requests,
     retrying: {
       clock,
       policy: { ...usualRetryPolicy, callTimeoutMs, ...policy },
@@ -66,14 +77,14 @@ export async function openS3Store(
       hasAnswered: false,
       warnedAtMs: -Infinity,
     },
-  })
+  }
 }
 
 /** Opens the store in a bucket that is there, and can be listed; a bucket is never made. */
 export async function createS3Store(
   location: S3Location,
   options: S3StoreOptions,
-  context: StoreContext & Pick<RunContext, 'signal'>,
+  context: S3StoreContext,
 ): Promise<ObjectStore> {
   await using opened = new AsyncDisposableStack()
   const store = opened.use(await openS3Store(location, options, context))
@@ -119,7 +130,7 @@ export class S3Store implements ObjectStore {
       bytes: range?.length ?? maxObjectSizeBytes,
       signal,
       attempt: async (attemptSignal) => {
-        const answer = await this.#requests.get(key, range, attemptSignal)
+        const answer = await this.#requests.get(key, { range }, attemptSignal)
         if (answer === 'absent') return undefined
         if (answer !== 'past-end') return answer
         const head = await this.#requests.head(key, attemptSignal)
