@@ -76,6 +76,11 @@ export interface ProbeDocument extends JsonDocument {
     /** How it was broken; null when it was kept. */
     readonly fault: string | null
   }[]
+  /** What the store does against deletion, null where that is not known; null as a whole for kinds of store that do nothing. */
+  readonly protection: {
+    readonly keepsVersions: boolean | null
+    readonly canLock: boolean | null
+  } | null
   /** Objects of the probe that the keys may not delete. */
   readonly leftCount: number
   /** By how much the clock of this machine is ahead of the store's. */

@@ -38,6 +38,7 @@ async function lookAt({ opened, settings }: OpenedRepo, context: RunContext): Pr
       .toReversed(),
     medium: folder === undefined ? repository.store.location : await fileSystemOf(folder),
     isOffSite: settings.offSite ?? folder === undefined,
+    isLocked: repository.store.retention !== undefined,
     isDrilled: await isDrilled(opened, context),
   }
 }

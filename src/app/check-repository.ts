@@ -1,12 +1,14 @@
 import { stat, statfs } from 'node:fs/promises'
 import { readArchiveInventory, type ArchiveInventory } from '../archive/archive-inventory.ts'
 import type { RepoConfiguration } from '../config/select-configured.ts'
+import { labelTimeMs } from '../domain/backup-label.ts'
 import { formatByteSize } from '../domain/byte-size.ts'
 import { formatDuration } from '../domain/duration.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
 import { assertSameCluster } from '../repository/cluster-record.ts'
+import { readManifestHead } from '../repository/manifest-reader.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
 import { localFolderOf } from '../storage/open-store.ts'
 import { readNewestDrill } from '../drill/drill-report-store.ts'
@@ -21,6 +23,7 @@ import {
   prunedText,
   type JudgedCatalogue,
 } from './guarded-catalogue.ts'
+import { judgeProtection } from './judge-protection.ts'
 import { judgeVerified } from './judge-verified.ts'
 import type { ClusterRepository } from './open-cluster.ts'
 
@@ -58,6 +61,9 @@ export async function checkRepository(
     await check('drill', async () =>
       judgeDrill(await readNewestDrill({ repository, cluster }, context), context.clock.now()),
     ),
+    ...(repository.store.protection === undefined
+      ? []
+      : [await check('protection', () => checkProtection(opened, backups, context))]),
     ...(path === undefined ? [] : [await check('space', () => checkSpace(path, backups))]),
     ...(path === undefined || facts === undefined
       ? []
@@ -66,6 +72,33 @@ export async function checkRepository(
 }
 
 type Verdict = Omit<CheckItem, 'name'>
+
+async function checkProtection(
+  { repository, cluster }: ClusterRepository,
+  backups: readonly ListedBackup[],
+  context: RunContext,
+): Promise<Verdict> {
+  const { store } = repository
+  const protection = (await store.protection?.(context)) ?? { keepsVersions: undefined, canLock: undefined }
+  const oldestNeededMs =
+    store.retention === undefined ? undefined : await ageOfNeeded({ repository, cluster }, backups, context)
+  return judgeProtection({ protection, retention: store.retention, oldestNeededMs })
+}
+
+/** Incremental backups refer to packs of earlier ones. */
+async function ageOfNeeded(
+  { repository, cluster }: Pick<ClusterRepository, 'repository' | 'cluster'>,
+  backups: readonly ListedBackup[],
+  context: RunContext,
+): Promise<number | undefined> {
+  const newest = backups.at(-1)
+  if (newest === undefined) return undefined
+  const { packs } = await readManifestHead(repository, { clusterId: cluster.id, ...newest }, context)
+  const oldest = packs
+    .map(({ label }) => labelTimeMs(label))
+    .reduce((one, other) => Math.min(one, other), Infinity)
+  return oldest === Infinity ? undefined : context.clock.now() - oldest
+}
 
 function judgeKey({ keyFile, passphraseFile }: RepoConfiguration): Verdict {
   const secret = keyFile ?? passphraseFile

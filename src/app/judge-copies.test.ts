@@ -12,13 +12,13 @@ describe('judgeCopies', () => {
   test('finds the rule kept with two repositories, one of them off site and drilled', () => {
     const places = [
       place({ name: 'a', medium: 'disk 2' }),
-      place({ name: 'b', medium: 's3', isOffSite: true }),
+      place({ name: 'b', medium: 's3', isOffSite: true, isLocked: true }),
     ]
 
     const [rule, ...others] = judgeCopies(places, 'disk 1')
 
     assert.equal(rule?.state, 'ok')
-    assert.match(rule.message, /in a, b: 3 copies with the cluster, on 3 media, 1 off site/)
+    assert.match(rule.message, /in a, b: 3 copies with the cluster, on 3 media, 1 off site, 1 locked/)
     assert.deepEqual(others, [])
   })
 
@@ -28,7 +28,7 @@ describe('judgeCopies', () => {
     assert.equal(rule?.state, 'info')
     assert.match(
       rule.message,
-      /on 1 medium, 0 off site; lacking: a second repository.*, a second medium, a copy off site, a restore that was tried/,
+      /on 1 medium, 0 off site, 0 locked; lacking: a second repository.*, a second medium, a copy off site, a restore that was tried/,
     )
   })
 
@@ -52,6 +52,7 @@ function place(changes: Partial<CopyPlace>): CopyPlace {
     name: 'a',
     labels: [tuesday, monday],
     medium: 'disk 2',
+    isLocked: false,
     isOffSite: false,
     isDrilled: true,
     ...changes,

@@ -9,6 +9,8 @@ export interface CopyPlace {
   /** What is lost together has the same text: a file system of this machine, or a kind of store elsewhere. */
   readonly medium: string
   readonly isOffSite: boolean
+  /** Whether what is stored there is locked, so that nobody with our keys can delete it. */
+  readonly isLocked: boolean
   /** Whether a restore from it was tried and passed. */
   readonly isDrilled: boolean
 }
@@ -40,7 +42,7 @@ export function judgeCopies(
   ]
   const message =
     `the newest backup is in ${current.map(({ name }) => name).join(', ')}: ` +
-    `${current.length + 1} copies with the cluster, on ${media.size} ${media.size === 1 ? 'medium' : 'media'}, ${offSite.length} off site`
+    `${current.length + 1} copies with the cluster, on ${media.size} ${media.size === 1 ? 'medium' : 'media'}, ${offSite.length} off site, ${current.filter(({ isLocked }) => isLocked).length} locked`
   const rule: CheckItem = {
     name: 'copies',
     ...(lacking.length === 0

@@ -25,11 +25,15 @@ async function probe(environment: CommandEnvironment): Promise<void> {
   if (!document.isFit) environment.exitWith(operationErrors['check-failed'].exitCode)
 }
 
-function toDocument({ promises, ...probed }: ProbedRepository): ProbeDocument {
+function toDocument({ promises, protection, ...probed }: ProbedRepository): ProbeDocument {
   return {
     version: 1,
     isFit: promises.every(({ fault }) => fault === undefined),
     ...probed,
+    protection:
+      protection === undefined
+        ? null
+        : { keepsVersions: protection.keepsVersions ?? null, canLock: protection.canLock ?? null },
     promises: promises.map(({ name, fault }) => ({ name, fault: fault ?? null })),
   }
 }
@@ -52,6 +56,7 @@ function toText(probed: ProbedRepository, style: Style): string {
       : `${style('yellow', 'clock')}   its clock is ${apart}`,
     `write:  ${probed.writeLatencyMs} ms for a small object, ${formatByteSize(probed.writeBytesPerSecond)}/s for a large one`,
     `read:   ${probed.readLatencyMs} ms for a small object, ${formatByteSize(probed.readBytesPerSecond)}/s for a large one`,
+    ...protectionLines(probed),
     ...(probed.leftCount === 0
       ? []
       : [
@@ -63,4 +68,15 @@ function toText(probed: ProbedRepository, style: Style): string {
   ]
     .map((line) => `${line}\n`)
     .join('')
+}
+
+function protectionLines({ protection }: ProbedRepository): readonly string[] {
+  if (protection === undefined) return []
+  const { keepsVersions, canLock } = protection
+  return [`bucket: keeps versions: ${wordFor(keepsVersions)}; object lock: ${wordFor(canLock)}`]
+}
+
+function wordFor(known: boolean | undefined): string {
+  if (known === undefined) return 'not known'
+  return known ? 'yes' : 'no'
 }
