@@ -24,7 +24,7 @@ export async function renewRoots(
     context.report({
       kind: 'warning',
       message: `repo "${name}": what opens the repository could not be locked anew: ${error.message}`,
-      hint: 'Allow s3:PutObjectRetention (docs/s3.md): when these locks end, whoever may delete versions can make all backups useless.',
+      hint: 'Allow s3:PutObjectRetention (docs/s3.md), or wait where retention-days was lowered, for no lock is shortened. When these locks end, whoever may delete versions can make all backups useless.',
     })
   }
 }

@@ -273,6 +273,22 @@ function describeDeleting(makeStore: MakeStore): void {
     assert.deepEqual(await keysOf(fixture.store, ''), ['a/b/1'])
   })
 
+  test('stores and deletes what is short-lived like anything else, and tells that nothing is still there', async () => {
+    await using fixture = await makeStore()
+    await fixture.store.putIfAbsent('short', bytesOf(1), { isShortLived: true })
+    assert.deepEqual(await fixture.store.get('short'), bytesOf(1))
+    const refused: string[] = []
+
+    await fixture.store.delete(['short', 'absent'], {
+      onKept: ({ key, reason }) => {
+        if (reason !== 'version') refused.push(key)
+      },
+    })
+
+    assert.deepEqual(refused, [])
+    assert.equal(await fixture.store.get('short'), undefined)
+  })
+
   test('takes a deleted key again', async () => {
     await using fixture = await makeStore()
     await fixture.store.putIfAbsent('a/b/c', bytesOf(1))
