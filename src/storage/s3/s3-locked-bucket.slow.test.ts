@@ -1,15 +1,22 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import {
+  GetObjectCommand,
+  ListObjectVersionsCommand,
+  PutObjectCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3'
 import { isOperationError } from '../../domain/operation-error.ts'
 import { systemClock } from '../../platform/system-clock.ts'
 import { startConditionalGateway } from '../../../test/support/conditional-gateway.ts'
 import { testContext } from '../../../test/support/repository.ts'
 import { connectPlainly, makeAddOnlyUser, makeBucket } from '../../../test/support/s3-buckets.ts'
 import { startS3Server, type S3Server } from '../../../test/support/s3-server.ts'
+import { collect } from '../../../test/support/store-contract.ts'
 import { createScratch } from '../../../test/support/scratch.ts'
 import type { S3StoreOptions } from './s3-options.ts'
 import type { KeptObject } from '../object-store.ts'
+import { openS3PastStore } from './s3-past-store.ts'
 import { createS3Store, openS3Store, type S3Store } from './s3-store.ts'
 
 const locked = { bucket: 'locked', keyPrefix: 'main/' }
@@ -41,6 +48,12 @@ describe('an S3 store in a bucket with object lock', () => {
       .cancel()
       .catch(() => undefined)
     return { mode: found.ObjectLockMode, untilMs: found.ObjectLockRetainUntilDate?.getTime() }
+  }
+
+  const timeOfFirst = async (key: string): Promise<number> => {
+    const command = new ListObjectVersionsCommand({ Bucket: versioned.bucket, Prefix: key })
+    const { Versions: versions = [] } = await client.send(command)
+    return versions.at(-1)?.LastModified?.getTime() ?? 0
   }
 
   for (const [mode, checksums] of [
@@ -112,6 +125,35 @@ describe('an S3 store in a bucket with object lock', () => {
     await assert.rejects(store.delete(['stays']), (error) => isOperationError(error, 'store-failed'))
   })
 
+  test('is read as it was, whatever was done to it since and how often', async () => {
+    await using store = await open({ retention: undefined }, versioned)
+    await store.putIfAbsent('past', Buffer.from('first bytes'))
+    const many = { Bucket: versioned.bucket, Key: 'main/past' }
+    for (let count = 0; count < 45; count++)
+      await client.send(new PutObjectCommand({ ...many, Body: 'later' }))
+    await store.delete(['past'])
+    const asOfMs = await timeOfFirst(many.Key)
+
+    await using past = await openS3PastStore(versioned, { ...options, asOfMs }, testContext())
+
+    assert.deepEqual(await past.get('past'), new Uint8Array(Buffer.from('first bytes')))
+    assert.deepEqual(await past.get('past', { offset: 6, length: 5 }), new Uint8Array(Buffer.from('bytes')))
+    assert.equal((await past.head('past'))?.sizeBytes, 11)
+    assert.equal(await past.get('pas'), undefined)
+    assert.deepEqual(
+      (await collect(past.list('pa'))).map(({ key }) => key),
+      ['past'],
+    )
+    await assert.rejects(past.putIfAbsent('other', Buffer.from('x')), isUsage)
+    await assert.rejects(past.delete(['past']), isUsage)
+  })
+
+  test('has no past without versions', async () => {
+    const plain = { bucket: server.bucket, keyPrefix: '' }
+
+    await assert.rejects(openS3PastStore(plain, { ...options, asOfMs: Date.now() }, testContext()), isUsage)
+  })
+
   test('tells what protects a bucket, and what it may not know', async () => {
     const stranger = server.makeUser('stranger')
     await using lockedStore = await open()
@@ -131,4 +173,8 @@ function noLock(error: unknown): boolean {
     isOperationError(error, 'store-failed') &&
     /s3\.retention-days is set, and the bucket "versioned" does not lock objects/.test(error.message)
   )
+}
+
+function isUsage(error: unknown): boolean {
+  return isOperationError(error, 'usage')
 }
