@@ -288,7 +288,7 @@ export class S3Store implements ObjectStore {
     if (reason !== 'AccessDenied') return new AnswerFault(`${what} (${reason})`)
     return new OperationError(
       'store-failed',
-      `deleting objects of "${this.location}": ${what} (AccessDenied)`,
+      `deleting objects of "${this.location}": ${what}: the store does not allow it (AccessDenied)`,
       {
         hint: 'Allow the deletion (docs/s3.md), or wait until the retention of the objects ends.',
       },
