@@ -38,6 +38,7 @@ const seconds = new Map<string, Map<string, number[]>>()
 await using scratch = await createScratch('latency')
 await using endpoint = await S3Endpoint.start()
 endpoint.remembersRequests = false
+endpoint.checksSignatures = false
 const folder = await openBenchFolder(values.folder, scratch)
 const secretFolder = await scratch.makeFolder('secret')
 const secretFile = join(secretFolder, 'key')
