@@ -49,7 +49,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 
 /** Calls that have a home: elsewhere they would hide what a function depends on. */
 const restricted: readonly { what: string; pattern: RegExp; homes: readonly string[] }[] = [
-  { what: 'child processes', pattern: /from 'node:child_process'/, homes: ['src/platform/child-process.ts'] },
+  {
+    what: 'child processes',
+    pattern: /from 'node:child_process'/,
+    homes: ['src/platform/child-process.ts', 'src/platform/piped-process.ts'],
+  },
   {
     what: 'the clock',
     pattern: /\bDate\.now\(|\bnew Date\(\)|\bperformance\.now\(|\bsetInterval\(|node:timers/,
