@@ -14,7 +14,7 @@ export interface PipedOptions {
   readonly input?: AsyncIterable<Uint8Array>
 }
 
-export interface PipedResult extends ProcessExit {
+interface PipedResult extends ProcessExit {
   /** The last 64 KiB of what it wrote there. */
   readonly stderr: string
 }
