@@ -18,6 +18,7 @@ const whole = [
   'sandbox',
   'drill',
   'transfer',
+  'logical',
 ]
 
 /**
@@ -42,6 +43,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   transfer: [...capability, 'restore', 'retention'],
   sandbox: [...capability, 'restore'],
   drill: [...capability, 'restore', 'sandbox'],
+  logical: capability,
   app: [...whole, 'api'],
   api: ['domain'],
   cli: [...whole, 'app', 'api'],

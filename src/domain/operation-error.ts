@@ -20,6 +20,7 @@ export const operationErrors = {
   'backup-interrupted': { exitCode: 1, retryable: true },
   'recovery-failed': { exitCode: 1, retryable: false },
   'check-failed': { exitCode: 1, retryable: true },
+  'dump-failed': { exitCode: 1, retryable: true },
   cancelled: { exitCode: 1, retryable: true },
   // 2: usage or configuration
   usage: { exitCode: 2, retryable: false },

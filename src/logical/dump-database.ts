@@ -1,0 +1,110 @@
+import { OperationError } from '../domain/operation-error.ts'
+import { parseLsn, type Lsn } from '../domain/lsn.ts'
+import { quote } from '../domain/quote.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { startPiped, type PipedProcess } from '../platform/piped-process.ts'
+import { clientEnvironment } from '../postgres/client-environment.ts'
+import type { ClientPrograms } from '../postgres/client-programs.ts'
+import { connect, type PostgresSession } from '../postgres/connection.ts'
+import type { Conninfo } from '../postgres/conninfo.ts'
+import { DumpEnds } from './dump-ends.ts'
+import { pgDumpArguments, type DumpSelection } from './dump-selection.ts'
+
+export interface DumpDatabaseRequest {
+  /** Whose `dbname` is the database. */
+  readonly conninfo: Conninfo
+  readonly programs: ClientPrograms
+  readonly selection: DumpSelection
+}
+
+/** Where the server was. Between the two the dump was taken; its content is that of the first, of one snapshot. */
+export interface DumpWindow {
+  readonly startLsn: Lsn
+  readonly stopLsn: Lsn
+}
+
+/** A database that is being dumped. Disposing it ends what is under way. */
+export interface DatabaseDump extends AsyncDisposable {
+  readonly snapshot: string
+  /**
+   * What pg_dump writes, in order. Throws at its end when pg_dump has failed, or when what it wrote cannot be whole: until
+   * then it is no dump.
+   */
+  readonly chunks: AsyncIterable<Uint8Array>
+  /** After the last chunk. */
+  window(): DumpWindow
+}
+
+/** Begins to dump a database as it is now: in a snapshot that is exported by a session of ours, whose LSN is known. */
+export async function dumpDatabase(
+  { conninfo, programs, selection }: DumpDatabaseRequest,
+  context: RunContext,
+): Promise<DatabaseDump> {
+  const env = clientEnvironment(conninfo)
+  await using opened = new AsyncDisposableStack()
+  const session = opened.use(await connect(conninfo, context))
+  await session.query('begin isolation level repeatable read read only')
+  const { snapshot, lsn: startLsn } = await exportSnapshot(session)
+  const program = opened.use(
+    await startPiped(programs.pgDump, pgDumpArguments(selection, snapshot), { env, signal: context.signal }),
+  )
+  let stopLsn: Lsn | undefined
+  const chunks = async function* (): AsyncGenerator<Uint8Array, void> {
+    yield* wholeOutput(program, { selection, dbname: conninfo.dbname })
+    stopLsn = await readLsn(session)
+  }
+  const lifetime = opened.move()
+  return {
+    snapshot,
+    chunks: chunks(),
+    window: () => {
+      if (stopLsn === undefined) throw new Error('a dump that has not ended has no window')
+      return { startLsn, stopLsn }
+    },
+    [Symbol.asyncDispose]: () => lifetime.disposeAsync(),
+  }
+}
+
+async function* wholeOutput(
+  program: PipedProcess,
+  { selection, dbname }: { readonly selection: DumpSelection; readonly dbname: string },
+): AsyncGenerator<Uint8Array, void> {
+  const ends = new DumpEnds(selection.format)
+  for await (const chunk of program.output) {
+    ends.add(chunk)
+    yield chunk
+  }
+  const { exitCode, killedBy, stderr } = await program.ended
+  const fault =
+    exitCode === 0 ? ends.fault() : `pg_dump ended with ${exitCode ?? killedBy}: ${lastLines(stderr)}`
+  if (fault !== undefined)
+    throw new OperationError('dump-failed', `dumping database ${quote(dbname)}: ${fault}`)
+}
+
+/** Of a standby, how far it has replayed. */
+const currentLsn =
+  'case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_insert_lsn() end as lsn'
+
+async function exportSnapshot(
+  session: PostgresSession,
+): Promise<{ readonly snapshot: string; readonly lsn: Lsn }> {
+  const [row] = await session.query<{ snapshot: string; lsn: string }>(
+    `select pg_catalog.pg_export_snapshot() as snapshot, ${currentLsn}`,
+  )
+  if (row === undefined) throw new Error('a select without a row')
+  return { snapshot: row.snapshot, lsn: parseLsn(row.lsn) }
+}
+
+async function readLsn(session: PostgresSession): Promise<Lsn> {
+  const [row] = await session.query<{ lsn: string }>(`select ${currentLsn}`)
+  if (row === undefined) throw new Error('a select without a row')
+  return parseLsn(row.lsn)
+}
+
+const mostLines = 5
+
+/** What a program said last, in one line. */
+export function lastLines(stderr: string): string {
+  const lines = stderr.trim().split('\n').slice(-mostLines)
+  return lines.map((line) => line.trim()).join('; ')
+}

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { pgDumpArguments, wholeDatabase } from './dump-selection.ts'
+
+describe('pgDumpArguments', () => {
+  test('names everything, keeps what looks like an option from being one, and lets no pattern match nothing', () => {
+    const selection = {
+      ...wholeDatabase,
+      tables: ['--file=/etc/passwd', 'a b'],
+      excludeTables: ['log_*'],
+      excludeTableData: ['audit'],
+      schemas: ['s'],
+      excludeSchemas: ['t'],
+      content: 'schema-only',
+    } as const
+
+    assert.deepEqual(pgDumpArguments(selection, '00000003-0000001B-1'), [
+      '--format=custom',
+      '--compress=0',
+      '--no-password',
+      '--snapshot=00000003-0000001B-1',
+      '--table=--file=/etc/passwd',
+      '--table=a b',
+      '--exclude-table=log_*',
+      '--exclude-table-data=audit',
+      '--schema=s',
+      '--exclude-schema=t',
+      '--strict-names',
+      '--schema-only',
+    ])
+  })
+
+  test('does not ask for strict names where none is asked for', () => {
+    assert.ok(!pgDumpArguments(wholeDatabase, 'x').includes('--strict-names'))
+  })
+})

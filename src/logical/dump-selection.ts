@@ -1,0 +1,46 @@
+/** What of a database is dumped, and how. Patterns are those of pg_dump, which psql's \d has too. */
+export interface DumpSelection {
+  /** `custom`: can be restored in parts; `plain`: SQL text. */
+  readonly format: 'custom' | 'plain'
+  readonly tables: readonly string[]
+  readonly excludeTables: readonly string[]
+  /** Their definition is dumped, and not their rows. */
+  readonly excludeTableData: readonly string[]
+  readonly schemas: readonly string[]
+  readonly excludeSchemas: readonly string[]
+  readonly content: 'all' | 'schema-only' | 'data-only'
+}
+
+export const wholeDatabase: DumpSelection = {
+  format: 'custom',
+  tables: [],
+  excludeTables: [],
+  excludeTableData: [],
+  schemas: [],
+  excludeSchemas: [],
+  content: 'all',
+}
+
+/**
+ * The arguments of pg_dump. It does not compress: the repository does, faster and for all formats. A pattern that matches
+ * nothing is an error, for a dump that silently lacks a table is none.
+ */
+export function pgDumpArguments(
+  { format, content, ...patterns }: DumpSelection,
+  snapshot: string,
+): readonly string[] {
+  const included = [...patterns.tables, ...patterns.schemas]
+  return [
+    `--format=${format}`,
+    '--compress=0',
+    '--no-password',
+    `--snapshot=${snapshot}`,
+    ...patterns.tables.map((pattern) => `--table=${pattern}`),
+    ...patterns.excludeTables.map((pattern) => `--exclude-table=${pattern}`),
+    ...patterns.excludeTableData.map((pattern) => `--exclude-table-data=${pattern}`),
+    ...patterns.schemas.map((pattern) => `--schema=${pattern}`),
+    ...patterns.excludeSchemas.map((pattern) => `--exclude-schema=${pattern}`),
+    ...(included.length > 0 ? ['--strict-names'] : []),
+    ...(content === 'all' ? [] : [`--${content}`]),
+  ]
+}
