@@ -4,9 +4,11 @@ import { camelName } from '../config/camel-keys.ts'
 import { connectionFault } from '../config/check-connection.ts'
 import type { AzureAccess } from '../config/azure-access-schema.ts'
 import type { Configuration, S3Access, SftpAccess } from '../config/configuration-schema.ts'
+import type { GcsAccess } from '../config/gcs-access-schema.ts'
 import { loadConfiguration } from '../config/load-configuration.ts'
 import {
   readAzureSettings,
+  readGcsSettings,
   readS3Settings,
   readSftpSettings,
   type ReachedKind,
@@ -38,6 +40,8 @@ export interface WantedSetup {
   readonly location: string
   /** The `s3` settings of the repo as they are written; empty: none. */
   readonly s3: StoreText
+  /** The `gcs` settings of the repo as they are written; empty: none. */
+  readonly gcs: StoreText
   /** The `sftp` settings of the repo as they are written; empty: none. */
   readonly sftp: StoreText
   /** The `azure` settings of the repo as they are written; empty: none. */
@@ -53,6 +57,7 @@ export interface PlannedRepo {
   readonly keyFile: string | undefined
   readonly passphraseFile: string | undefined
   readonly s3?: S3Access | undefined
+  readonly gcs?: GcsAccess | undefined
   readonly sftp?: SftpAccess | undefined
   readonly azure?: AzureAccess | undefined
 }
@@ -84,7 +89,7 @@ export async function planConfiguration(wanted: WantedSetup): Promise<PlannedCon
   const { cluster, connection, dataDirectory, binDirectory, runAs } = wanted
   const newText = renderConfiguration({
     cluster: { name: cluster, connection, dataDirectory, binDirectory, runAs },
-    repo: { ...repo, s3: wanted.s3, sftp: wanted.sftp, azure: wanted.azure },
+    repo: { ...repo, s3: wanted.s3, gcs: wanted.gcs, sftp: wanted.sftp, azure: wanted.azure },
   })
   return { repo, newText }
 }
@@ -130,8 +135,9 @@ function newRepo(wanted: WantedSetup): PlannedRepo {
   }
 }
 
-function accessOf({ location, s3, sftp, azure }: WantedSetup): Pick<PlannedRepo, ReachedKind> {
+function accessOf({ location, s3, gcs, sftp, azure }: WantedSetup): Pick<PlannedRepo, ReachedKind> {
   if (location.startsWith('s3:')) return { s3: readS3Settings(s3) }
+  if (location.startsWith('gcs:')) return { gcs: readGcsSettings(gcs) }
   if (location.startsWith('azure:')) return { azure: readAzureSettings(azure) }
   return location.startsWith('sftp:') ? { sftp: readSftpSettings(sftp) } : {}
 }
@@ -146,14 +152,15 @@ function agreeingRepo(configuration: Configuration, wanted: WantedSetup): Planne
     ([name, repo]) => canonical(repo.location) === wanted.location && (wanted.repoName ?? name) === name,
   )
   if (found === undefined) throw differs(wanted, [`it has no repo at "${wanted.location}"`])
-  const [name, { location, keyFile, passphraseFile, s3, sftp, azure }] = found
-  const repo = { name: parseRepoName(name), location, keyFile, passphraseFile, s3, sftp, azure }
+  const [name, { location, keyFile, passphraseFile, s3, gcs, sftp, azure }] = found
+  const repo = { name: parseRepoName(name), location, keyFile, passphraseFile, s3, gcs, sftp, azure }
   const differences = [
     ...difference('connection', wanted.connection, settings.connection),
     ...difference('data-directory', wanted.dataDirectory, settings.dataDirectory),
     ...difference('bin-directory', wanted.binDirectory, settings.binDirectory),
     ...lockDifference(wanted.lock, repo),
     ...accessDifference('s3', wanted, repo),
+    ...accessDifference('gcs', wanted, repo),
     ...accessDifference('sftp', wanted, repo),
     ...accessDifference('azure', wanted, repo),
   ]

@@ -2,17 +2,20 @@ import assert from 'node:assert/strict'
 import { readSecretFile } from '../config/read-secret-file.ts'
 import type { AzureAccess } from '../config/azure-access-schema.ts'
 import type { S3Access, SftpAccess } from '../config/configuration-schema.ts'
+import type { GcsAccess } from '../config/gcs-access-schema.ts'
 import type { StoreOptions } from '../storage/open-store.ts'
 import type { S3Credentials, S3StoreOptions } from '../storage/s3/s3-options.ts'
 import type { SftpLogin, SftpStoreOptions } from '../storage/sftp/sftp-options.ts'
 import { azureOptions } from './azure-options.ts'
+import { gcsOptions } from './gcs-options.ts'
 import { readNamedFile, readSecretText } from './named-files.ts'
 
 /** How the store of a configured repo is opened. Reads the files that the configuration names, so that they are known to be right. */
-export async function storeOptions({ s3, sftp, azure }: Accesses): Promise<StoreOptions> {
+export async function storeOptions({ s3, gcs, sftp, azure }: Accesses): Promise<StoreOptions> {
   return {
     access: 'write',
     ...(s3 !== undefined && { s3: await s3Options(s3) }),
+    ...(gcs !== undefined && { gcs: await gcsOptions(gcs) }),
     ...(sftp !== undefined && { sftp: await sftpOptions(sftp) }),
     ...(azure !== undefined && { azure: await azureOptions(azure) }),
   }
@@ -20,6 +23,7 @@ export async function storeOptions({ s3, sftp, azure }: Accesses): Promise<Store
 
 interface Accesses {
   readonly s3?: S3Access | undefined
+  readonly gcs?: GcsAccess | undefined
   readonly sftp?: SftpAccess | undefined
   readonly azure?: AzureAccess | undefined
 }

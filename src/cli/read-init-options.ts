@@ -21,6 +21,7 @@ export interface InitOptions {
   readonly runAs?: string
   /** `NAME=VALUE`, each. */
   readonly s3: readonly string[]
+  readonly gcs: readonly string[]
   readonly sftp: readonly string[]
   readonly azure: readonly string[]
 }
@@ -48,6 +49,7 @@ export async function readInitOptions(
     connection,
     location: formatRepositoryLocation(parseRepositoryLocation(repo)),
     s3: readStoreOptions('s3', options.s3, repo),
+    gcs: readStoreOptions('gcs', options.gcs, repo),
     sftp: readStoreOptions('sftp', options.sftp, repo),
     azure: readStoreOptions('azure', options.azure, repo),
     repoName: options.repoName,
@@ -72,7 +74,12 @@ export function foldersOf({ configFile, location, lock }: WantedSetup): string[]
   ]
 }
 
-const examples = { s3: 's3:bucket/prefix', sftp: 'sftp:user@host/path', azure: 'azure:container/prefix' }
+const examples = {
+  s3: 's3:bucket/prefix',
+  gcs: 'gcs:bucket/prefix',
+  azure: 'azure:container/prefix',
+  sftp: 'sftp:user@host/path',
+}
 
 function readStoreOptions(kind: ReachedKind, written: readonly string[], repo: string): StoreText {
   if (written.length > 0 && parseRepositoryLocation(repo).kind !== kind) {

@@ -7,6 +7,7 @@ import { connectionFault } from './check-connection.ts'
 import { checkReferences } from './check-references.ts'
 import { checkS3Access, isEndpoint } from './check-s3-access.ts'
 import { checkSftpAccess } from './check-sftp-access.ts'
+import { gcsAccessSchema } from './gcs-access-schema.ts'
 import { absolutePath, byteSize, choice, duration, flag, wholeNumber } from './setting-types.ts'
 
 /*
@@ -221,30 +222,32 @@ const sftpAccess = z
   .transform(camelKeys)
 
 const locationRule =
-  'posix:/path, s3:bucket/prefix, sftp:user@host/path or azure:container/prefix, the kinds of location that this version knows'
+  'posix:/path, s3:bucket/prefix, gcs:bucket/prefix, azure:container/prefix or sftp:user@host/path, the kinds of location that this version knows'
 
 const locationPattern =
-  /^(posix:\/[^\0\n]*|s3:[A-Za-z0-9][A-Za-z0-9._/-]*|azure:[a-z0-9][A-Za-z0-9._/-]*|sftp:[^\s:@/]+@([^\s:@/[\]]+|\[[0-9A-Fa-f:.]+\])(:\d+)?\/[^\0\n]*)$/
+  /^(posix:\/[^\0\n]*|(s3|gcs):[A-Za-z0-9][A-Za-z0-9._/-]*|azure:[a-z0-9][A-Za-z0-9._/-]*|sftp:[^\s:@/]+@([^\s:@/[\]]+|\[[0-9A-Fa-f:.]+\])(:\d+)?\/[^\0\n]*)$/
 
 interface WrittenRepo {
   readonly location: string
   readonly s3?: unknown
-  readonly sftp?: unknown
+  readonly gcs?: unknown
   readonly azure?: unknown
+  readonly sftp?: unknown
 }
 
 /** Kinds of location that have settings of their own, and what is missing without any. */
 const reachedKinds = [
   { kind: 's3', name: 'S3', missing: undefined },
-  { kind: 'sftp', name: 'SFTP', missing: 'how the user of the SFTP server proves who it is' },
+  { kind: 'gcs', name: 'Google Cloud Storage', missing: undefined },
   {
     kind: 'azure',
     name: 'Azure',
     missing: 'the account that the container is in, and how to prove who asks',
   },
+  { kind: 'sftp', name: 'SFTP', missing: 'how the user of the SFTP server proves who it is' },
 ] as const
 
-/** Settings of one kind of location do not stand at another, and SFTP and Azure have to be told who asks. */
+/** Settings of one kind of location do not stand at another, and Azure and SFTP have to be told who asks. */
 function checkKind(written: WrittenRepo, context: z.core.$RefinementCtx): void {
   const report = (kind: string, message: string, found: string): void =>
     context.addIssue({ code: 'custom', path: [kind], message, params: { found } })
@@ -263,17 +266,22 @@ const repo = z
       .string(locationRule)
       .regex(locationPattern, locationRule)
       .describe(
-        'Where the repository is: posix:/path, a directory of a local or mounted file system, s3:bucket/prefix, sftp:user@host/path, or azure:container/prefix.',
+        'Where the repository is: posix:/path, a directory of a local or mounted file system, s3:bucket/prefix, gcs:bucket/prefix, azure:container/prefix, or sftp:user@host/path.',
       ),
     s3: s3Access
       .optional()
       .describe('How the bucket is reached. Not set: as one of AWS, with keys of the usual places.'),
-    sftp: sftpAccess
+    gcs: gcsAccessSchema
       .optional()
-      .describe('How the SFTP server is reached: which key it has, and how the user proves who it is.'),
+      .describe(
+        'How the bucket of Google Cloud Storage is reached. Not set: with the service account of this machine.',
+      ),
     azure: azureAccessSchema
       .optional()
       .describe('How the container is reached: which account it is in, and how to prove who asks.'),
+    sftp: sftpAccess
+      .optional()
+      .describe('How the SFTP server is reached: which key it has, and how the user proves who it is.'),
     'off-site': flag()
       .optional()
       .describe(
@@ -314,6 +322,11 @@ const repo = z
   .transform(camelKeys)
   .transform((settings) =>
     settings.location.startsWith('s3:') ? { ...settings, s3: settings.s3 ?? s3Access.parse({}) } : settings,
+  )
+  .transform((settings) =>
+    settings.location.startsWith('gcs:')
+      ? { ...settings, gcs: settings.gcs ?? gcsAccessSchema.parse({}) }
+      : settings,
   )
 
 /** How a bucket is reached. */

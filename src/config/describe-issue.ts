@@ -63,6 +63,7 @@ const quietSettings: ReadonlySet<string | number> = new Set([
   'key-file',
   'passphrase-file',
   'secret-key-file',
+  'credentials-file',
   'session-token-file',
   'private-key-file',
   'private-key-passphrase-file',

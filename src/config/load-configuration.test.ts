@@ -84,7 +84,7 @@ describe('loadConfiguration', () => {
       ],
       [
         sound.replace('posix:/backup', 'ftp://backup'),
-        'FILE:6:5 repos.local.location: expected posix:/path, s3:bucket/prefix, sftp:user@host/path or azure:container/prefix, the kinds of location that this version knows, found another text',
+        'FILE:6:5 repos.local.location: expected posix:/path, s3:bucket/prefix, gcs:bucket/prefix, azure:container/prefix or sftp:user@host/path, the kinds of location that this version knows, found another text',
       ],
       [
         sound.replace('    key-file: /etc/holdfast/local.key\n', ''),

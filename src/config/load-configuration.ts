@@ -125,6 +125,7 @@ function secretFilesOf({
   keyFile,
   passphraseFile,
   s3,
+  gcs,
   sftp,
   azure,
 }: Configuration['repos'][keyof Configuration['repos']]): readonly (string | undefined)[] {
@@ -132,6 +133,7 @@ function secretFilesOf({
     keyFile,
     passphraseFile,
     s3?.secretKeyFile,
+    gcs?.credentialsFile,
     sftp?.privateKeyFile,
     sftp?.passwordFile,
     azure?.keyFile,

@@ -3,16 +3,22 @@ import { quote } from '../domain/quote.ts'
 import { azureAccessSchema, type AzureAccess } from './azure-access-schema.ts'
 import { s3AccessSchema, sftpAccessSchema, type S3Access, type SftpAccess } from './configuration-schema.ts'
 import { describeIssue } from './describe-issue.ts'
+import { gcsAccessSchema, type GcsAccess } from './gcs-access-schema.ts'
 import { describeProblems } from './problem.ts'
 
 /** Settings of how a store is reached as they were written, by their names: `path-style`. */
 export type StoreText = Readonly<Record<string, string | number | boolean>>
 
 /** The kinds of location that have settings of their own, named as their section is. */
-export type ReachedKind = 's3' | 'sftp' | 'azure'
+export type ReachedKind = 's3' | 'gcs' | 'azure' | 'sftp'
 
 /** A setting that is likely to be wanted, for the hint. */
-const examples = { s3: 'region=eu-central-1', sftp: 'max-requests=4', azure: 'account=acmebackups' }
+const examples = {
+  s3: 'region=eu-central-1',
+  gcs: 'storage-class=NEARLINE',
+  azure: 'account=acmebackups',
+  sftp: 'max-requests=4',
+}
 
 /** Reads `NAME=VALUE` of an option such as `--s3`. Numbers and flags become what YAML would make of them. Throws `usage`; the value is not repeated. */
 export function parseStoreSetting(kind: ReachedKind, text: string): StoreText {
@@ -36,6 +42,14 @@ export function readS3Settings(written: StoreText): S3Access {
   throw wrongSettings('s3', parsed.error, written)
 }
 
+/** The settings of one bucket of Google Cloud Storage with their defaults. Throws `usage` with everything that is wrong with them. */
+export function readGcsSettings(written: StoreText): GcsAccess {
+  refuseUnknown('gcs', written)
+  const parsed = gcsAccessSchema.safeParse(written)
+  if (parsed.success) return parsed.data
+  throw wrongSettings('gcs', parsed.error, written)
+}
+
 /** The settings of one SFTP server with their defaults. Throws `usage` with everything that is wrong with them. */
 export function readSftpSettings(written: StoreText): SftpAccess {
   refuseUnknown('sftp', written)
@@ -52,7 +66,12 @@ export function readAzureSettings(written: StoreText): AzureAccess {
   throw wrongSettings('azure', parsed.error, written)
 }
 
-const schemas = { s3: s3AccessSchema, sftp: sftpAccessSchema, azure: azureAccessSchema }
+const schemas = {
+  s3: s3AccessSchema,
+  gcs: gcsAccessSchema,
+  azure: azureAccessSchema,
+  sftp: sftpAccessSchema,
+}
 
 function refuseUnknown(kind: ReachedKind, written: StoreText): void {
   const known = Object.keys(schemas[kind].in.shape)

@@ -20,10 +20,12 @@ export interface InitialConfiguration {
     readonly passphraseFile?: string | undefined
     /** Settings of a bucket as they are written. */
     readonly s3?: StoreText | undefined
-    /** Settings of an SFTP server as they are written. */
-    readonly sftp?: StoreText | undefined
+    /** Settings of a bucket of Google Cloud Storage as they are written. */
+    readonly gcs?: StoreText | undefined
     /** Settings of a container of Azure as they are written. */
     readonly azure?: StoreText | undefined
+    /** Settings of an SFTP server as they are written. */
+    readonly sftp?: StoreText | undefined
   }
 }
 
@@ -47,8 +49,9 @@ export function renderConfiguration(initial: InitialConfiguration): string {
       [repo.name]: {
         location: repo.location,
         s3: unlessEmpty(repo.s3),
-        sftp: unlessEmpty(repo.sftp),
+        gcs: unlessEmpty(repo.gcs),
         azure: unlessEmpty(repo.azure),
+        sftp: unlessEmpty(repo.sftp),
         'key-file': repo.keyFile,
         'passphrase-file': repo.passphraseFile,
         encryption: (repo.keyFile ?? repo.passphraseFile) === undefined ? 'none' : undefined,

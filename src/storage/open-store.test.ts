@@ -27,6 +27,14 @@ describe('parseRepositoryLocation', () => {
     assert.equal(formatRepositoryLocation(parseRepositoryLocation('s3:bucket/')), 's3:bucket')
   })
 
+  test('reads a bucket of Google Cloud Storage', () => {
+    const place = { kind: 'gcs', bucket: 'bucket', keyPrefix: 'some/prefix/' } as const
+
+    assert.deepEqual(parseRepositoryLocation('gcs:bucket/some/prefix/'), place)
+    assert.equal(formatRepositoryLocation(place), 'gcs:bucket/some/prefix')
+    assert.equal(formatRepositoryLocation({ ...place, keyPrefix: '' }), 'gcs:bucket')
+  })
+
   test('reads a server, with or without a port', () => {
     const place = { kind: 'sftp', user: 'backup', host: 'host.example', port: 22, path: '/srv/a' } as const
     assert.deepEqual(parseRepositoryLocation('sftp:backup@host.example/srv//a/'), place)
@@ -65,7 +73,8 @@ describe('parseRepositoryLocation', () => {
     ['azure:Box', /name of a container/],
     ['azure:my--box', /name of a container/],
     ['azure:box/a//b', /after the container names out of/],
-    ['gcs:bucket', /found "gcs", which is not supported/],
+    ['gcs:', /name of a bucket after "gcs:"/],
+    ['gcs:bucket/a//b', /names out of/],
   ] as const) {
     test(`refuses ${JSON.stringify(text)}`, () => {
       const refusal = { code: 'config-invalid', message }

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { formatAzureLocation, type AzureLocation, type AzureStoreOptions } from './azure/azure-options.ts'
+import { formatGcsLocation, type GcsLocation, type GcsStoreOptions } from './gcs/gcs-options.ts'
 import { isObjectKey } from './object-key.ts'
 import type { ObjectStore } from './object-store.ts'
 import { createPosixStore, openPosixStore, type PosixStoreOptions } from './posix/posix-store.ts'
@@ -22,24 +23,23 @@ export type RepositoryLocation =
       readonly path: string
     }
   | ({ readonly kind: 's3' } & S3Location)
+  | ({ readonly kind: 'gcs' } & GcsLocation)
   | ({ readonly kind: 'sftp' } & SftpLocation)
   | ({ readonly kind: 'azure' } & AzureLocation)
 
 export interface StoreOptions extends PosixStoreOptions {
   /** For a store in S3, which needs them. */
   readonly s3?: S3StoreOptions | undefined
+  /** For a store in Google Cloud Storage, which needs them. */
+  readonly gcs?: GcsStoreOptions | undefined
   /** For a store on an SFTP server, which needs them. */
   readonly sftp?: SftpStoreOptions | undefined
   /** For a store in Azure, which needs them. */
   readonly azure?: AzureStoreOptions | undefined
 }
 
-/** `report` is told what the operator should know of the place. */
-/** Kinds that have a name and a form already, but no store. */
-const plannedKinds = new Set(['gcs'])
-
 const hint =
-  'Write it as "posix:/absolute/path", "s3:bucket/prefix", "sftp:user@host/absolute/path" or "azure:container/prefix".'
+  'Write it as "posix:/absolute/path", "s3:bucket/prefix", "gcs:bucket/prefix", "azure:container/prefix" or "sftp:user@host/absolute/path".'
 
 /** Reads `KIND:LOCATION`. Throws `config-invalid`; messages do not repeat what may hold a secret. */
 export function parseRepositoryLocation(text: string): RepositoryLocation {
@@ -49,22 +49,15 @@ export function parseRepositoryLocation(text: string): RepositoryLocation {
     case 'posix':
       return { kind, path: parsePath(rest) }
     case 's3':
-      return { kind, ...parseBucket(rest) }
+    case 'gcs':
+      return { kind, ...parseBucket(kind, rest) }
     case 'sftp':
       return { kind, ...parseServer(rest) }
     case 'azure':
       return { kind, ...parseContainer(rest) }
     default:
-      throw unknownKind(kind)
+      throw invalid(`expected the kind "posix", "s3", "gcs", "azure" or "sftp", found "${kind}"`)
   }
-}
-
-function unknownKind(kind: string): OperationError {
-  return invalid(
-    plannedKinds.has(kind)
-      ? `expected a kind of store that this version has, found "${kind}", which is not supported by this version`
-      : `expected the kind "posix", "s3", "sftp" or "azure", found "${kind}"`,
-  )
 }
 
 /** The location as it is written, in its plain form: what `ObjectStore` calls its location. */
@@ -74,6 +67,8 @@ export function formatRepositoryLocation(location: RepositoryLocation): string {
       return `posix:${location.path}`
     case 's3':
       return formatS3Location(location)
+    case 'gcs':
+      return formatGcsLocation(location)
     case 'sftp':
       return formatSftpLocation(location)
     case 'azure':
@@ -103,6 +98,10 @@ export async function openStore(
       const { openS3Store } = await import('./s3/s3-store.ts')
       return openS3Store(location, optionsForS3(options), context)
     }
+    case 'gcs': {
+      const { openGcsStore } = await import('./gcs/gcs-store.ts')
+      return openGcsStore(location, optionsForGcs(options), context)
+    }
     case 'sftp': {
       const { openSftpStore } = await import('./sftp/sftp-store.ts')
       return openSftpStore(location, optionsForSftp(options), context)
@@ -126,6 +125,7 @@ export async function openStoreAsOf(
       return openS3PastStore(location, { ...optionsForS3(options), asOfMs }, context)
     }
     case 'posix':
+    case 'gcs':
     case 'sftp':
     case 'azure':
       throw new OperationError(
@@ -149,6 +149,10 @@ export async function createStore(
       const { createS3Store } = await import('./s3/s3-store.ts')
       return createS3Store(location, optionsForS3(options), context)
     }
+    case 'gcs': {
+      const { createGcsStore } = await import('./gcs/gcs-store.ts')
+      return createGcsStore(location, optionsForGcs(options), context)
+    }
     case 'sftp': {
       const { createSftpStore } = await import('./sftp/sftp-store.ts')
       return createSftpStore(location, optionsForSftp(options), context)
@@ -163,6 +167,11 @@ export async function createStore(
 function optionsForS3({ s3 }: StoreOptions): S3StoreOptions {
   assert.ok(s3 !== undefined, 'a store in S3 is opened with its options')
   return s3
+}
+
+function optionsForGcs({ gcs }: StoreOptions): GcsStoreOptions {
+  assert.ok(gcs !== undefined, 'a store in Google Cloud Storage is opened with its options')
+  return gcs
 }
 
 function optionsForSftp({ sftp }: StoreOptions): SftpStoreOptions {
@@ -193,9 +202,11 @@ const bucketPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/
 /** With the longest key, what every store takes: 1024 bytes. */
 const longestPrefix = 500
 
-function parseBucket(text: string): S3Location {
+function parseBucket(kind: 's3' | 'gcs', text: string): S3Location & GcsLocation {
   const [bucket = '', ...folders] = text.split('/')
-  if (!bucketPattern.test(bucket)) throw invalid('expected the name of a bucket after "s3:", found none')
+  if (!bucketPattern.test(bucket)) {
+    throw invalid(`expected the name of a bucket after "${kind}:", found none`)
+  }
   return { bucket, keyPrefix: parsePrefix(folders, 'bucket') }
 }
 

@@ -15,6 +15,8 @@ export interface Answer {
 
 export interface Asked {
   readonly method: string
+  /** As it was sent. */
+  readonly path: string
   /** Without the bucket, or what else stands before the keys. */
   readonly key: string
   readonly query: URLSearchParams
@@ -31,6 +33,8 @@ export type Fault =
       readonly code: string
       readonly headers?: Record<string, string>
     }
+  /** Nothing is done, and this is the answer; or it is there before the body was read. */
+  | { readonly kind: 'answer' | 'answer-early'; readonly answer: Answer }
   /** Nothing is done, and the connection ends. */
   | { readonly kind: 'reset' }
   /** It is done, and the connection ends. */
@@ -67,6 +71,8 @@ export interface EndpointRules {
 /** A web server on this machine with faults by plan: for what no real store does when it is asked to. */
 export class ScriptedEndpoint implements AsyncDisposable {
   readonly requests: Asked[] = []
+  /** How much came over each connection that was answered early, once it has ended. */
+  readonly bytesAfterEarlyAnswers: number[] = []
   /** How long every answer takes at least. */
   latencyMs = 0
   /** Whether requests are remembered: with their bodies, which may be many bytes. */
@@ -112,10 +118,25 @@ export class ScriptedEndpoint implements AsyncDisposable {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const asked = await this.#read(request)
+    const head = this.#readHead(request)
+    const fault = this.#faultFor(head)
+    if (fault?.kind === 'answer-early') {
+      const { socket } = request
+      socket.once('close', () => this.bytesAfterEarlyAnswers.push(socket.bytesRead))
+      await send(response, fault.answer, { fault, isHead: false })
+      return
+    }
+    const asked = { ...head, body: await buffer(request) }
     if (this.remembersRequests) this.requests.push(asked)
     if (this.latencyMs > 0) await sleep(this.latencyMs)
-    const fault = this.#faultFor(asked)
+    await this.#act(request, response, { asked, fault })
+  }
+
+  async #act(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { asked, fault }: { readonly asked: Asked; readonly fault: Fault | undefined },
+  ): Promise<void> {
     if (fault?.kind === 'stall') return
     if (fault?.kind === 'reset') {
       response.destroy()
@@ -127,20 +148,19 @@ export class ScriptedEndpoint implements AsyncDisposable {
   }
 
   #decide(request: IncomingMessage, asked: Asked, fault: Fault | undefined): Answer {
+    if (fault?.kind === 'answer') return fault.answer
     if (fault?.kind !== 'refuse') return this.#rules.answer(request, asked)
     const { status, headers, body } = this.#rules.refusal(fault.status, fault.code)
     return { status, headers: { ...headers, ...fault.headers }, body }
   }
 
-  async #read(request: IncomingMessage): Promise<Asked> {
-    const body = await buffer(request)
-    const url = new URL(request.url ?? '', 'http://host')
+  #readHead(request: IncomingMessage): Omit<Asked, 'body'> {
+    const { pathname: path, searchParams: query } = new URL(request.url ?? '', 'http://host')
     const { method = '', headers } = request
-    const key = this.#rules.keyOf(decodeURIComponent(url.pathname))
-    return { method, key, query: url.searchParams, headers, body }
+    return { method, path, key: this.#rules.keyOf(decodeURIComponent(path)), query, headers }
   }
 
-  #faultFor({ method, key, query }: Asked): Fault | undefined {
+  #faultFor({ method, key, query }: Omit<Asked, 'body'>): Fault | undefined {
     const planned = this.#faults.find(
       ({ strike, left }) =>
         left > 0 &&
@@ -167,20 +187,22 @@ interface Sending {
   readonly isHead: boolean
 }
 
-async function send(
-  response: ServerResponse,
-  { status, headers, body }: Answer,
-  { fault, isHead }: Sending,
-): Promise<void> {
+async function send(response: ServerResponse, answer: Answer, { fault, isHead }: Sending): Promise<void> {
   if (fault?.kind === 'lose-answer') {
     response.destroy()
     return
   }
-  response.writeHead(status, { 'content-length': body.length, ...headers })
+  const { body } = answer
+  response.writeHead(answer.status, headersOf(answer))
   if (fault?.kind === 'cut-body') response.write(body.subarray(0, fault.bytes), () => response.destroy())
   else if (fault?.kind === 'stall-body') response.write(body.subarray(0, fault.bytes))
   else if (fault?.kind === 'slow-body') await drip(response, body, fault)
   else response.end(isHead ? undefined : body)
+}
+
+/** An answer without content must not tell its length (RFC 9110). */
+function headersOf({ status, headers, body }: Answer): Record<string, string | number> {
+  return status === 204 ? headers : { 'content-length': body.length, ...headers }
 }
 
 async function drip(

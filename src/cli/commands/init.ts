@@ -37,14 +37,20 @@ export function registerInit(program: Command, environment: CommandEnvironment):
       [],
     )
     .option(
-      '--sftp <name=value>',
-      'a setting of the SFTP server, likewise',
+      '--gcs <name=value>',
+      'a setting of the bucket of Google Cloud Storage, likewise',
       (value: string, earlier: readonly string[]) => [...earlier, value],
       [],
     )
     .option(
       '--azure <name=value>',
       'a setting of the container in Azure, likewise',
+      (value: string, earlier: readonly string[]) => [...earlier, value],
+      [],
+    )
+    .option(
+      '--sftp <name=value>',
+      'a setting of the SFTP server, likewise',
       (value: string, earlier: readonly string[]) => [...earlier, value],
       [],
     )

@@ -144,7 +144,7 @@ describe('an Azure store', () => {
     const unspoken = await failureOf(secure.store.get('key'))
 
     assert.equal(refused.code, 'store-unreachable')
-    assert.match(refused.message, /nothing listens at "http:\/\/127\.0\.0\.1:1"/)
+    assert.match(refused.message, /nothing listens where the store should be at "http:\/\/127\.0\.0\.1:1"/)
     assert.equal(unknown.code, 'store-unreachable')
     assert.match(unknown.message, /name of the store at "https:\/\/store\.invalid" was not resolved/)
     assert.match(unspoken.message, /does not speak TLS as it should/)

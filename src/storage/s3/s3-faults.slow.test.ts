@@ -183,7 +183,7 @@ describe('an S3 store', () => {
     const unknown = await failureOf(nowhere.store.get('key'))
 
     assert.equal(refused.code, 'store-unreachable')
-    assert.match(refused.message, /nothing listens at "http:\/\/127\.0\.0\.1:1"/)
+    assert.match(refused.message, /nothing listens where the store should be at "http:\/\/127\.0\.0\.1:1"/)
     assert.equal(unknown.code, 'store-unreachable')
     assert.match(unknown.message, /name of the store at "https:\/\/store\.invalid" was not resolved/)
   })
