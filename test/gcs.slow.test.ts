@@ -23,7 +23,7 @@ describe('a repository in Google Cloud Storage, on a stub', () => {
     await scratch[Symbol.asyncDispose]()
   })
 
-  test('lives a whole life: init, archive, backups, restore, verify, expire', async () => {
+  test('lives a whole life: init, archive, backups, restore, verify, expire, and goes on in a bucket that retains everything', async () => {
     const site = await makeSite({ scratch, server, endpoint }, endpoint.credentialsFile)
     expectOk(await site.init('--repo=gcs:bucket/main', '--apply'))
     await server.restart()
@@ -45,6 +45,12 @@ describe('a repository in Google Cloud Storage, on a stub', () => {
     await site.answer('backup', '--type=full')
     await site.answer('expire', '--confirm=main')
     assert.equal(await site.lists(full), false)
+
+    endpoint.retainsEverything = true
+    await site.answer('backup', '--type=full')
+    const last = await site.answer('backup', '--type=full')
+    await site.answer('expire', '--confirm=main')
+    assert.equal(await site.lists(last), true)
   })
 
   test('is refused with a wrong key, with a bucket that is not there and with what is no key, without a secret', async () => {

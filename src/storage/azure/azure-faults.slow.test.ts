@@ -9,7 +9,7 @@ import { collect } from '../../../test/support/store-contract.ts'
 import { isOperationError, type OperationError } from '../../domain/operation-error.ts'
 import { systemClock } from '../../platform/system-clock.ts'
 import type { RetryPolicy } from '../call-with-retry.ts'
-import type { ObjectStore } from '../object-store.ts'
+import type { KeptObject, ObjectStore } from '../object-store.ts'
 import { probeStore } from '../probe-store.ts'
 import type { AzureStoreOptions } from './azure-options.ts'
 import { openAzureStore } from './azure-store.ts'
@@ -308,6 +308,48 @@ describe('an Azure store whose answers are lost, cut or wrong', () => {
     assert.match(error.hint ?? '', /retention/)
     assert.deepEqual([...site.endpoint.objects.keys()], ['p/a'])
   })
+
+  test('tells whoever asks what a policy keeps and what may not be deleted, and deletes the rest (N13)', async () => {
+    await using site = await makeSite()
+    for (const key of ['a', 'b', 'c', 'd']) site.endpoint.put(`p/${key}`, bytes)
+    for (const [key, status, code] of [
+      ['a', 409, 'BlobImmutableDueToPolicy'],
+      ['b', 409, 'BlobImmutableDueToLegalHold'],
+      ['c', 403, 'AuthorizationPermissionMismatch'],
+    ] as const) {
+      site.endpoint.plan({ kind: 'refuse', status, code }, { method: 'DELETE', part: `p/${key}` })
+    }
+    const kept: KeptObject[] = []
+
+    await site.store.delete(['a', 'b', 'c', 'd', 'absent'], { onKept: (object) => kept.push(object) })
+
+    assert.deepEqual(
+      kept.toSorted((one, other) => one.key.localeCompare(other.key)),
+      [
+        { key: 'a', reason: 'retained' },
+        { key: 'b', reason: 'retained' },
+        { key: 'c', reason: 'forbidden' },
+      ],
+    )
+    assert.deepEqual([...site.endpoint.objects.keys()], ['p/a', 'p/b', 'p/c'])
+  })
+
+  for (const [status, code] of [
+    [403, 'AuthorizationFailure'],
+    [403, 'AuthenticationFailed'],
+    [409, 'LeaseIdMissing'],
+    [404, 'ContainerNotFound'],
+  ] as const) {
+    test(`takes no other refusal for an object that is kept: ${code} (N13)`, async () => {
+      await using site = await makeSite()
+      site.endpoint.put('p/a', bytes)
+      site.endpoint.plan({ kind: 'refuse', status, code }, { method: 'DELETE', times: 1000 })
+
+      const call = site.store.delete(['a'], { onKept: () => assert.fail('it is told as kept') })
+
+      assert.match((await failureOf(call)).message, new RegExp(code))
+    })
+  }
 
   test('ends a deletion with the first refusal that is for all (N2)', async () => {
     await using site = await makeSite({ maxRequests: 2 })

@@ -1,6 +1,7 @@
 import type * as Sdk from '@azure/storage-blob'
 import type { Clock } from '../../domain/run-context.ts'
 import { AnswerFault } from '../answer-fault.ts'
+import type { StillThere } from '../delete-each.ts'
 import type { ByteRange, ListedObject } from '../object-store.ts'
 import type { Page } from '../list-objects.ts'
 import { readBody } from '../read-body.ts'
@@ -104,7 +105,7 @@ export class AzureRequests {
     } catch (error) {
       const { name } = readAnswer(error)
       if (isTaken(name)) return { kind: 'taken' }
-      if (name === 'AuthorizationPermissionMismatch') return { kind: 'refused', error }
+      if (name === missingRight) return { kind: 'refused', error }
       throw error
     }
   }
@@ -140,16 +141,17 @@ export class AzureRequests {
     return { objects, next: next === '' ? undefined : next }
   }
 
-  /** Resolves with the store's name for the reason when the object must be kept; undefined: it is not there any more. */
-  async delete(key: string, signal: AbortSignal): Promise<string | undefined> {
+  /** 'gone', also when there was none, or why the store keeps it. */
+  async delete(key: string, signal: AbortSignal): Promise<'gone' | StillThere> {
     try {
       // Snapshots that others have made would keep it for ever.
       await understood(this.#blob(key).delete({ abortSignal: signal, deleteSnapshots: 'include' }))
-      return undefined
+      return 'gone'
     } catch (error) {
       const { status, name } = readAnswer(error)
-      if (isAbsence(status, name)) return undefined
-      if (isImmutable(name)) return name
+      if (isAbsence(status, name)) return 'gone'
+      if (isImmutable(name)) return { reason: 'retained', name, error }
+      if (name === missingRight) return { reason: 'forbidden', name, error }
       throw error
     }
   }
@@ -211,6 +213,9 @@ export async function openAzureRequests(
 }
 
 const tierNames = { hot: 'Hot', cool: 'Cool', cold: 'Cold' } as const
+
+/** Who asks is known, and does not have the right for just this. */
+const missingRight = 'AuthorizationPermissionMismatch'
 
 /** Only this name says that the store was reached, has the container, and does not have the object. */
 function isAbsence(status: number | undefined, name: string): boolean {

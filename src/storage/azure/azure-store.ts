@@ -5,12 +5,13 @@ import { freshName } from '../../platform/random.ts'
 import { AnswerFault } from '../answer-fault.ts'
 import { resolveRange } from '../byte-range.ts'
 import { callWithRetry, usualRetryPolicy, type Retrying, type RetryPolicy } from '../call-with-retry.ts'
-import { eachInFlight } from '../in-flight.ts'
+import { deleteEach, type StillThere } from '../delete-each.ts'
 import { listObjects } from '../list-objects.ts'
 import { assertKeyPrefix, assertObjectKey } from '../object-key.ts'
 import {
   maxObjectSizeBytes,
   type ByteRange,
+  type DeleteOptions,
   type ListedObject,
   type ObjectAttributes,
   type ObjectStore,
@@ -160,26 +161,26 @@ class AzureStore implements ObjectStore {
     }
   }
 
-  /** A request for each: what must be kept does not keep the others. */
-  async delete(keys: readonly string[], { signal }: StoreCallOptions = {}): Promise<void> {
+  async delete(keys: readonly string[], { signal, onKept }: DeleteOptions = {}): Promise<void> {
     keys.forEach(assertObjectKey)
     signal?.throwIfAborted()
-    const distinct = [...new Set(keys)]
-    const kept: KeptObject[] = []
-    const failed = new AbortController()
-    const both = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])])
-    await eachInFlight(distinct.length, this.#retrying.slots.allowedRequests, async (index) => {
-      const key = distinct[index] ?? ''
-      try {
-        const reason = await this.#delete(key, both)
-        if (reason !== undefined) kept.push({ key, reason })
-      } catch (error) {
-        failed.abort(error)
-        throw error
-      }
+    await deleteEach(keys, {
+      most: this.#retrying.slots.allowedRequests,
+      signal,
+      onKept,
+      deleteOne: (key, bothSignals) =>
+        this.#call({
+          doing: `deleting ${this.#nameOf(key)}`,
+          bytes: 0,
+          signal: bothSignals,
+          attempt: async (attemptSignal) => {
+            const outcome = await this.#requests.delete(key, attemptSignal)
+            if (outcome === 'gone' || outcome.reason === 'retained' || onKept !== undefined) return outcome
+            throw outcome.error
+          },
+        }),
+      faultOf: (first, count) => this.#keptFault(first, count),
     })
-    const [first] = kept
-    if (first !== undefined) throw this.#keptFault(first, kept.length)
   }
 
   async head(key: string, { signal }: StoreCallOptions = {}): Promise<ObjectAttributes | undefined> {
@@ -208,19 +209,10 @@ class AzureStore implements ObjectStore {
     return new Uint8Array(0)
   }
 
-  #delete(key: string, signal: AbortSignal): Promise<string | undefined> {
-    return this.#call({
-      doing: `deleting ${this.#nameOf(key)}`,
-      bytes: 0,
-      signal,
-      attempt: (attemptSignal) => this.#requests.delete(key, attemptSignal),
-    })
-  }
-
-  #keptFault({ key, reason }: KeptObject, count: number): OperationError {
+  #keptFault({ key, name }: StillThere & { readonly key: string }, count: number): OperationError {
     return new OperationError(
       'store-failed',
-      `deleting objects of "${this.location}": ${count} of the objects are retained, the first is "${key}" (${reason})`,
+      `deleting objects of "${this.location}": ${count} of the objects are retained, the first is "${key}" (${name})`,
       { hint: 'Wait until the retention of the objects ends, or end the legal hold (docs/azure.md).' },
     )
   }
@@ -246,11 +238,4 @@ class AzureStore implements ObjectStore {
 /** The key is free, and yet nothing was stored under it. */
 function whyFree(answer: Exclude<PutAnswer, { readonly kind: 'created' }>): unknown {
   return answer.kind === 'refused' ? answer.error : new AnswerFault('the key was taken, and is free again')
-}
-
-/** What a policy of the store keeps. */
-interface KeptObject {
-  readonly key: string
-  /** The store's name for the reason. */
-  readonly reason: string
 }

@@ -11,7 +11,7 @@ import { waitUntil } from '../../../test/support/wait.ts'
 import { isOperationError, type OperationError } from '../../domain/operation-error.ts'
 import { systemClock } from '../../platform/system-clock.ts'
 import type { RetryPolicy } from '../call-with-retry.ts'
-import type { ObjectStore } from '../object-store.ts'
+import type { KeptObject, ObjectStore } from '../object-store.ts'
 import { probeStore } from '../probe-store.ts'
 import type { GcsStoreOptions } from './gcs-options.ts'
 import { createGcsStore, openGcsStore } from './gcs-store.ts'
@@ -353,6 +353,49 @@ describe('a store in Google Cloud Storage whose answers are lost, cut or wrong',
     assert.match(held.message, /the first is "a", which is held \(objectUnderActiveHold\)/)
     assert.match(refused.message, /does not allow it \(forbidden: storage\.objects\.get\)/)
   })
+
+  test('tells whoever asks what is retained, held or not to be deleted, and deletes the rest (N13)', async () => {
+    await using site = await makeSite()
+    for (const key of ['a', 'b', 'c', 'd']) site.endpoint.put(`p/${key}`, bytes)
+    for (const [key, reason, message] of [
+      ['a', 'retentionPolicyNotMet', 'is subject to a policy'],
+      ['b', 'forbidden', "Object 'bucket/p/b' is under active Temporary hold and cannot be deleted"],
+      ['c', 'forbidden', denied.replaceAll('objects.get', 'objects.delete')],
+    ] as const) {
+      site.endpoint.kept.set(`p/${key}`, { reason, message })
+    }
+    const kept: KeptObject[] = []
+
+    await site.store.delete(['a', 'b', 'c', 'd', 'absent'], { onKept: (object) => kept.push(object) })
+
+    assert.deepEqual(
+      kept.toSorted((one, other) => one.key.localeCompare(other.key)),
+      [
+        { key: 'a', reason: 'retained' },
+        { key: 'b', reason: 'retained' },
+        { key: 'c', reason: 'forbidden' },
+      ],
+    )
+    assert.deepEqual([...site.endpoint.objects.keys()], ['p/a', 'p/b', 'p/c'])
+  })
+
+  for (const [status, reason] of [
+    [403, 'accountDisabled'],
+    [403, 'insufficientPermissions'],
+    [403, ''],
+    [401, 'authError'],
+    [404, 'notFound'],
+  ] as const) {
+    test(`takes no other refusal for an object that is kept: ${status} ${reason} (N13)`, async () => {
+      await using site = await makeSite()
+      site.endpoint.put('p/a', bytes)
+      site.endpoint.plan(refuse(status, reason, { message: 'no' }), { part: '/storage/', times: 1000 })
+
+      const call = site.store.delete(['a'], { onKept: () => assert.fail('it is told as kept') })
+
+      assert.equal((await failureOf(call)).code, reason === 'notFound' ? 'store-unreachable' : 'store-failed')
+    })
+  }
 
   test('deletes each key once, and tells what could not be deleted (N6)', async () => {
     await using site = await makeSite()

@@ -1,5 +1,6 @@
 import type { Clock } from '../../domain/run-context.ts'
 import { AnswerFault } from '../answer-fault.ts'
+import type { StillThere } from '../delete-each.ts'
 import type { Page } from '../list-objects.ts'
 import { readBody } from '../read-body.ts'
 import { AccessTokens, type AskForToken } from './access-tokens.ts'
@@ -32,10 +33,8 @@ interface ReadObject {
   readonly bytes: Uint8Array<ArrayBuffer>
 }
 
-/** Why an object of a deletion is still there. */
-export interface Retained {
-  /** The store's name for it. */
-  readonly reason: string
+/** An object that the store retains or holds, or that the account may not delete. */
+export interface KeptByStore extends StillThere {
   /** As the store says it; undefined: it does not say, as for a hold. */
   readonly until: string | undefined
 }
@@ -144,15 +143,15 @@ export class GcsRequests {
   }
 
   /** 'gone', also when there was none, or why the store keeps it. */
-  async delete(key: string, signal: AbortSignal): Promise<'gone' | Retained> {
+  async delete(key: string, signal: AbortSignal): Promise<'gone' | KeptByStore> {
     try {
       const answer = await this.#ask({ method: 'DELETE', url: this.#objectUrl(key, {}) }, signal)
       await readText(answer)
       if (answer.status === 204) return 'gone'
       throw new AnswerFault('the store answered a deletion with something else')
     } catch (error) {
-      const retained = retainedBy(error)
-      if (retained !== undefined) return retained
+      const kept = keptBy(error)
+      if (kept !== undefined) return kept
       await this.#unlessAbsent(error, key, signal)
       return 'gone'
     }
@@ -236,13 +235,15 @@ function partOf(answer: HttpAnswer, range: AskedRange | undefined): ReturnType<t
 }
 
 /** The JSON API calls a hold "forbidden", like a missing permission: its words tell them apart. */
-function retainedBy(error: unknown): Retained | undefined {
+function keptBy(error: unknown): KeptByStore | undefined {
   if (!(error instanceof StoreRefusal) || error.status !== 403) return undefined
-  const { reason, serverText } = error
-  const isHeld = reason === 'objectUnderActiveHold' || /\bunder active [\w-]+ hold\b/i.test(serverText)
-  if (isHeld) return { reason: 'objectUnderActiveHold', until: undefined }
-  if (reason !== 'retentionPolicyNotMet') return undefined
-  return { reason, until: /\buntil (\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d))/.exec(serverText)?.[1] }
+  const { reason: name, serverText } = error
+  const isHeld = name === 'objectUnderActiveHold' || /\bunder active [\w-]+ hold\b/i.test(serverText)
+  if (isHeld) return { reason: 'retained', name: 'objectUnderActiveHold', until: undefined, error }
+  if (name === 'forbidden') return { reason: 'forbidden', name, until: undefined, error }
+  if (name !== 'retentionPolicyNotMet') return undefined
+  const until = /\buntil (\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d))/.exec(serverText)?.[1]
+  return { reason: 'retained', name, until, error }
 }
 
 function askerOf(

@@ -5,21 +5,23 @@ import { freshName } from '../../platform/random.ts'
 import { AnswerFault } from '../answer-fault.ts'
 import { resolveRange } from '../byte-range.ts'
 import { callWithRetry, usualRetryPolicy, type Retrying, type RetryPolicy } from '../call-with-retry.ts'
+import { deleteEach } from '../delete-each.ts'
 import { listObjects } from '../list-objects.ts'
 import { assertKeyPrefix, assertObjectKey } from '../object-key.ts'
 import {
   maxObjectSizeBytes,
   type ByteRange,
+  type DeleteOptions,
   type ListedObject,
   type ObjectAttributes,
   type ObjectStore,
   type StoreCallOptions,
 } from '../object-store.ts'
 import { RequestSlots } from '../request-slots.ts'
-import { deleteObjects } from './delete-objects.ts'
 import { judgeFailure } from './gcs-failure.ts'
 import { formatGcsLocation, type GcsLocation, type GcsStoreOptions } from './gcs-options.ts'
 import { GcsRequests } from './gcs-requests.ts'
+import { keptFault } from './kept-fault.ts'
 
 /** Without `report` nobody is told that a call takes long. */
 type StoreContext = Pick<RunContext, 'clock'> & Partial<Pick<RunContext, 'report'>>
@@ -157,20 +159,25 @@ class GcsStore implements ObjectStore {
     }
   }
 
-  async delete(keys: readonly string[], { signal }: StoreCallOptions = {}): Promise<void> {
+  async delete(keys: readonly string[], { signal, onKept }: DeleteOptions = {}): Promise<void> {
     keys.forEach(assertObjectKey)
     signal?.throwIfAborted()
-    await deleteObjects([...new Set(keys)], {
-      location: this.location,
+    await deleteEach(keys, {
       most: this.#retrying.slots.allowedRequests,
       signal,
+      onKept,
       deleteOne: (key, bothSignals) =>
         this.#call({
           doing: `deleting ${this.#nameOf(key)}`,
           bytes: 0,
           signal: bothSignals,
-          attempt: (attemptSignal) => this.#requests.delete(key, attemptSignal),
+          attempt: async (attemptSignal) => {
+            const outcome = await this.#requests.delete(key, attemptSignal)
+            if (outcome === 'gone' || outcome.reason === 'retained' || onKept !== undefined) return outcome
+            throw outcome.error
+          },
         }),
+      faultOf: (first, count) => keptFault(this.location, first, count),
     })
   }
 

@@ -22,6 +22,8 @@ export class GcsEndpoint implements AsyncDisposable {
   readonly tokens = new TokenServer()
   /** Why an object must not be deleted, in the words of the store. */
   readonly kept = new Map<string, { readonly reason: string; readonly message: string }>()
+  /** As buckets with a retention policy do: nothing can be deleted. */
+  retainsEverything = false
   /** How many names one page of a listing has at most. */
   pageSize = 1000
   /** As stores do that do not know conditional writes. */
@@ -196,6 +198,7 @@ export class GcsEndpoint implements AsyncDisposable {
   #delete(name: string): Answer {
     const kept = this.kept.get(name)
     if (kept !== undefined) return refusal(403, kept.reason, kept.message)
+    if (this.retainsEverything && this.objects.has(name)) return refusal(403, 'retentionPolicyNotMet')
     if (!this.objects.delete(name)) return refusal(404, 'notFound', `${this.saysNotFound}${bucket}/${name}`)
     return { status: 204, headers: {}, body: Buffer.alloc(0) }
   }
