@@ -17,7 +17,7 @@ export function clientEnvironment(conninfo: Conninfo): Readonly<Record<string, s
     )
   }
   const { host, hostaddr, port, user, dbname, sslmode, sslrootcert, sslcert, sslkey, options } = conninfo
-  const { connectTimeoutMs, hasChannelBinding, applicationName } = conninfo
+  const { connectTimeoutMs, hasChannelBinding } = conninfo
   const variables: Readonly<Record<string, string | undefined>> = {
     PATH: '/usr/bin:/bin',
     LC_ALL: 'C.UTF-8',
@@ -36,7 +36,6 @@ export function clientEnvironment(conninfo: Conninfo): Readonly<Record<string, s
     PGSSLKEY: sslkey,
     PGCHANNELBINDING: hasChannelBinding ? 'prefer' : 'disable',
     PGCONNECT_TIMEOUT: connectTimeoutMs > 0 ? String(Math.ceil(connectTimeoutMs / 1000)) : undefined,
-    PGAPPNAME: applicationName,
     PGOPTIONS: options,
   }
   return Object.fromEntries(
