@@ -21,6 +21,7 @@ export const operationErrors = {
   'recovery-failed': { exitCode: 1, retryable: false },
   'check-failed': { exitCode: 1, retryable: true },
   'dump-failed': { exitCode: 1, retryable: true },
+  'load-failed': { exitCode: 1, retryable: false },
   cancelled: { exitCode: 1, retryable: true },
   // 2: usage or configuration
   usage: { exitCode: 2, retryable: false },

@@ -8,6 +8,7 @@ import type { ClientPrograms } from '../postgres/client-programs.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
 import { DumpEnds } from './dump-ends.ts'
+import { lastLines } from './last-lines.ts'
 import { pgDumpArguments, type DumpSelection } from './dump-selection.ts'
 
 export interface DumpDatabaseRequest {
@@ -18,7 +19,7 @@ export interface DumpDatabaseRequest {
 }
 
 /** Where the server was. Between the two the dump was taken; its content is that of the first, of one snapshot. */
-export interface DumpWindow {
+interface DumpWindow {
   readonly startLsn: Lsn
   readonly stopLsn: Lsn
 }
@@ -99,12 +100,4 @@ async function readLsn(session: PostgresSession): Promise<Lsn> {
   const [row] = await session.query<{ lsn: string }>(`select ${currentLsn}`)
   if (row === undefined) throw new Error('a select without a row')
   return parseLsn(row.lsn)
-}
-
-const mostLines = 5
-
-/** What a program said last, in one line. */
-export function lastLines(stderr: string): string {
-  const lines = stderr.trim().split('\n').slice(-mostLines)
-  return lines.map((line) => line.trim()).join('; ')
 }

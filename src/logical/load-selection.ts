@@ -1,0 +1,68 @@
+import type { DumpSelection } from './dump-selection.ts'
+
+/** What of a dump is loaded, and how. Names are names here, not patterns: pg_restore takes them so. */
+export interface LoadSelection {
+  readonly format: DumpSelection['format']
+  readonly tables: readonly string[]
+  readonly schemas: readonly string[]
+  readonly content: DumpSelection['content']
+  readonly section: 'pre-data' | 'data' | 'post-data' | undefined
+  /** Whether objects belong to whoever loads them. */
+  readonly hasNoOwner: boolean
+  readonly hasNoPrivileges: boolean
+  /** Whether what is there under the same names is dropped first. */
+  readonly isClean: boolean
+}
+
+export const wholeDump: LoadSelection = {
+  format: 'custom',
+  tables: [],
+  schemas: [],
+  content: 'all',
+  section: undefined,
+  hasNoOwner: false,
+  hasNoPrivileges: false,
+  isClean: false,
+}
+
+/**
+ * The arguments of pg_restore, which reads the archive from its standard input. All of it in one transaction: a load that
+ * fails has changed nothing.
+ */
+export function pgRestoreArguments(
+  { tables, schemas, content, section, ...flags }: LoadSelection,
+  dbname: string,
+): readonly string[] {
+  return [
+    `--dbname=${quoteConninfoValue(dbname)}`,
+    '--no-password',
+    '--exit-on-error',
+    '--single-transaction',
+    ...tables.map((name) => `--table=${name}`),
+    ...schemas.map((name) => `--schema=${name}`),
+    ...(tables.length + schemas.length > 0 ? ['--strict-names'] : []),
+    ...(content === 'all' ? [] : [`--${content}`]),
+    ...(section === undefined ? [] : [`--section=${section}`]),
+    ...(flags.hasNoOwner ? ['--no-owner'] : []),
+    ...(flags.hasNoPrivileges ? ['--no-privileges'] : []),
+    ...(flags.isClean ? ['--clean', '--if-exists'] : []),
+  ]
+}
+
+/** The arguments of psql for a dump that is SQL text: as careful as those of pg_restore. */
+export function psqlArguments(dbname: string): readonly string[] {
+  return [
+    `--dbname=${quoteConninfoValue(dbname)}`,
+    '--no-password',
+    '--no-psqlrc',
+    '--quiet',
+    '--set=ON_ERROR_STOP=1',
+    '--single-transaction',
+    '--output=/dev/null',
+  ]
+}
+
+/** A name that holds "=" or begins like an address would be taken for a connection string. */
+function quoteConninfoValue(dbname: string): string {
+  return `dbname='${dbname.replaceAll(/['\\]/g, String.raw`\$&`)}'`
+}
