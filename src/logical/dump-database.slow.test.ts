@@ -9,6 +9,7 @@ import { isOperationError } from '../domain/operation-error.ts'
 import { findClientPrograms, type ClientPrograms } from '../postgres/client-programs.ts'
 import { parseConninfo } from '../postgres/conninfo.ts'
 import { dumpDatabase, type DatabaseDump } from './dump-database.ts'
+import { dumpGlobals } from './dump-globals.ts'
 import { wholeDatabase, type DumpSelection } from './dump-selection.ts'
 
 describe('dumpDatabase', () => {
@@ -64,6 +65,21 @@ describe('dumpDatabase', () => {
       (error) =>
         isOperationError(error, 'dump-failed') && /ended with 1: .*no matching tables/.test(error.message),
     )
+  })
+
+  test('gives roles and tablespaces, with hashes of passwords or without', async () => {
+    await server.query("create role somebody login password 'secret'")
+    const connected = parseConninfo(server.connectionString, { user: 'nobody' })
+    const globals = async (hasPasswords: boolean): Promise<string> =>
+      (
+        await buffer(dumpGlobals({ conninfo: connected, programs, hasPasswords }, recordingContext()))
+      ).toString()
+
+    const [whole, without] = [await globals(true), await globals(false)]
+
+    assert.match(whole, /CREATE ROLE somebody;[^]*PASSWORD 'SCRAM-SHA-256/)
+    assert.match(without, /CREATE ROLE somebody;/)
+    assert.doesNotMatch(without, /SCRAM/)
   })
 
   test('is none when the server, or pg_dump, goes away in the middle, or is given up (P11)', async () => {

@@ -1,15 +1,13 @@
-import { OperationError } from '../domain/operation-error.ts'
 import { parseLsn, type Lsn } from '../domain/lsn.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { startPiped, type PipedProcess } from '../platform/piped-process.ts'
+import { startPiped } from '../platform/piped-process.ts'
 import { clientEnvironment } from '../postgres/client-environment.ts'
 import type { ClientPrograms } from '../postgres/client-programs.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
-import { DumpEnds } from './dump-ends.ts'
-import { lastLines } from './last-lines.ts'
 import { pgDumpArguments, type DumpSelection } from './dump-selection.ts'
+import { wholeOutput } from './whole-output.ts'
 
 export interface DumpDatabaseRequest {
   /** Whose `dbname` is the database. */
@@ -51,7 +49,8 @@ export async function dumpDatabase(
   )
   let stopLsn: Lsn | undefined
   const chunks = async function* (): AsyncGenerator<Uint8Array, void> {
-    yield* wholeOutput(program, { selection, dbname: conninfo.dbname })
+    const what = `dumping database ${quote(conninfo.dbname)}`
+    yield* wholeOutput(program, { format: selection.format, what })
     stopLsn = await readLsn(session)
   }
   const lifetime = opened.move()
@@ -64,22 +63,6 @@ export async function dumpDatabase(
     },
     [Symbol.asyncDispose]: () => lifetime.disposeAsync(),
   }
-}
-
-async function* wholeOutput(
-  program: PipedProcess,
-  { selection, dbname }: { readonly selection: DumpSelection; readonly dbname: string },
-): AsyncGenerator<Uint8Array, void> {
-  const ends = new DumpEnds(selection.format)
-  for await (const chunk of program.output) {
-    ends.add(chunk)
-    yield chunk
-  }
-  const { exitCode, killedBy, stderr } = await program.ended
-  const fault =
-    exitCode === 0 ? ends.fault() : `pg_dump ended with ${exitCode ?? killedBy}: ${lastLines(stderr)}`
-  if (fault !== undefined)
-    throw new OperationError('dump-failed', `dumping database ${quote(dbname)}: ${fault}`)
 }
 
 /** Of a standby, how far it has replayed. */
