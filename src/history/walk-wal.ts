@@ -1,7 +1,7 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import { ArchivedFolders } from '../archive/archived-folders.ts'
 import { gatherRecord } from '../archive/gather-record.ts'
-import { inOrder } from '../archive/in-order.ts'
+import { inOrder } from '../platform/in-order.ts'
 import { isAboutObject } from '../archive/object-trouble.ts'
 import { readSegmentContents, type StoredContents } from '../archive/read-segment-contents.ts'
 import { WalChain } from '../archive/wal-chain.ts'
