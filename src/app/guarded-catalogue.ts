@@ -1,6 +1,12 @@
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { readNewestEntry, type Catalogue, type CatalogueEntry } from '../repository/catalogue.ts'
+import {
+  emptyCatalogue,
+  labelsOf,
+  readNewestEntry,
+  type Catalogue,
+  type CatalogueEntry,
+} from '../repository/catalogue.ts'
 import { formatInstant, instantFromMs } from '../domain/target-time.ts'
 import { readSince, type ContinuationFault } from './catalogue-history.ts'
 import {
@@ -139,7 +145,7 @@ export async function judgeCatalogue(
   const { newest, fault, isPruned } = await readSince(place, mark, context)
   const judged = { catalogue: newest ?? emptyCatalogue, writtenAtMs: newest?.writtenAtMs }
   if (mark !== undefined && fault !== undefined) {
-    const freshness = wentBack(place, { fault, mark, backups: judged.catalogue.backups })
+    const freshness = wentBack(place, { fault, mark, catalogue: judged.catalogue })
     return { ...judged, freshness, forgetful: problem }
   }
   const forgetful = problem ?? (await tryToRemember(place, newest))
@@ -173,7 +179,6 @@ export async function acceptCatalogue(place: ClusterRepository, context: RunCont
   await writeHighWaterMark(directory, namesOf(place), newest === undefined ? emptyMark : markOf(newest))
 }
 
-const emptyCatalogue: Catalogue = { number: 0, digest: '', backups: [] }
 const emptyMark: HighWaterMark = { number: 0, digest: '', writtenAtMs: 0, labels: [] }
 
 interface Memory {
@@ -227,11 +232,11 @@ const mostNamed = 5
 interface Regress {
   readonly fault: ContinuationFault
   readonly mark: HighWaterMark
-  readonly backups: Catalogue['backups']
+  readonly catalogue: Catalogue
 }
 
-function wentBack({ name, cluster }: ClusterRepository, { fault, mark, backups }: Regress): Freshness {
-  const listed = new Set<string>(backups.map(({ label }) => label))
+function wentBack({ name, cluster }: ClusterRepository, { fault, mark, catalogue }: Regress): Freshness {
+  const listed = new Set<string>(labelsOf(catalogue))
   const lostLabels = mark.labels.filter((label) => !listed.has(label))
   const error = new OperationError(
     'repository-went-back',
@@ -257,9 +262,9 @@ const namesOf = ({ name, repository, cluster }: ClusterRepository): MarkedCatalo
   clusterId: cluster.id,
 })
 
-const markOf = ({ number, digest, writtenAtMs, backups }: CatalogueEntry): HighWaterMark => ({
+const markOf = ({ number, digest, writtenAtMs, ...listed }: CatalogueEntry): HighWaterMark => ({
   number,
   digest,
   writtenAtMs,
-  labels: backups.map(({ label }) => label),
+  labels: [...labelsOf(listed)].toSorted(),
 })

@@ -10,7 +10,7 @@ import { connect } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
 import type { ServerFacts } from '../postgres/server-facts.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
-import { readCatalogue } from '../repository/catalogue.ts'
+import { labelsOf, readCatalogue } from '../repository/catalogue.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
 import { acquireLease, type Lease } from '../repository/lease.ts'
 import { packPrefix } from '../repository/object-keys.ts'
@@ -81,10 +81,10 @@ export async function runBackup(
   const facts = await prepareServer(request, tools, held)
   // Repositories may have come since: what was archived ahead before may not be in them.
   await forgetAcknowledgements(join(facts.dataDirectory, 'pg_wal'), held)
-  const { backups } = await readCatalogue(repository, cluster.id, held)
-  const parent = await findParent({ request, facts, listed: backups }, tools, held)
+  const listed = await readCatalogue(repository, cluster.id, held)
+  const parent = await findParent({ request, facts, listed: listed.backups }, tools, held)
   const kind = parent === undefined ? 'full' : 'incr'
-  const label = await chooseLabel({ repository, cluster, listed: backups, kind }, held)
+  const label = await chooseLabel({ repository, cluster, taken: labelsOf(listed), kind }, held)
   const taking = { request, tools, lease, facts, label, parent }
   if (parent === undefined) await proveArchiving(taking, tools, held)
   const sort = parent === undefined ? 'full' : parent.isAudit ? 'audited incremental' : 'incremental'
@@ -201,16 +201,16 @@ async function proveArchiving(
 }
 
 interface LabelChoice {
-  readonly listed: readonly BackupEntry[]
+  /** Of backups and dumps. */
+  readonly taken: Set<BackupLabel>
   readonly kind: BackupEntry['type']
 }
 
 /** Unique and rising even if the clock went back, also against packs of a backup that was killed (R19). */
 async function chooseLabel(
-  { repository, cluster, listed, kind }: BackupTools & LabelChoice,
+  { repository, cluster, taken, kind }: BackupTools & LabelChoice,
   context: RunContext,
 ): Promise<BackupLabel> {
-  const taken = new Set(listed.map(({ label }) => label))
   for (let attempt = 0; attempt < 100; attempt += 1) {
     const label = nextLabel(context.clock.now(), kind, taken)
     if (!(await hasPacks(repository, { clusterId: cluster.id, label }, context))) return label

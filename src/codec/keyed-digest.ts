@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync } from 'node:crypto'
+import { createHmac, hkdfSync, type Hmac } from 'node:crypto'
 
 const nameBytes = 16
 
@@ -10,6 +10,24 @@ export function keyedDigest(key: Uint8Array, ...parts: readonly Uint8Array[]): s
   const hmac = createHmac('sha256', key)
   for (const part of parts) hmac.update(part)
   return hmac.digest().subarray(0, nameBytes).toString('hex')
+}
+
+/** The same of bytes that come piece by piece. */
+export class KeyedDigest {
+  readonly #hmac: Hmac
+
+  constructor(key: Uint8Array) {
+    this.#hmac = createHmac('sha256', key)
+  }
+
+  update(bytes: Uint8Array): void {
+    this.#hmac.update(bytes)
+  }
+
+  /** 32 hexadecimal digits. May be called once. */
+  finish(): string {
+    return this.#hmac.digest().subarray(0, nameBytes).toString('hex')
+  }
 }
 
 interface Derivation {

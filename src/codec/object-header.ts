@@ -40,6 +40,8 @@ const kindNumbers = {
   'wal-index': 12,
   'name-list': 13,
   'drill-report': 14,
+  'dump-part': 15,
+  'dump-head': 16,
 } as const
 const methodNumbers = { none: 0, 'aes-256-gcm': 1 } as const
 

@@ -9,9 +9,10 @@ import { FaultyStore } from '../../test/support/faulty-store.ts'
 import { testContext, testRepository } from '../../test/support/repository.ts'
 import type { BackupEntry, ListedBackup } from './backup-entry.ts'
 import { changeCatalogue, readCatalogue, readCatalogueEntries, type CatalogueChange } from './catalogue.ts'
+import type { DumpEntry } from './dump-entry.ts'
 import { catalogKey } from './object-keys.ts'
-import { encodeRecord } from './record.ts'
-import { writeObject } from './sealed-store.ts'
+import { encodeRecord, RecordReader } from './record.ts'
+import { readObject, writeObject } from './sealed-store.ts'
 
 const context = testContext()
 const clusterId = '00000000000000aa'
@@ -36,6 +37,18 @@ function backup(label: string): BackupEntry {
   }
 }
 
+const dump = (label: string): DumpEntry => ({
+  label: parseBackupLabel(label),
+  startedAt: parseTargetTime('2026-02-20T16:00:00.000001Z'),
+  stoppedAt: parseTargetTime('2026-02-20T16:01:00Z'),
+  databases: ['app', 'größe'],
+  databaseCount: 2,
+  formats: ['plain', 'custom'],
+  rawBytes: 2 ** 41,
+  storedBytes: 2 ** 40,
+  headDigest: 'cd'.repeat(16),
+})
+
 const listed = (label: string): ListedBackup => ({
   ...backup(label),
   isPinned: false,
@@ -53,6 +66,7 @@ describe('the catalogue', () => {
       number: 0,
       digest: '',
       backups: [],
+      dumps: [],
     })
   })
 
@@ -86,6 +100,64 @@ describe('the catalogue', () => {
     const { backups, number } = await readCatalogue(repository, clusterId, context)
     assert.deepEqual(backups, [{ ...listed(older), isPinned: true, walRetention: 'own' }, listed(newer)])
     assert.equal(number, 7)
+  })
+
+  test('keeps dumps through every change of backups, and backups through every change of dumps', async () => {
+    const repository = await testRepository(context)
+    const apply = (change: CatalogueChange) =>
+      changeCatalogue(repository, { clusterId, change, confirm: allowed }, context)
+    const older = parseBackupLabel('20260220-153000F')
+    const newer = parseBackupLabel('20260221-153000F')
+    await apply({ kind: 'publish', backup: backup(older) })
+    await apply({ kind: 'publish-dump', dump: dump('20260220-160000L') })
+    await apply({ kind: 'publish', backup: backup(newer) })
+    await apply({ kind: 'publish-dump', dump: dump('20260220-170000L') })
+    await apply({ kind: 'pin', label: parseBackupLabel('20260220-170000L') })
+    await apply({ kind: 'pin', label: newer })
+    await apply({ kind: 'revise', backup: { ...backup(newer), revision: 2 } })
+    await apply({ kind: 'remove', labels: [older], ownWal: [] })
+    await apply({ kind: 'fence' })
+    await apply({ kind: 'remove-dumps', labels: [parseBackupLabel('20260220-160000L')] })
+
+    const { backups, dumps } = await readCatalogue(repository, clusterId, context)
+    assert.deepEqual(backups, [{ ...listed(newer), revision: 2, isPinned: true }])
+    assert.deepEqual(dumps, [{ ...dump('20260220-170000L'), isPinned: true }])
+  })
+
+  test('lists no dump twice', async () => {
+    const repository = await testRepository(context)
+    const change = { kind: 'publish-dump', dump: dump('20260220-160000L') } as const
+    await changeCatalogue(repository, { clusterId, change, confirm: allowed }, context)
+
+    await assert.rejects(
+      changeCatalogue(repository, { clusterId, change, confirm: allowed }, context),
+      (error) => isOperationError(error, 'busy'),
+    )
+  })
+
+  test('is of the first version exactly while it lists no dump', async () => {
+    const repository = await testRepository(context)
+    const apply = (change: CatalogueChange) =>
+      changeCatalogue(repository, { clusterId, change, confirm: allowed }, context)
+    await apply({ kind: 'publish', backup: backup('20260220-153000F') })
+    await apply({ kind: 'publish-dump', dump: dump('20260220-160000L') })
+    await apply({ kind: 'remove-dumps', labels: [parseBackupLabel('20260220-160000L')] })
+    const records = await Promise.all(
+      [1, 2, 3].map(async (number) => {
+        const key = catalogKey(clusterId, number)
+        const payload = await readObject(repository, { kind: 'catalogue-entry', key }, context)
+        return RecordReader.decode(payload ?? assert.fail(), key)
+      }),
+    )
+
+    assert.deepEqual(
+      records.map((record) => [record.count('version'), record.has('dumps')]),
+      [
+        [1, false],
+        [2, true],
+        [1, false],
+      ],
+    )
   })
 
   test('decides anew when somebody else was faster', async () => {
@@ -183,7 +255,7 @@ describe('the catalogue', () => {
   test('of a later version is refused as such', async () => {
     const repository = await testRepository(context)
     const key = catalogKey(clusterId, 1)
-    const payload = encodeRecord({ version: 2, number: 1, previous: '', backups: [] })
+    const payload = encodeRecord({ version: 3, number: 1, previous: '', backups: [], dumps: [] })
     await writeObject(repository, { name: { kind: 'catalogue-entry', key }, payload }, context)
 
     await assert.rejects(readCatalogue(repository, clusterId, context), (error) =>

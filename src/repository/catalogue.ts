@@ -8,6 +8,7 @@ import {
   type BackupEntry,
   type ListedBackup,
 } from './backup-entry.ts'
+import { decodeListedDump, encodeListedDump, type DumpEntry, type ListedDump } from './dump-entry.ts'
 import { catalogKey, catalogPrefix } from './object-keys.ts'
 import { listNumbers } from './numbered-objects.ts'
 import type { Repository } from './open-repository.ts'
@@ -20,13 +21,19 @@ import { openObject, sealObject } from './sealed-store.ts'
  * that reading takes one object, and the digest of the entry before it, so that a whole reading of the catalogue can tell
  * that none was exchanged.
  */
-export interface Catalogue {
+export interface Catalogue extends Listed {
   /** 0: nothing was ever listed. */
   readonly number: number
   /** Keyed digest of the entry's bytes; empty for number 0. */
   readonly digest: string
+}
+
+/** What an entry lists. */
+interface Listed {
   /** Oldest first. */
   readonly backups: readonly ListedBackup[]
+  /** Oldest first. */
+  readonly dumps: readonly ListedDump[]
 }
 
 /** One entry with what only matters when entries are compared. */
@@ -52,6 +59,9 @@ export type CatalogueChange =
       readonly labels: readonly BackupLabel[]
       readonly ownWal: readonly BackupLabel[]
     }
+  | { readonly kind: 'publish-dump'; readonly dump: DumpEntry }
+  | { readonly kind: 'remove-dumps'; readonly labels: readonly BackupLabel[] }
+  /** Of a backup or a dump. */
   | { readonly kind: 'pin'; readonly label: BackupLabel }
   | { readonly kind: 'unpin'; readonly label: BackupLabel }
   /** Changes nothing, and takes the number away from whoever was about to write with an older view. */
@@ -65,7 +75,12 @@ export interface ChangeRequest {
   readonly confirm: () => Promise<void>
 }
 
-const empty: Catalogue = { number: 0, digest: '', backups: [] }
+/** Before anything was listed. */
+export const emptyCatalogue: Catalogue = { number: 0, digest: '', backups: [], dumps: [] }
+
+/** An entry of the second version lists dumps, which whoever knows only the first would lose. */
+const backupsVersion = 1
+const dumpsVersion = 2
 const mostAttempts = 20
 
 /** The backups that are listed now. Throws `damaged` when the newest entry cannot be read: never falls back to an older one. */
@@ -75,9 +90,9 @@ export async function readCatalogue(
   context: RunContext,
 ): Promise<Catalogue> {
   const newest = await readNewestEntry(repository, clusterId, context)
-  return newest === undefined
-    ? empty
-    : { number: newest.number, digest: newest.digest, backups: newest.backups }
+  if (newest === undefined) return emptyCatalogue
+  const { number, digest, backups, dumps } = newest
+  return { number, digest, backups, dumps }
 }
 
 /** The newest entry; undefined when nothing was ever listed. Throws as `readCatalogue` does. */
@@ -160,21 +175,22 @@ export async function changeCatalogue(
   for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
     const current = await readCatalogue(repository, clusterId, context)
     const decided = typeof change === 'function' ? change(current) : change
-    const backups = applyChange(current.backups, decided)
+    const listed = applyChange(current, decided)
     const number = current.number + 1
     const key = catalogKey(clusterId, number)
     const payload = encodeRecord({
-      version: 1,
+      version: listed.dumps.length === 0 ? backupsVersion : dumpsVersion,
       number,
       previous: current.digest,
       writtenAtMs: context.clock.now(),
-      change: 'backup' in decided ? { kind: decided.kind, label: decided.backup.label } : decided,
-      backups: backups.map(encodeListedBackup),
+      change: describeChange(decided),
+      backups: listed.backups.map(encodeListedBackup),
+      ...(listed.dumps.length > 0 && { dumps: listed.dumps.map(encodeListedDump) }),
     })
     const sealed = sealObject(repository, { kind: 'catalogue-entry', key }, payload)
     await confirm()
     if ((await repository.store.putIfAbsent(key, sealed, context)) === 'created') {
-      return { number, digest: digestOfEntry(repository, sealed), backups }
+      return { number, digest: digestOfEntry(repository, sealed), ...listed }
     }
   }
   throw new OperationError(
@@ -183,7 +199,40 @@ export async function changeCatalogue(
   )
 }
 
-function applyChange(backups: readonly ListedBackup[], change: CatalogueChange): readonly ListedBackup[] {
+/** All labels of a catalogue, of either kind: the next one is later than every one of them. */
+export function labelsOf({ backups, dumps }: Listed): Set<BackupLabel> {
+  return new Set([...backups, ...dumps].map(({ label }) => label))
+}
+
+function describeChange(change: CatalogueChange): object {
+  if ('backup' in change) return { kind: change.kind, label: change.backup.label }
+  return 'dump' in change ? { kind: change.kind, label: change.dump.label } : change
+}
+
+/** What a change is not about stays as it is. */
+function applyChange({ backups, dumps }: Listed, change: CatalogueChange): Listed {
+  switch (change.kind) {
+    case 'publish':
+    case 'revise':
+    case 'remove':
+      return { backups: changeBackups(backups, change), dumps }
+    case 'publish-dump':
+    case 'remove-dumps':
+      return { backups, dumps: changeDumps(dumps, change) }
+    case 'pin':
+    case 'unpin':
+      return { backups: setPin(backups, change), dumps: setPin(dumps, change) }
+    case 'fence':
+      return { backups, dumps }
+  }
+}
+
+type ChangeOf<Kind extends CatalogueChange['kind']> = Extract<CatalogueChange, { readonly kind: Kind }>
+
+function changeBackups(
+  backups: readonly ListedBackup[],
+  change: ChangeOf<'publish' | 'revise' | 'remove'>,
+): readonly ListedBackup[] {
   switch (change.kind) {
     case 'publish':
       if (backups.some(({ label }) => label === change.backup.label)) {
@@ -201,14 +250,25 @@ function applyChange(backups: readonly ListedBackup[], change: CatalogueChange):
         if (change.labels.includes(backup.label)) return []
         return change.ownWal.includes(backup.label) ? [{ ...backup, walRetention: 'own' }] : [backup]
       })
-    case 'pin':
-    case 'unpin':
-      return backups.map((backup) =>
-        backup.label === change.label ? { ...backup, isPinned: change.kind === 'pin' } : backup,
-      )
-    case 'fence':
-      return backups
   }
+}
+
+function changeDumps(
+  dumps: readonly ListedDump[],
+  change: ChangeOf<'publish-dump' | 'remove-dumps'>,
+): readonly ListedDump[] {
+  if (change.kind === 'remove-dumps') return dumps.filter(({ label }) => !change.labels.includes(label))
+  const { dump } = change
+  if (!dumps.some(({ label }) => label === dump.label)) return [...dumps, { ...dump, isPinned: false }]
+  throw new OperationError('busy', `listing dump ${dump.label}: it is listed already`)
+}
+
+/** The last letter of a label says whether it is of a backup or a dump, so no two of both have the same. */
+function setPin<One extends ListedBackup | ListedDump>(
+  all: readonly One[],
+  { kind, label }: ChangeOf<'pin' | 'unpin'>,
+): readonly One[] {
+  return all.map((one) => (one.label === label ? { ...one, isPinned: kind === 'pin' } : one))
 }
 
 /** A copy stands where it was taken: the order is evidence of when that was. */
@@ -242,7 +302,8 @@ function openEntry(
     throw new OperationError('damaged', `reading the catalogue: its entry "${key}" has vanished`)
   const payload = openObject(repository, { kind: 'catalogue-entry', key }, sealed)
   const reader = RecordReader.decode(payload, `catalogue entry "${key}"`)
-  refuseNewerFormat(reader.count('version'), `reading catalogue entry "${key}"`)
+  const version = reader.count('version')
+  refuseNewerFormat(version, `reading catalogue entry "${key}"`, dumpsVersion)
   if (reader.count('number') !== number)
     throw new OperationError('damaged', `reading the catalogue: entry "${key}" says it is another one`)
   return {
@@ -251,6 +312,7 @@ function openEntry(
     previous: reader.string('previous'),
     writtenAtMs: reader.count('writtenAtMs'),
     backups: reader.records('backups').map(decodeListedBackup),
+    dumps: version < dumpsVersion ? [] : reader.records('dumps').map(decodeListedDump),
   }
 }
 

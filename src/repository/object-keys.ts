@@ -75,6 +75,19 @@ export interface ManifestRevision {
   readonly revision: number
 }
 
+/** Where the dumps are. */
+const dumpFolder = (clusterId: string): string => `${clusterId}/dump/`
+
+export const dumpPrefix = (clusterId: string, label: BackupLabel): string =>
+  `${dumpFolder(clusterId)}${label}/`
+
+export const dumpHeadKey = (clusterId: string, label: BackupLabel): string =>
+  `${dumpPrefix(clusterId, label)}head`
+
+/** Parts are numbered from 1 within the dump, in the order in which they were begun. */
+export const dumpPartKey = (clusterId: string, { label, number }: PackName): string =>
+  `${dumpPrefix(clusterId, label)}part-${pad(number, 6)}`
+
 /** Where a cluster's archived WAL is; the layout below it belongs to the archive. */
 export const walPrefix = (clusterId: string): string => `${clusterId}/wal/`
 

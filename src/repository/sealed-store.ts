@@ -19,22 +19,24 @@ const largestPayloads: Partial<Record<ObjectKind, number>> = {
   lease: 64 * kibibyte,
   'history-file': mebibyte,
   'catalogue-entry': 16 * mebibyte,
+  'dump-head': 32 * mebibyte,
 }
 
 /** What takes the place of its forerunner, and is deleted soon: nothing of value is lost with it, so no retention is spent on it. */
 const shortLivedKinds: ReadonlySet<ObjectKind> = new Set(['lease', 'sweep-marks', 'verify-state'])
 
-const limitOf = (kind: ObjectKind): number => largestPayloads[kind] ?? largestRawLength
+/** How much an object of one frame may hold. */
+export const largestPayloadOf = (kind: ObjectKind): number => largestPayloads[kind] ?? largestRawLength
 
 /** Seals `payload`, which must not be more than its kind may hold: nobody could read it. */
 export function sealObject(repository: Repository, name: ObjectName, payload: Uint8Array): Uint8Array {
-  assert.ok(payload.length <= limitOf(name.kind), `"${name.key}" would have ${payload.length} bytes`)
+  assert.ok(payload.length <= largestPayloadOf(name.kind), `"${name.key}" would have ${payload.length} bytes`)
   return sealSingle(payload, { keys: repository.keys.sealing, ...name })
 }
 
 /** The payload of an object of one frame. Throws `damaged`, also when it is more than an object of this kind may hold. */
 export function openObject(repository: Repository, name: ObjectName, sealed: Uint8Array): Uint8Array {
-  return openSingle(sealed, { keys: repository.keys.sealing, ...name }, limitOf(name.kind))
+  return openSingle(sealed, { keys: repository.keys.sealing, ...name }, largestPayloadOf(name.kind))
 }
 
 /** Seals `payload` as an object of one frame and stores it, unless the key is taken. */

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { packPayload, unpackPayload } from '../codec/compression.ts'
+import {
+  createObjectSealer,
+  openSealedObject,
+  sealedFrameOverhead,
+  sealedHeaderBytes,
+  type ObjectIdentity,
+  type ObjectSealer,
+} from '../codec/sealed-object.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import { releaseMemory } from '../platform/release-memory.ts'
+import { dumpFrameBytes, dumpPartBytes, type DumpPart } from './dump-head.ts'
+
+const tagBytes = 16
+const payloadHeadBytes = 5
+const mostFrames = dumpPartBytes / dumpFrameBytes
+const capacity = sealedHeaderBytes + mostFrames * (dumpFrameBytes + payloadHeadBytes + sealedFrameOverhead)
+
+/** A part that was sealed and is to be stored. */
+export interface SealedPart {
+  readonly bytes: Uint8Array
+  readonly part: DumpPart
+}
+
+/**
+ * Makes one part of bytes that come piece by piece. Each frame is compressed by itself, or stored as it is where that is not
+ * shorter. Needs memory for one part and one frame.
+ */
+export class DumpPartSealer {
+  readonly #number: number
+  readonly #level: number
+  readonly #sealer: ObjectSealer
+  readonly #sealed = Buffer.allocUnsafe(capacity)
+  readonly #frame = Buffer.allocUnsafe(dumpFrameBytes)
+  #sizeBytes = 0
+  #frameLength = 0
+  #frameCount = 0
+
+  constructor(
+    identity: Omit<ObjectIdentity, 'kind'>,
+    { number, level }: { readonly number: number; readonly level: number },
+  ) {
+    this.#number = number
+    this.#level = level
+    this.#sealer = createObjectSealer({ ...identity, kind: 'dump-part' })
+    this.#append(this.#sealer.header)
+  }
+
+  /** Takes what fits, and gives the rest: empty unless the part is full. */
+  add(bytes: Uint8Array): Uint8Array {
+    let rest = bytes
+    while (rest.length > 0) {
+      if (this.#frameLength === dumpFrameBytes) {
+        if (this.#frameCount === mostFrames - 1) return rest
+        this.#sealFrame(false)
+      }
+      const taken = rest.subarray(0, dumpFrameBytes - this.#frameLength)
+      this.#frame.set(taken, this.#frameLength)
+      this.#frameLength += taken.length
+      rest = rest.subarray(taken.length)
+    }
+    return rest
+  }
+
+  /** Once, after something was added. */
+  finish(): SealedPart {
+    const rawBytes = this.#frameCount * dumpFrameBytes + this.#frameLength
+    this.#sealFrame(true)
+    releaseMemory(this.#frame)
+    const bytes = this.#sealed.subarray(0, this.#sizeBytes)
+    const part = { number: this.#number, sizeBytes: bytes.length, rawBytes, tag: tagOf(bytes) }
+    return { bytes, part }
+  }
+
+  #sealFrame(isLast: boolean): void {
+    assert.ok(this.#frameLength > 0)
+    const raw = this.#frame.subarray(0, this.#frameLength)
+    const payload = packPayload(raw, this.#level)
+    const sealed = this.#sealer.sealFrame(payload, isLast)
+    for (const piece of sealed) this.#append(piece)
+    for (const piece of [...payload, ...sealed])
+      if (piece.buffer !== this.#frame.buffer && piece.byteLength > 0) releaseMemory(piece)
+    this.#frameCount += 1
+    this.#frameLength = 0
+  }
+
+  #append(bytes: Uint8Array): void {
+    this.#sealed.set(bytes, this.#sizeBytes)
+    this.#sizeBytes += bytes.length
+  }
+}
+
+/**
+ * The raw bytes of a part that was read, frame by frame, each after its seal was checked. Throws `damaged` when it is not the
+ * part that its dump means, and as soon as a frame is not as it must be.
+ */
+export function* openDumpPart(
+  sealed: Uint8Array,
+  part: DumpPart,
+  identity: Omit<ObjectIdentity, 'kind'>,
+): Generator<Uint8Array, void> {
+  const { key } = identity
+  if (sealed.length !== part.sizeBytes || tagOf(sealed) !== part.tag)
+    throw damaged(key, 'it is not the part that its dump means')
+  let rawBytes = 0
+  for (const payload of openSealedObject(sealed, { ...identity, kind: 'dump-part' })) {
+    const raw = unpackPayload(payload, dumpFrameBytes, `"${key}"`)
+    if (raw.buffer !== payload.buffer && payload.buffer !== sealed.buffer) releaseMemory(payload)
+    rawBytes += raw.length
+    if (rawBytes > part.rawBytes) break
+    yield raw
+  }
+  if (rawBytes !== part.rawBytes)
+    throw damaged(key, `expected ${part.rawBytes} bytes of content, found ${rawBytes}`)
+}
+
+const tagOf = (sealed: Uint8Array): string => Buffer.from(sealed.subarray(-tagBytes)).toString('hex')
+
+function damaged(key: string, found: string): OperationError {
+  return new OperationError('damaged', `reading "${key}": ${found}`)
+}

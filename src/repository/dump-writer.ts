@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict'
+import { KeyedDigest, keyedDigest } from '../codec/keyed-digest.ts'
+import type { BackupLabel } from '../domain/backup-label.ts'
+import { OperationError } from '../domain/operation-error.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import { releaseMemory } from '../platform/release-memory.ts'
+import { readCatalogue } from './catalogue.ts'
+import { mostNamedDatabases, type DumpEntry } from './dump-entry.ts'
+import {
+  encodeDumpHead,
+  findFault,
+  mostDumpParts,
+  type DumpHead,
+  type DumpMember,
+  type DumpPart,
+  type MemberDescription,
+} from './dump-head.ts'
+import { DumpPartSealer, type SealedPart } from './dump-part.ts'
+import { readDumpHead, type DumpPlace } from './dump-reader.ts'
+import type { Lease } from './lease.ts'
+import { dumpHeadKey, dumpPartKey, dumpPrefix } from './object-keys.ts'
+import { largestPayloadOf, sealObject } from './sealed-store.ts'
+import { tidyAway } from './tidy-away.ts'
+
+export interface NewDump {
+  readonly label: BackupLabel
+  /** Of the scope of dumps: see `acquireDumpLease`. */
+  readonly lease: Lease
+  /** zstd level. 0 where the program compresses by itself. Default: 3. */
+  readonly compressionLevel?: number
+}
+
+/** So many parts are stored at once, over all members: 17 MiB of memory each, and another one for each member that is written. */
+const mostUnderWay = 4
+const defaultLevel = 3
+
+/** Begins a dump: nothing is stored yet. */
+export function openDumpWriter(place: DumpPlace, dump: NewDump, context: RunContext): DumpWriter {
+  return new DumpWriter(place, dump, context)
+}
+
+/**
+ * Writes a dump as a stream: the bytes of members go into parts, which are stored as they fill. The head is stored last;
+ * without it there is no dump, and parts without a head are garbage. After a failure the writer can only discard.
+ */
+export class DumpWriter {
+  readonly #place: DumpPlace
+  readonly #dump: NewDump
+  readonly #context: RunContext
+  readonly #ended = new AbortController()
+  readonly #members: DumpMember[] = []
+  readonly #underWay = new Set<Promise<unknown>>()
+  #partCount = 0
+  #writing = 0
+
+  /** Use `openDumpWriter`. */
+  constructor(place: DumpPlace, dump: NewDump, context: RunContext) {
+    this.#place = place
+    this.#dump = dump
+    this.#context = { ...context, signal: AbortSignal.any([context.signal, this.#ended.signal]) }
+  }
+
+  /**
+   * Stores all bytes of one member; resolves when they are stored. Several may be written at once. Throws what `chunks`
+   * throws, and what storing does.
+   */
+  async writeMember(description: MemberDescription, chunks: AsyncIterable<Uint8Array>): Promise<DumpMember> {
+    this.#context.signal.throwIfAborted()
+    this.#writing += 1
+    try {
+      const { name, kind, database, format } = description
+      const member = { name, kind, database, format, ...(await this.#writeBytes(chunks)) }
+      const fault = findFault({ members: [...this.#members, member], facts: {} })
+      assert.equal(fault, undefined)
+      this.#members.push(member)
+      return member
+    } catch (error) {
+      this.#ended.abort(error) // nothing of it is worth storing any more
+      throw error
+    } finally {
+      this.#writing -= 1
+    }
+  }
+
+  /** Stores the head and reads it back. Gives what the catalogue is to say about the dump. */
+  async finish(known: Omit<DumpHead, 'label' | 'members'>): Promise<DumpEntry> {
+    assert.equal(this.#writing, 0)
+    this.#context.signal.throwIfAborted()
+    const { repository, cluster } = this.#place
+    const { label } = this.#dump
+    const head = { label, ...known, members: this.#members }
+    assert.equal(findFault(head), undefined)
+    const key = dumpHeadKey(cluster.id, label)
+    const payload = encodeDumpHead(head)
+    if (payload.length > largestPayloadOf('dump-head')) throw tooLarge(label)
+    const sealed = sealObject(repository, { kind: 'dump-head', key }, payload)
+    await this.#put(key, sealed)
+    const headDigest = keyedDigest(repository.keys.namesKey, sealed)
+    const entry = { ...describe(head, sealed.length), headDigest }
+    await readDumpHead(this.#place, entry, this.#context)
+    return entry
+  }
+
+  /**
+   * Removes what was stored, if it is certainly not listed and the lease still holds. Never throws: the failure that led here
+   * is what the operator must see, and what stays is garbage, not harm.
+   */
+  async discard(): Promise<void> {
+    this.#ended.abort(new OperationError('cancelled', `dump ${this.#dump.label} was given up`))
+    await Promise.allSettled(this.#underWay)
+    const { repository, cluster } = this.#place
+    const { label, lease } = this.#dump
+    const cleaning = { ...this.#context, signal: AbortSignal.timeout(30_000) } // also after the work was cancelled
+    try {
+      const { dumps } = await readCatalogue(repository, cluster.id, cleaning)
+      if (dumps.some((dump) => dump.label === label)) return
+      const keys: string[] = []
+      for await (const { key } of repository.store.list(dumpPrefix(cluster.id, label), cleaning))
+        keys.push(key)
+      await lease.confirm()
+      const kept = await tidyAway(repository, keys, cleaning)
+      if (kept.length > 0) this.#context.report({ kind: 'note', message: leftText(label) })
+    } catch {
+      const message = `could not remove what the failed dump ${label} has stored`
+      this.#context.report({ kind: 'warning', message, hint: 'The next sweep removes it.' })
+    }
+  }
+
+  async #writeBytes(
+    chunks: AsyncIterable<Uint8Array>,
+  ): Promise<Pick<DumpMember, 'rawBytes' | 'digest' | 'parts'>> {
+    const digest = new KeyedDigest(this.#place.repository.keys.namesKey)
+    const stored: Promise<DumpPart>[] = []
+    let rawBytes = 0
+    let open: DumpPartSealer | undefined
+    for await (const chunk of chunks) {
+      this.#context.signal.throwIfAborted()
+      digest.update(chunk)
+      rawBytes += chunk.length
+      for (let rest = chunk; rest.length > 0;) {
+        open ??= this.#openPart()
+        rest = open.add(rest)
+        if (rest.length === 0) continue
+        stored.push((await this.#beginStoring(open.finish())).stored)
+        open = undefined
+      }
+    }
+    if (open !== undefined) stored.push((await this.#beginStoring(open.finish())).stored)
+    return { rawBytes, digest: digest.finish(), parts: await Promise.all(stored) }
+  }
+
+  #openPart(): DumpPartSealer {
+    const { repository, cluster } = this.#place
+    const { label, compressionLevel: level = defaultLevel } = this.#dump
+    this.#partCount += 1
+    if (this.#partCount > mostDumpParts) throw tooLarge(label)
+    const key = dumpPartKey(cluster.id, { label, number: this.#partCount })
+    return new DumpPartSealer({ keys: repository.keys.sealing, key }, { number: this.#partCount, level })
+  }
+  /** Waits until there is room. Between the last look and the beginning nobody else may begin. */
+  async #beginStoring(sealed: SealedPart): Promise<{ readonly stored: Promise<DumpPart> }> {
+    while (this.#underWay.size >= mostUnderWay) await Promise.race(this.#underWay)
+    return { stored: this.#store(sealed) }
+  }
+
+  #store({ bytes, part }: SealedPart): Promise<DumpPart> {
+    const { cluster } = this.#place
+    const { label } = this.#dump
+    const storing = (async () => {
+      await this.#put(dumpPartKey(cluster.id, { label, number: part.number }), bytes)
+      releaseMemory(bytes)
+      return part
+    })()
+    this.#underWay.add(storing)
+    storing
+      .catch((error: unknown) => this.#ended.abort(error)) // whoever writes the member hears of it
+      .finally(() => this.#underWay.delete(storing))
+    return storing
+  }
+
+  async #put(key: string, bytes: Uint8Array): Promise<void> {
+    const answer = await this.#place.repository.store.putIfAbsent(key, bytes, this.#context)
+    if (answer === 'created') return
+    throw new OperationError('busy', `writing dump ${this.#dump.label}: "${key}" exists already`, {
+      hint: 'Another dump took the same label; run the command again.',
+    })
+  }
+}
+
+function describe(
+  { members, label, startedAt, stoppedAt }: DumpHead,
+  headBytes: number,
+): Omit<DumpEntry, 'headDigest'> {
+  const databases = [...new Set(members.flatMap(({ database = [] }) => database))]
+  const parts = members.flatMap((member) => member.parts)
+  return {
+    label,
+    startedAt,
+    stoppedAt,
+    databases: databases.slice(0, mostNamedDatabases),
+    databaseCount: databases.length,
+    formats: [...new Set(members.map(({ format }) => format))],
+    rawBytes: members.reduce((sum, member) => sum + member.rawBytes, 0),
+    storedBytes: parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, headBytes),
+  }
+}
+
+const tooLarge = (label: BackupLabel): OperationError =>
+  new OperationError('server-unsuitable', `writing dump ${label}: it has more parts than a dump may have`, {
+    hint: 'Dump fewer databases at once, or take a physical backup.',
+  })
+
+const leftText = (label: BackupLabel): string =>
+  `what the failed dump ${label} has stored stays: the store does not let it be deleted; a sweep on a host that may delete removes it`
