@@ -12,6 +12,8 @@ export const commandTable: ReadonlyMap<string, () => Promise<RegisterCommand>> =
   ['init', async () => (await import('./commands/init.ts')).registerInit],
   ['check', async () => (await import('./commands/check.ts')).registerCheck],
   ['backup', async () => (await import('./commands/backup.ts')).registerBackup],
+  ['dump', async () => (await import('./commands/dump.ts')).registerDump],
+  ['load', async () => (await import('./commands/load.ts')).registerLoad],
   ['restore', async () => (await import('./commands/restore.ts')).registerRestore],
   ['info', async () => (await import('./commands/info.ts')).registerInfo],
   ['verify', async () => (await import('./commands/verify.ts')).registerVerify],

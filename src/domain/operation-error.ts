@@ -50,6 +50,7 @@ export const operationErrors = {
   'repositories-differ': { exitCode: 5, retryable: false },
   'segment-invalid': { exitCode: 5, retryable: false },
   'directory-occupied': { exitCode: 5, retryable: false },
+  'database-occupied': { exitCode: 5, retryable: false },
   'server-running': { exitCode: 5, retryable: false },
   'path-unsafe': { exitCode: 5, retryable: false },
   'link-refused': { exitCode: 5, retryable: false },

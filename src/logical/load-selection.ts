@@ -1,3 +1,4 @@
+import { OperationError } from '../domain/operation-error.ts'
 import type { DumpSelection } from './dump-selection.ts'
 
 /** What of a dump is loaded, and how. Names are names here, not patterns: pg_restore takes them so. */
@@ -23,6 +24,21 @@ export const wholeDump: LoadSelection = {
   hasNoOwner: false,
   hasNoPrivileges: false,
   isClean: false,
+}
+
+/** Throws `usage` when a part is asked for of a dump that is SQL text, which only runs as a whole. */
+export function requireLoadable({ format, ...selection }: LoadSelection): void {
+  if (format === 'custom') return
+  const { tables, schemas, content, section, hasNoOwner, hasNoPrivileges, isClean } = selection
+  const isWhole = tables.length + schemas.length === 0 && content === 'all' && section === undefined
+  if (isWhole && !hasNoOwner && !hasNoPrivileges && !isClean) return
+  throw new OperationError(
+    'usage',
+    'loading a part of a dump, or another way than it was taken: expected one of the custom format, found SQL text',
+    {
+      hint: 'Load all of it, or write it with --to-file and edit it; take dumps in the custom format to choose later.',
+    },
+  )
 }
 
 /**

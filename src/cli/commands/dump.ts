@@ -1,0 +1,134 @@
+import { Option, type Command } from 'commander'
+import type { DumpDocument } from '../../api/dump-document.ts'
+import type { TakenDump } from '../../app/take-dump.ts'
+import { formatByteSize } from '../../domain/byte-size.ts'
+import { formatDuration } from '../../domain/duration.ts'
+import { OperationError } from '../../domain/operation-error.ts'
+import { formatInstant } from '../../domain/target-time.ts'
+import { wholeDatabase, type DumpSelection } from '../../logical/dump-selection.ts'
+import { loadAsOwner } from '../become-owner.ts'
+import type { CommandEnvironment } from '../command-environment.ts'
+import { printable } from '../output/text.ts'
+
+interface DumpOptions {
+  readonly database?: readonly string[]
+  readonly all?: true
+  readonly globals?: boolean
+  readonly rolePasswords: boolean
+  readonly format: DumpSelection['format']
+  readonly table: readonly string[]
+  readonly excludeTable: readonly string[]
+  readonly excludeTableData: readonly string[]
+  readonly schema: readonly string[]
+  readonly excludeSchema: readonly string[]
+  readonly schemaOnly?: true
+  readonly dataOnly?: true
+}
+
+/** `dump`: a logical backup, through PostgreSQL's own programs. */
+export function registerDump(program: Command, environment: CommandEnvironment): void {
+  program
+    .command('dump')
+    .description('take a logical backup of databases, with pg_dump')
+    .option('--database <name...>', 'which databases')
+    .addOption(new Option('--all', 'every database that lets somebody in').conflicts('database'))
+    .option('--globals', 'roles and tablespaces, too; by default with --all')
+    .option('--no-globals', 'no roles and tablespaces')
+    .option('--no-role-passwords', 'roles without their passwords, for which no superuser is needed')
+    .addOption(
+      new Option('--format <format>', 'as pg_dump has it').choices(['custom', 'plain']).default('custom'),
+    )
+    .option('--table <pattern...>', 'these tables only', [])
+    .option('--exclude-table <pattern...>', 'all but these tables', [])
+    .option('--exclude-table-data <pattern...>', 'of these tables their definition only', [])
+    .option('--schema <pattern...>', 'these schemas only', [])
+    .option('--exclude-schema <pattern...>', 'all but these schemas', [])
+    .option('--schema-only', 'definitions, and no rows')
+    .addOption(new Option('--data-only', 'rows, and no definitions').conflicts('schemaOnly'))
+    .action((options: DumpOptions) => dump(options, environment))
+}
+
+async function dump(options: DumpOptions, environment: CommandEnvironment): Promise<void> {
+  const { database, all } = options
+  if (database === undefined && all !== true) {
+    throw new OperationError('usage', 'dumping: expected what to dump, found nothing', {
+      hint: 'Name databases with --database, or take all of them with --all.',
+    })
+  }
+  const { configuration } = await loadAsOwner(environment)
+  const { takeDump } = await import('../../app/take-dump.ts')
+  const taken = await takeDump(
+    {
+      configuration,
+      clusterName: environment.options.cluster,
+      repoName: environment.options.repo,
+      variables: environment.surroundings.variables,
+      databases: database,
+      hasGlobals: options.globals ?? all === true,
+      hasPasswords: options.rolePasswords,
+      selection: selectionOf(options),
+    },
+    environment.context,
+  )
+  const document = documentOf(taken)
+  environment.answer({ document, text: () => toText(document) })
+}
+
+function selectionOf(options: DumpOptions): DumpSelection {
+  const content =
+    options.schemaOnly === true ? 'schema-only' : options.dataOnly === true ? 'data-only' : 'all'
+  return {
+    ...wholeDatabase,
+    content,
+    format: options.format,
+    tables: options.table,
+    excludeTables: options.excludeTable,
+    excludeTableData: options.excludeTableData,
+    schemas: options.schema,
+    excludeSchemas: options.excludeSchema,
+  }
+}
+
+function documentOf({
+  cluster,
+  repo,
+  location,
+  dump: taken,
+  members,
+  facts,
+  durationMs,
+}: TakenDump): DumpDocument {
+  return {
+    version: 1,
+    cluster,
+    repo,
+    location,
+    label: taken.label,
+    startedAt: formatInstant(taken.startedAt),
+    stoppedAt: formatInstant(taken.stoppedAt),
+    rawBytes: taken.rawBytes,
+    storedBytes: taken.storedBytes,
+    members: members.map(({ name, kind, database, format, rawBytes, parts }) => ({
+      name,
+      kind,
+      database: database ?? null,
+      format,
+      rawBytes,
+      storedBytes: parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    })),
+    facts,
+    durationMs: Math.round(durationMs),
+  }
+}
+
+function toText({ label, repo, members, rawBytes, storedBytes, durationMs }: DumpDocument): string {
+  return [
+    `dump ${label} is complete in repo ${repo}\n`,
+    ...members.map(
+      (member) =>
+        `  ${printable(member.name)}: ${formatByteSize(member.rawBytes)}, stored in ${formatByteSize(member.storedBytes)}\n`,
+    ),
+    `${formatByteSize(rawBytes)}, stored in ${formatByteSize(storedBytes)}, took ${formatDuration(durationMs)}\n`,
+    members.length > 1 ? 'each database is as of another moment\n' : '',
+  ].join('')
+}

@@ -1,0 +1,129 @@
+import { formatLsn } from '../domain/lsn.ts'
+import { formatPostgresVersion, type PostgresVersion } from '../domain/postgres-version.ts'
+import { quote } from '../domain/quote.ts'
+import type { RunContext } from '../domain/run-context.ts'
+import type { ClientPrograms } from '../postgres/client-programs.ts'
+import { connect } from '../postgres/connection.ts'
+import type { Conninfo } from '../postgres/conninfo.ts'
+import type { DumpEntry } from '../repository/dump-entry.ts'
+import type { DumpHead, DumpMember } from '../repository/dump-head.ts'
+import { readMember, type DumpPlace } from '../repository/dump-reader.ts'
+import { openDumpWriter, type DumpWriter } from '../repository/dump-writer.ts'
+import { acquireDumpLease, chooseDumpLabel, publishDump } from '../repository/take-dump.ts'
+import { dumpDatabase } from './dump-database.ts'
+import { dumpGlobals } from './dump-globals.ts'
+import type { DumpSelection } from './dump-selection.ts'
+import { listDatabases, requireDatabases, serverTime } from './list-databases.ts'
+import { countContents } from './read-contents.ts'
+
+export interface DumpRequest {
+  readonly conninfo: Conninfo
+  /** Undefined: all that let somebody in. */
+  readonly databases: readonly string[] | undefined
+  /** Whether roles and tablespaces are dumped, too. */
+  readonly hasGlobals: boolean
+  /** Whether that includes the hashes of passwords. */
+  readonly hasPasswords: boolean
+  readonly selection: DumpSelection
+}
+
+export interface DumpTools {
+  readonly place: DumpPlace
+  readonly version: PostgresVersion
+  readonly programs: ClientPrograms
+}
+
+export interface RunDump {
+  readonly dump: DumpEntry
+  readonly members: readonly DumpMember[]
+  readonly facts: DumpHead['facts']
+}
+
+/** The member that holds roles and tablespaces. No database can be called so: its members begin with another word. */
+const globalsMember = 'globals'
+
+const memberOfDatabase = (database: string): string => `database ${database}`
+
+/**
+ * Dumps databases one after the other, each in a snapshot of its own: they are as of different moments. It is listed when all of it
+ * is stored, and the tables of contents were read back. Throws `dump-failed` and what the repository throws; then nothing is listed.
+ */
+export async function runDump(request: DumpRequest, tools: DumpTools, context: RunContext): Promise<RunDump> {
+  const { place } = tools
+  await using lease = await acquireDumpLease(place, context)
+  const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
+  await using session = await connect(request.conninfo, held)
+  const databases = request.databases ?? (await listDatabases(session))
+  await requireDatabases(session, databases)
+  const label = await chooseDumpLabel(place, held)
+  const writer = openDumpWriter(place, { label, lease }, held)
+  try {
+    const startedAt = await serverTime(session)
+    const facts = new Map<string, string>([
+      ['server version', formatPostgresVersion(tools.version)],
+      ['client version', tools.programs.version],
+    ])
+    const members: DumpMember[] = []
+    if (request.hasGlobals) members.push(await writeGlobals(request, { writer, tools }, held))
+    for (const database of databases) {
+      held.report({ kind: 'note', message: `dumping database ${quote(database)}` })
+      members.push(await writeDatabase({ request, database, label }, { writer, tools, facts }, held))
+    }
+    const known = { startedAt, stoppedAt: await serverTime(session), facts: Object.fromEntries(facts) }
+    const dump = await writer.finish(known)
+    await publishDump({ place, lease, dump }, held)
+    return { dump, members, facts: known.facts }
+  } catch (error) {
+    await writer.discard()
+    held.signal.throwIfAborted()
+    throw error
+  }
+}
+
+interface Writing {
+  readonly writer: DumpWriter
+  readonly tools: DumpTools
+}
+
+function writeGlobals(
+  { conninfo, hasPasswords }: DumpRequest,
+  { writer, tools: { programs } }: Writing,
+  context: RunContext,
+): Promise<DumpMember> {
+  const description = { name: globalsMember, kind: 'globals', database: undefined, format: 'plain' }
+  return writer.writeMember(description, dumpGlobals({ conninfo, programs, hasPasswords }, context))
+}
+
+interface DatabaseOf {
+  readonly request: DumpRequest
+  readonly database: string
+  readonly label: DumpEntry['label']
+}
+
+async function writeDatabase(
+  { request, database, label }: DatabaseOf,
+  { writer, tools, facts }: Writing & { readonly facts: Map<string, string> },
+  context: RunContext,
+): Promise<DumpMember> {
+  const { programs, place } = tools
+  const { selection } = request
+  const conninfo = { ...request.conninfo, dbname: database }
+  await using dump = await dumpDatabase({ conninfo, programs, selection }, context)
+  const description = {
+    name: memberOfDatabase(database),
+    kind: 'database',
+    database,
+    format: selection.format,
+  }
+  const member = await writer.writeMember(description, dump.chunks)
+  const { startLsn, stopLsn } = dump.window()
+  const note = (what: string, value: string): void => void facts.set(`${what} of ${description.name}`, value)
+  note('snapshot', dump.snapshot)
+  note('start LSN', formatLsn(startLsn))
+  note('stop LSN', formatLsn(stopLsn))
+  if (selection.format === 'custom') {
+    const chunks = readMember(place, { entry: { label }, member }, context)
+    note('entries', String(await countContents({ programs, chunks }, context)))
+  }
+  return member
+}

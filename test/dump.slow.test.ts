@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import type { DumpDocument } from '../src/api/dump-document.ts'
+import { clientMajor, installClientPrograms } from './support/client-programs.ts'
+import { expectOk, runHoldfast, type HoldfastResult } from './support/holdfast.ts'
+import { createScratch, type Scratch } from './support/scratch.ts'
+import { startUserSite, type UserSite } from './support/user-site.ts'
+
+describe('dump and load', () => {
+  let scratch: Scratch
+  let site: UserSite
+  let programs: string
+  before(async () => {
+    scratch = await createScratch('dump-life')
+    programs = await installClientPrograms(scratch.folder)
+    site = await startUserSite({ major: clientMajor, scratch })
+    await site.server.query('create role somebody')
+    await site.server.query('create database "Shop"')
+    await using shop = await site.server.session('Shop')
+    await shop.query('create table orders as select i, md5(i::text) as text from generate_series(1, 20000) i')
+    await shop.query('create table log as select 1 as v; alter table orders owner to somebody')
+  })
+  after(async () => {
+    await site[Symbol.asyncDispose]()
+    await scratch[Symbol.asyncDispose]()
+  })
+
+  const run = (...args: readonly string[]): Promise<HoldfastResult> =>
+    runHoldfast(args, { config: site.configuration, env: { PATH: `${programs}:/usr/bin:/bin` } })
+  const dump = async (...args: readonly string[]): Promise<DumpDocument> =>
+    JSON.parse(expectOk(await run('--output', 'json', 'dump', ...args)).stdout) as DumpDocument
+  const content = async (database: string): Promise<unknown> => {
+    await using session = await site.server.session(database)
+    const { rows } = await session.query(
+      'select count(*)::int, md5(string_agg(text, $$,$$ order by i)) from orders',
+    )
+    return rows
+  }
+
+  test('bring a database back under another name, with its owners or without', async () => {
+    const { label, members, facts } = await dump('--database', 'Shop')
+    assert.match(label, /L$/)
+    assert.deepEqual(
+      members.map(({ database, format }) => [database, format]),
+      [['Shop', 'custom']],
+    )
+    assert.match(facts['start LSN of database Shop'] ?? '', /^[0-9A-F]+\/[0-9A-F]+$/)
+
+    expectOk(await run('load', label, '--as', 'Shop again', '--create'))
+    assert.deepEqual(await content('Shop again'), await content('Shop'))
+    const again = await run('load', label, '--as', 'Shop again', '--create')
+    assert.equal(again.code, 5)
+    const inTheWay = await run('load', label, '--as', 'Shop again')
+    assert.equal(inTheWay.code, 1)
+    assert.match(inTheWay.stderr, /already exists[^]*hint: Nothing was changed/)
+
+    const refused = await run('load', label, '--as', 'Shop again', '--clean')
+    assert.equal(refused.code, 5)
+    const clean = ['--clean', '--confirm', 'Shop again', '--no-owner', '--table', 'orders']
+    expectOk(await run('load', label, '--as', 'Shop again', ...clean))
+    assert.deepEqual(await content('Shop again'), await content('Shop'))
+  })
+
+  test('hold all databases and the roles, and give the file that pg_dump wrote', async () => {
+    const { label, members } = await dump('--all', '--format', 'plain', '--no-role-passwords')
+    assert.ok(members.some(({ kind }) => kind === 'globals'))
+    const [roles, shop] = [join(site.folder, 'roles.sql'), join(site.folder, 'shop.sql')]
+
+    expectOk(await run('load', label, '--globals', '--to-file', roles))
+    expectOk(await run('load', label, '--database', 'Shop', '--to-file', shop))
+
+    assert.match(await readFile(roles, 'utf8'), /CREATE ROLE somebody;/)
+    assert.match(await readFile(shop, 'utf8'), /^COPY public\.orders/m)
+    assert.equal((await run('load', label, '--database', 'Shop', '--to-file', shop)).code, 5)
+    const unnamed = await run('load', label, '--to-file', join(site.folder, 'x'))
+    assert.equal(unnamed.code, 2)
+    assert.match(unnamed.stderr, /hint: Name one with --database: .*"Shop"/)
+    const part = await run('load', label, '--database', 'Shop', '--as', 'nowhere', '--table', 'log')
+    assert.deepEqual([part.code, /expected one of the custom format/.test(part.stderr)], [2, true])
+  })
+
+  test('say what is wrong, and list nothing that is not whole', async () => {
+    const nothing = await run('dump')
+    assert.equal(nothing.code, 2)
+    const unknown = await run('dump', '--database', 'nowhere')
+    assert.deepEqual([unknown.code, /there is no database "nowhere"/.test(unknown.stderr)], [6, true])
+    const unmatched = await run('dump', '--database', 'Shop', '--table', 'nowhere')
+    assert.deepEqual([unmatched.code, /no matching tables/.test(unmatched.stderr)], [1, true])
+    const missing = await run('load', '20200101-000000L')
+    assert.equal(missing.code, 6)
+  })
+})
