@@ -81,6 +81,24 @@ describe('dump and load', () => {
     assert.deepEqual([part.code, /expected one of the custom format/.test(part.stderr)], [2, true])
   })
 
+  test('take all databases as of one moment of the past, from a throw-away server', async () => {
+    await site.backup('--type=full')
+    await using shop = await site.server.session('Shop')
+    const [then] = (await shop.query<{ lsn: string }>('select pg_current_wal_insert_lsn() as lsn')).rows
+    const asItWas = await content('Shop')
+    await shop.query('delete from orders where i > 10')
+    await site.switchWal()
+
+    const { label, facts } = await dump('--all', '--at', '--target-lsn', then?.lsn ?? '')
+
+    assert.ok(facts['recovered to LSN'] !== undefined)
+    expectOk(await run('load', label, '--database', 'Shop', '--as', 'then', '--create'))
+    assert.deepEqual(await content('then'), asItWas)
+    assert.notDeepEqual(await content('Shop'), asItWas)
+    const alone = await run('dump', '--all', '--target-lsn', then?.lsn ?? '')
+    assert.equal(alone.code, 2)
+  })
+
   test('say what is wrong, and list nothing that is not whole', async () => {
     const nothing = await run('dump')
     assert.equal(nothing.code, 2)

@@ -13,6 +13,8 @@ import { chooseRepos, openCluster, type ClusterSelection } from './open-cluster.
 
 export interface TakeDumpRequest extends ClusterSelection, Omit<DumpRequest, 'conninfo'> {
   readonly variables: Environment
+  /** Of the server that is dumped; undefined: the cluster's. */
+  readonly conninfo?: Conninfo
 }
 
 export interface TakenDump extends RunDump {
@@ -31,7 +33,7 @@ export async function takeDump(request: TakeDumpRequest, context: RunContext): P
   await using opened = await openCluster({ configuration, clusterName, repoName: name }, context)
   const [place] = opened.repositories
   await readGuardedCatalogue(place, context)
-  const conninfo = clusterConnection(settings, variables)
+  const conninfo = request.conninfo ?? clusterConnection(settings, variables)
   const { version, programs } = await programsFor({ conninfo, settings, variables }, context)
   const done = await runDump({ ...request, conninfo }, { place, version, programs }, context)
   await rememberCatalogue(place, context)

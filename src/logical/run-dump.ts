@@ -25,6 +25,8 @@ export interface DumpRequest {
   /** Whether that includes the hashes of passwords. */
   readonly hasPasswords: boolean
   readonly selection: DumpSelection
+  /** What is to be kept with the dump besides what is found out here. */
+  readonly facts?: Readonly<Record<string, string>>
 }
 
 export interface DumpTools {
@@ -60,6 +62,7 @@ export async function runDump(request: DumpRequest, tools: DumpTools, context: R
   try {
     const startedAt = await serverTime(session)
     const facts = new Map<string, string>([
+      ...Object.entries(request.facts ?? {}),
       ['server version', formatPostgresVersion(tools.version)],
       ['client version', tools.programs.version],
     ])

@@ -1,16 +1,20 @@
 import { Option, type Command } from 'commander'
 import type { DumpDocument } from '../../api/dump-document.ts'
-import type { TakenDump } from '../../app/take-dump.ts'
+import type { TakeDumpRequest, TakenDump } from '../../app/take-dump.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
+import { formatLsn } from '../../domain/lsn.ts'
 import { OperationError } from '../../domain/operation-error.ts'
 import { formatInstant } from '../../domain/target-time.ts'
 import { wholeDatabase, type DumpSelection } from '../../logical/dump-selection.ts'
+import { lastCommitAt } from '../../sandbox/last-commit.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { printable } from '../output/text.ts'
+import { addSandboxOptions, type SandboxOptions } from '../target-options.ts'
 
-interface DumpOptions {
+interface DumpOptions extends SandboxOptions {
+  readonly at?: true
   readonly database?: readonly string[]
   readonly all?: true
   readonly globals?: boolean
@@ -27,8 +31,7 @@ interface DumpOptions {
 
 /** `dump`: a logical backup, through PostgreSQL's own programs. */
 export function registerDump(program: Command, environment: CommandEnvironment): void {
-  program
-    .command('dump')
+  addSandboxOptions(program.command('dump'))
     .description('take a logical backup of databases, with pg_dump')
     .option('--database <name...>', 'which databases')
     .addOption(new Option('--all', 'every database that lets somebody in').conflicts('database'))
@@ -45,6 +48,10 @@ export function registerDump(program: Command, environment: CommandEnvironment):
     .option('--exclude-schema <pattern...>', 'all but these schemas', [])
     .option('--schema-only', 'definitions, and no rows')
     .addOption(new Option('--data-only', 'rows, and no definitions').conflicts('schemaOnly'))
+    .option(
+      '--at',
+      'as of a moment of the past, out of a throw-away server: all databases as of the same one',
+    )
     .action((options: DumpOptions) => dump(options, environment))
 }
 
@@ -55,6 +62,43 @@ async function dump(options: DumpOptions, environment: CommandEnvironment): Prom
       hint: 'Name databases with --database, or take all of them with --all.',
     })
   }
+  if (options.at === true) {
+    await dumpPast(options, environment)
+    return
+  }
+  refuseTarget(options)
+  await take(options, environment)
+}
+
+/** The source: what the server was recovered to is kept with the dump. */
+async function dumpPast(options: DumpOptions, environment: CommandEnvironment): Promise<void> {
+  const { withSandboxPlace } = await import('../with-sandbox-place.ts')
+  await withSandboxPlace({ options, isReadOnly: true }, environment, async ({ open }) => {
+    await using sandbox = await open()
+    const { reached, plan, conninfo } = sandbox
+    const facts = {
+      backup: plan.backup.label,
+      'recovered to LSN': formatLsn(reached.lsn),
+      'last commit': lastCommitAt(reached) ?? 'before the backup',
+    }
+    await take(options, environment, { conninfo, facts })
+  })
+}
+
+function refuseTarget(options: DumpOptions): void {
+  const targets = Object.keys(options).filter((name) => name === 'backup' || name.startsWith('target'))
+  if (targets.length === 0) return
+  throw new OperationError('usage', 'dumping: expected --at with a target, found a target alone', {
+    hint: 'Add --at to dump a moment of the past; without it the server is dumped as it is now.',
+  })
+}
+
+async function take(
+  options: DumpOptions,
+  environment: CommandEnvironment,
+  source: Pick<TakeDumpRequest, 'conninfo' | 'facts'> = {},
+): Promise<void> {
+  const { database, all } = options
   const { configuration } = await loadAsOwner(environment)
   const { takeDump } = await import('../../app/take-dump.ts')
   const taken = await takeDump(
@@ -67,6 +111,7 @@ async function dump(options: DumpOptions, environment: CommandEnvironment): Prom
       hasGlobals: options.globals ?? all === true,
       hasPasswords: options.rolePasswords,
       selection: selectionOf(options),
+      ...source,
     },
     environment.context,
   )
