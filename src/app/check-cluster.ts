@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { forgetBehind } from '../archive/repositories-behind.ts'
 import { forgetAcknowledgements } from '../archive/repository-set.ts'
 import { reposOfCluster, selectCluster, type RepoConfiguration } from '../config/select-configured.ts'
 import type { LoadedConfiguration } from '../config/load-configuration.ts'
@@ -44,7 +45,11 @@ export async function checkCluster(request: CheckRequest, context: RunContext): 
   ]
   const facts = 'facts' in server ? server.facts : undefined
   // Repositories may have come since: what was archived ahead before may not be in them.
-  if (facts !== undefined) await forgetAcknowledgements(join(facts.dataDirectory, 'pg_wal'), context)
+  if (facts !== undefined) {
+    const walFolder = join(facts.dataDirectory, 'pg_wal')
+    await forgetAcknowledgements(walFolder, context)
+    await forgetBehind(walFolder)
+  }
   if ('facts' in server) {
     items.push(...(await checkItems('server', () => serverChecks(request, server, context), context)))
     const archiving = { ...server, repositories: opened, timeoutMs: request.timeoutMs }

@@ -156,7 +156,7 @@ function judgeArchive({ timelines, conflicts }: ArchiveInventory, backups: reado
     return {
       state: 'warning',
       message: `segments are missing: ${missing}, the first is ${gap.first}`,
-      hint: 'What needs them cannot be recovered; take a new backup, which needs none of them.',
+      hint: 'What needs them cannot be recovered from here. Bring them from another repository with "holdfast repo copy", or take a new backup, which needs none of them.',
     }
   }
   const count = timelines.flatMap(({ ranges }) => ranges).reduce((sum, range) => sum + range.count, 0n)

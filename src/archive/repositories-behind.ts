@@ -32,6 +32,16 @@ export async function readBehind(
   return behind
 }
 
+/** From now on all of them are tried again: for whoever wants to know how they are. */
+export async function forgetBehind(walFolder: string): Promise<void> {
+  const folder = join(walFolder, acknowledgementFolder)
+  const files = await readdir(folder).catch(() => [])
+  for (const file of files) {
+    // What stays is older than a minute soon.
+    if (file.startsWith(behindPrefix)) await rm(join(folder, file), { force: true }).catch(() => undefined)
+  }
+}
+
 /** Notes which repositories stay behind, and that others do not any more. What cannot be noted costs time only. */
 export async function noteBehind(
   walFolder: string,

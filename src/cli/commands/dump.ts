@@ -166,7 +166,9 @@ function documentOf({
   }
 }
 
-function toText({ label, repo, members, rawBytes, storedBytes, durationMs }: DumpDocument): string {
+function toText({ label, repo, members, facts, rawBytes, storedBytes, durationMs }: DumpDocument): string {
+  const reached = facts['recovered to LSN']
+  const apart = members.length > 1 ? 'each database is as of another moment\n' : ''
   return [
     `dump ${label} is complete in repo ${repo}\n`,
     ...members.map(
@@ -174,6 +176,6 @@ function toText({ label, repo, members, rawBytes, storedBytes, durationMs }: Dum
         `  ${printable(member.name)}: ${formatByteSize(member.rawBytes)}, stored in ${formatByteSize(member.storedBytes)}\n`,
     ),
     `${formatByteSize(rawBytes)}, stored in ${formatByteSize(storedBytes)}, took ${formatDuration(durationMs)}\n`,
-    members.length > 1 ? 'each database is as of another moment\n' : '',
+    reached === undefined ? apart : `all of it as of LSN ${reached}\n`,
   ].join('')
 }
