@@ -33,5 +33,5 @@ export interface KeptListing {
 }
 
 type SweptListing = Readonly<
-  Record<'manifest' | 'pack' | 'wal', { readonly count: number; readonly bytes: number }>
+  Record<'manifest' | 'pack' | 'wal' | 'dump', { readonly count: number; readonly bytes: number }>
 >

@@ -90,28 +90,31 @@ export async function expireRepo(
   context: RunContext,
 ): Promise<ExpiredRepo> {
   if (request.isDryRun) {
-    const { planned } = await planRepo(request, place, context)
-    return { ...planned, ...(await trySweep({ ...planned, isDryRun: true }, place, context)) }
+    const { planned, isAnythingListed } = await planRepo(request, place, context)
+    return { ...planned, ...(await trySweep({ isAnythingListed, isDryRun: true }, place, context)) }
   }
   await using lease = await acquireExpireLease(place, context)
   const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
-  const { planned, decide } = await planRepo(request, place, held)
+  const { planned, decide, isAnythingListed } = await planRepo(request, place, held)
+  const sweeping = { isAnythingListed, isDryRun: false }
   try {
     requirePermission(planned.plan, request, place)
   } catch (failure) {
     // What was given up before is not held up by what must not be given up now; only a wrong clock holds up both.
     const maySweep = planned.plan.clockDoubt === undefined && request.confirmed === undefined
-    const sweep = maySweep ? await trySweep({ ...planned, isDryRun: false }, place, held) : undefined
+    const sweep = maySweep ? await trySweep(sweeping, place, held) : undefined
     return { ...planned, swept: sweep?.swept, failure }
   }
   const applied = await applyExpire({ plan: planned.plan, decide, lease }, place, held)
   // Dying here leaves objects that nothing lists any more: the next sweep finds them.
   if (applied.catalogue !== undefined) await rememberCatalogue(place, held)
-  return { ...planned, applied, ...(await trySweep({ ...planned, isDryRun: false }, place, held)) }
+  return { ...planned, applied, ...(await trySweep(sweeping, place, held)) }
 }
 
 interface PlannedRepo {
   readonly planned: ExpiredRepo
+  /** Now or ever. */
+  readonly isAnythingListed: boolean
   readonly decide: (backups: readonly ListedBackup[]) => ExpirePlan
 }
 
@@ -134,7 +137,7 @@ async function planRepo(
     swept: undefined,
     failure: undefined,
   }
-  return { planned, decide }
+  return { planned, decide, isAnythingListed: catalogue.number > 0 }
 }
 
 const warnedOf = ({ message, hint }: PlanWarning, { name }: ClusterRepository): PlanWarning => ({
@@ -144,12 +147,12 @@ const warnedOf = ({ message, hint }: PlanWarning, { name }: ClusterRepository): 
 
 /** What was taken out of the catalogue stays so, whatever becomes of the sweep: the next one does what this one did not. */
 async function trySweep(
-  { backups, isDryRun }: Pick<ExpiredRepo, 'backups'> & { readonly isDryRun: boolean },
+  { isAnythingListed, isDryRun }: Pick<PlannedRepo, 'isAnythingListed'> & { readonly isDryRun: boolean },
   place: ClusterRepository,
   context: RunContext,
 ): Promise<Pick<ExpiredRepo, 'swept' | 'failure'>> {
   // Without a catalogue nothing can be called garbage.
-  if (backups.length === 0) return { swept: undefined, failure: undefined }
+  if (!isAnythingListed) return { swept: undefined, failure: undefined }
   try {
     const swept = await sweepCluster({ graceMs: defaultGraceMs, isDryRun }, place, context)
     return { swept, failure: undefined }

@@ -76,7 +76,7 @@ export interface ManifestRevision {
 }
 
 /** Where the dumps are. */
-const dumpFolder = (clusterId: string): string => `${clusterId}/dump/`
+export const dumpFolder = (clusterId: string): string => `${clusterId}/dump/`
 
 export const dumpPrefix = (clusterId: string, label: BackupLabel): string =>
   `${dumpFolder(clusterId)}${label}/`

@@ -10,7 +10,7 @@ import { acquireLease, type Lease } from './lease.ts'
 import { dumpPrefix } from './object-keys.ts'
 
 /** Of the lease that a dump holds from before it chooses its label until it is listed. A sweep deletes nothing meanwhile. */
-const dumpScope = 'dump'
+export const dumpScope = 'dump'
 
 const mostAttempts = 100
 

@@ -10,6 +10,7 @@ import type { Catalogue } from '../repository/catalogue.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
 import { parseNameListKey } from '../repository/name-list-key.ts'
 import {
+  dumpFolder,
   manifestFolder,
   nameListPrefix,
   packFolder,
@@ -22,7 +23,7 @@ import { createWalNeed } from './needed-wal.ts'
  * `wal`: archived files, and what is needed as long as a segment is: its index, and a list of the names that were there when
  * it was written.
  */
-export type GarbageKind = 'manifest' | 'pack' | 'wal'
+export type GarbageKind = 'manifest' | 'pack' | 'wal' | 'dump'
 
 /** An object that nothing needs. */
 export interface Garbage {
@@ -37,17 +38,18 @@ export interface Garbage {
 export type IsNeeded = (key: string) => boolean
 
 /**
- * What the backups of a catalogue need. Throws `damaged` when one of their manifests cannot be read: then nobody knows
+ * What the backups and dumps of a catalogue need. Throws `damaged` when one of their manifests cannot be read: then nobody knows
  * which packs it refers to, and nothing may be called garbage (R67).
  */
 export async function findNeeds(
-  { backups }: Catalogue,
+  { backups, dumps }: Catalogue,
   place: ArchivePlace,
   context: RunContext,
 ): Promise<IsNeeded> {
   const { cluster } = place
   const isPackNeeded = await findNeededPacks(backups, place, context)
   const revisions = new Map(backups.map(({ label, revision }) => [label as string, revision]))
+  const dumpLabels = new Set<string>(dumps.map(({ label }) => label))
   const { histories } = await surveyArchive(place, context)
   const isWalNeeded = createWalNeed({ backups, histories, segmentSize: cluster.walSegmentSize })
   return (key) => {
@@ -55,6 +57,8 @@ export async function findNeeds(
     if (pack !== null) return isPackNeeded(pack[1] ?? '', Number(pack[2]))
     const manifest = manifestName.exec(tailOf(key, manifestFolder(cluster.id)))
     if (manifest !== null) return revisions.get(manifest[1] ?? '') === Number(manifest[2])
+    const dump = dumpName.exec(tailOf(key, dumpFolder(cluster.id)))
+    if (dump !== null) return dumpLabels.has(dump[1] ?? '')
     const file = archivedFileOf(key, place)
     // Without any backup nothing says where the WAL that the first one needs will begin.
     return file === undefined || backups.length === 0 || isWalNeeded(file)
@@ -71,6 +75,7 @@ function archivedFileOf(key: string, { cluster }: ArchivePlace): ArchiveFileName
 
 const packName = /^(\d{8}-\d{6}[A-Z])\/(\d{6,15})$/
 const manifestName = /^(\d{8}-\d{6}[A-Z])\/(\d{4,15})\/(?:manifest|part-\d{4,15})$/
+const dumpName = /^(\d{8}-\d{6}[A-Z])\/(?:head|part-\d{6,15})$/
 
 /** What follows the folder; empty for a key that is elsewhere. */
 const tailOf = (key: string, folder: string): string =>
@@ -104,7 +109,7 @@ function withBit(bits: Uint8Array = new Uint8Array(64), number: number): Uint8Ar
 /** Bounds the memory of a sweep; what is beyond waits for the next one. */
 const mostGarbage = 200_000
 
-/** Stored objects that are not needed, in the order in which they are to be deleted: manifests before what they name. */
+/** Stored objects that are not needed, in the order in which they are to be deleted: heads before what they name. */
 export async function listGarbage(
   isNeeded: IsNeeded,
   { repository, cluster }: ArchivePlace,
@@ -113,6 +118,7 @@ export async function listGarbage(
   const folders = [
     ['manifest', manifestFolder(cluster.id)],
     ['pack', packFolder(cluster.id)],
+    ['dump', dumpFolder(cluster.id)],
     ['wal', walPrefix(cluster.id)],
     ['wal', walIndexPrefix(cluster.id)],
     ['wal', nameListPrefix(cluster.id)],

@@ -209,8 +209,8 @@ describe('a sweep', () => {
     assert.deepEqual(await listKeys(site.place, 'backup'), ['20260221-120000I/0001/manifest'])
   })
 
-  test('does nothing while a backup or a restore runs, and says which (Q2, Q3)', async () => {
-    for (const scope of ['backup', 'restore-0123456789abcdef']) {
+  test('does nothing while a backup, a dump or a restore runs, and says which (Q2, Q3)', async () => {
+    for (const scope of ['backup', 'dump', 'restore-0123456789abcdef']) {
       const site = await createSite()
       await remove(site, [older])
       await using held = new AsyncDisposableStack()

@@ -7,6 +7,7 @@ import { readProcessIdentity } from '../platform/process-identity.ts'
 import { changeCatalogue, readCatalogue, type Catalogue } from '../repository/catalogue.ts'
 import { acquireLease, type Lease } from '../repository/lease.ts'
 import { readLeases } from '../repository/lease-beat.ts'
+import { dumpScope } from '../repository/take-dump.ts'
 import type { KeptObject, KeptReason } from '../storage/object-store.ts'
 import { findNeeds, listGarbage, type Garbage, type GarbageKind } from './find-garbage.ts'
 import { sumKept, type KeptBytes } from './kept-bytes.ts'
@@ -47,13 +48,13 @@ const batchSize = 500
 
 /**
  * Deletes what nothing needs, in two phases: what a sweep finds it marks, and what was marked for longer than the grace
- * and is still not needed a later sweep deletes. Nothing is marked or deleted while a backup or a restore holds a lease.
+ * and is still not needed a later sweep deletes. Nothing is marked or deleted while a backup, a dump or a restore holds a lease.
  *
  * Why nothing is lost (R65, R66): the leases are looked at after the listing, so what a running backup has stored is left
- * alone, and then the references again, so that what it published meanwhile is seen. Right before deleting, the scope of
- * backups is claimed once, and a fence takes the next number of the catalogue: a backup whose process stood still past its
- * lease cannot be listed any more without looking again, and finds a higher token; one that begins later reads a catalogue
- * from which only needed objects can be reached.
+ * alone, and then the references again, so that what it published meanwhile is seen. Right before deleting, the scopes of
+ * backups and dumps are claimed once, and a fence takes the next number of the catalogue: a backup whose process stood still
+ * past its lease cannot be listed any more without looking again, and finds a higher token; one that begins later reads a
+ * catalogue from which only needed objects can be reached. A dump refers to nothing but its own objects.
  *
  * Throws `busy` when another sweep runs, and `damaged` when the catalogue or a manifest cannot be read: then nothing is
  * deleted.
@@ -90,13 +91,13 @@ async function sweep(
   let prepared = first
   let kept: readonly Kept[] = []
   if (first.due.length > 0) {
-    const claim = await passBackupsOver(place, context)
-    if (claim.postponedFor !== undefined)
+    const claim = await passListersOver(place, context)
+    if ('postponedFor' in claim)
       return { ...first.result, deleted: count([]), postponedFor: claim.postponedFor }
     const change = { kind: 'fence' } as const
     const confirm = (): Promise<void> => lease.confirm()
     await changeCatalogue(repository, { clusterId: cluster.id, change, confirm }, context)
-    prepared = await prepareSweep({ ...request, ownToken: claim.token }, place, context)
+    prepared = await prepareSweep({ ...request, ownTokens: claim }, place, context)
     if (prepared.result.postponedFor !== undefined) return prepared.result
     kept = await deleteAll(prepared.due, { lease, place }, context)
   }
@@ -118,28 +119,37 @@ async function sweep(
   }
 }
 
+/** Whoever lists something new holds one of these from before it stores anything. */
+const listingScopes = ['backup', dumpScope] as const
+
+type OwnTokens = ReadonlyMap<string, number>
+
 /**
- * Claims the scope of backups and gives it back: whoever held it before, and may only stand still, finds a higher token and
- * can list nothing any more. Gives the token, or what runs when somebody does hold the scope.
+ * Claims each scope of those who list something and gives it back: whoever held it before, and may only stand still, finds a
+ * higher token and can list nothing any more. Gives the tokens, or what runs when somebody does hold a scope.
  */
-async function passBackupsOver(
+async function passListersOver(
   { repository, cluster }: ArchivePlace,
   context: RunContext,
-): Promise<{ readonly token: number | undefined; readonly postponedFor: string | undefined }> {
-  const request = {
-    clusterId: cluster.id,
-    scope: 'backup',
-    purpose: `sweep of cluster "${cluster.name}" by ${hostname()}`,
-    holder: readProcessIdentity(),
+): Promise<OwnTokens | { readonly postponedFor: string }> {
+  const tokens = new Map<string, number>()
+  for (const scope of listingScopes) {
+    const request = {
+      clusterId: cluster.id,
+      scope,
+      purpose: `sweep of cluster "${cluster.name}" by ${hostname()}`,
+      holder: readProcessIdentity(),
+    }
+    try {
+      const claimed = await acquireLease(repository, request, context)
+      await claimed[Symbol.asyncDispose]()
+      tokens.set(scope, claimed.token)
+    } catch (error) {
+      if (!isOperationError(error, 'busy')) throw error
+      return { postponedFor: error.message }
+    }
   }
-  try {
-    const claimed = await acquireLease(repository, request, context)
-    await claimed[Symbol.asyncDispose]()
-    return { token: claimed.token, postponedFor: undefined }
-  } catch (error) {
-    if (!isOperationError(error, 'busy')) throw error
-    return { token: undefined, postponedFor: error.message }
-  }
+  return tokens
 }
 
 interface PreparedSweep {
@@ -152,13 +162,13 @@ interface PreparedSweep {
 
 /** Finds what is garbage now, and which of it was garbage for long enough. Changes nothing. */
 async function prepareSweep(
-  { graceMs, ownToken }: SweepRequest & { readonly ownToken?: number | undefined },
+  { graceMs, ownTokens = new Map() }: SweepRequest & { readonly ownTokens?: OwnTokens },
   place: ArchivePlace,
   context: RunContext,
 ): Promise<PreparedSweep> {
   const { repository, cluster } = place
   const previous = await readSweepMarks(repository, cluster.id, context)
-  const { garbage, runsNow } = await findGarbage(place, ownToken, context)
+  const { garbage, runsNow } = await findGarbage(place, ownTokens, context)
   const now = context.clock.now()
   const marks = new Map<string, number>()
   for (const { key } of garbage) {
@@ -189,12 +199,12 @@ const isPast = (markedAtMs: number | undefined, edgeMs: number): boolean =>
 /** The order matters: references, objects, leases, references again. See `sweepCluster`. */
 async function findGarbage(
   place: ArchivePlace,
-  ownToken: number | undefined,
+  ownTokens: OwnTokens,
   context: RunContext,
 ): Promise<{ garbage: readonly Garbage[]; runsNow: string | undefined }> {
   const before = await readKnownCatalogue(place, context)
   const garbage = await listGarbage(await findNeeds(before, place, context), place, context)
-  const runsNow = await findRunning(place, ownToken, context)
+  const runsNow = await findRunning(place, ownTokens, context)
   const after = await readKnownCatalogue(place, context)
   if (after.number === before.number) return { garbage, runsNow }
   const isNeeded = await findNeeds(after, place, context)
@@ -205,22 +215,23 @@ async function findGarbage(
 async function readKnownCatalogue(place: ArchivePlace, context: RunContext): Promise<Catalogue> {
   const catalogue = await readCatalogue(place.repository, place.cluster.id, context)
   if (catalogue.number > 0) return catalogue
-  throw new OperationError('not-found', `sweeping ${describePlace(place)}: no backup was ever listed there`, {
+  throw new OperationError('not-found', `sweeping ${describePlace(place)}: nothing was ever listed there`, {
     hint: 'Take a backup first; without a catalogue nothing can be called garbage.',
   })
 }
 
-/** What a backup or a restore that runs now is about to do. Our own claim is none, also while a listing lags behind it. */
+/** What a backup, a dump or a restore that runs now is about to do. Our own claims are none, also while a listing lags behind them. */
 async function findRunning(
   { repository, cluster }: ArchivePlace,
-  ownToken: number | undefined,
+  ownTokens: OwnTokens,
   context: RunContext,
 ): Promise<string | undefined> {
   const self = readProcessIdentity()
   const leases = await readLeases(repository, { clusterId: cluster.id, self }, context)
   const running = leases.find(({ scope, token, isHeld: held }) => {
     if (!held) return false
-    return scope === 'backup' ? token !== ownToken : scope.startsWith('restore-')
+    const isLister = listingScopes.some((one) => one === scope)
+    return isLister ? token !== ownTokens.get(scope) : scope.startsWith('restore-')
   })
   return running?.purpose
 }
@@ -261,7 +272,7 @@ function count(garbage: readonly Garbage[]): SweptKinds {
     const members = garbage.filter((object) => object.kind === kind)
     return { count: members.length, bytes: members.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
   }
-  return { manifest: of('manifest'), pack: of('pack'), wal: of('wal') }
+  return { manifest: of('manifest'), pack: of('pack'), wal: of('wal'), dump: of('dump') }
 }
 
 const isSame = (one: Marks, other: Marks): boolean =>

@@ -1,9 +1,14 @@
 import type { ArchivePlace } from '../../src/archive/archive-place.ts'
 import { isOperationError } from '../../src/domain/operation-error.ts'
 import type { BackupEntry } from '../../src/repository/backup-entry.ts'
-import { readCatalogue } from '../../src/repository/catalogue.ts'
+import { labelsOf, readCatalogue } from '../../src/repository/catalogue.ts'
+import type { DumpEntry } from '../../src/repository/dump-entry.ts'
+import { readDumpHead } from '../../src/repository/dump-reader.ts'
 import { readManifestHead } from '../../src/repository/manifest-reader.ts'
 import {
+  dumpFolder,
+  dumpHeadKey,
+  dumpPartKey,
   manifestFolder,
   manifestKey,
   packFolder,
@@ -34,31 +39,33 @@ function findMissing(
 
 function findUnlisted({ known }: SimulatedCluster, { labels }: Needs): readonly string[] {
   const isGone = (label: string): boolean => !labels.has(label)
-  const kept = [...known.backups].filter((label) => !known.doomed.has(label))
+  const kept = [...known.backups, ...known.dumps].filter((label) => !known.doomed.has(label))
   return [
-    ...kept.filter(isGone).map((label) => `backup ${label} was done and is not listed`),
-    ...[...known.pinned].filter(isGone).map((label) => `backup ${label} was pinned and is gone`),
+    ...kept.filter(isGone).map((label) => `${label} was done and is not listed`),
+    ...[...known.pinned].filter(isGone).map((label) => `${label} was pinned and is gone`),
   ]
 }
 
 /** What is still there although nothing needs it. For the end, after sweeps without faults. */
 export async function findLeftovers(site: SimulatedCluster): Promise<readonly string[]> {
-  const { objects, segments, labels } = await readNeeds(site)
+  const { objects, segments, backupCount } = await readNeeds(site)
   const { cluster } = site.truth
   const archived = Array.from(segments, (number) => [
     segmentKey(site.truth, number),
     segmentIndexKey(site.truth, number),
   ])
   const needed = new Set([...objects, ...archived.flat()])
-  const folders = [packFolder(cluster.id), manifestFolder(cluster.id)]
+  const folders = [packFolder(cluster.id), manifestFolder(cluster.id), dumpFolder(cluster.id)]
   // Without any backup nothing says which WAL is needed.
-  if (labels.size > 0) folders.push(walPrefix(cluster.id), walIndexPrefix(cluster.id))
+  if (backupCount > 0) folders.push(walPrefix(cluster.id), walIndexPrefix(cluster.id))
   const stored = await Promise.all(folders.map((folder) => allKeys(site, folder)))
   return stored.flat().filter((key) => !needed.has(key))
 }
 
 interface Needs {
+  /** Of backups and dumps. */
   readonly labels: ReadonlySet<string>
+  readonly backupCount: number
   readonly objects: readonly string[]
   readonly segments: ReadonlySet<number>
 }
@@ -67,7 +74,8 @@ interface Needs {
 async function readNeeds({ truth, known }: SimulatedCluster): Promise<Needs> {
   const { repository, cluster } = truth
   const context = testContext()
-  const { backups } = await readCatalogue(repository, cluster.id, context)
+  const listed = await readCatalogue(repository, cluster.id, context)
+  const { backups, dumps } = listed
   const objects: string[] = []
   const segments = new Set<number>()
   for (const backup of backups) {
@@ -79,7 +87,31 @@ async function readNeeds({ truth, known }: SimulatedCluster): Promise<Needs> {
     const last = backup.walRetention === 'own' ? own : Math.max(own, known.filledSegments)
     for (let number = first; number <= last; number += 1) segments.add(number)
   }
-  return { labels: new Set(backups.map(({ label }) => label)), objects, segments }
+  for (const dump of dumps) objects.push(...(await readDumpKeys(truth, dump)))
+  return { labels: labelsOf(listed), backupCount: backups.length, objects, segments }
+}
+
+const keysOfDump = new WeakMap<ArchivePlace, Map<string, readonly string[]>>()
+
+/** As `readPacks`: heads never change. */
+async function readDumpKeys(truth: ArchivePlace, dump: DumpEntry): Promise<readonly string[]> {
+  const cache = keysOfDump.get(truth) ?? new Map<string, readonly string[]>()
+  keysOfDump.set(truth, cache)
+  const known = cache.get(dump.headDigest)
+  if (known !== undefined) return known
+  const { id } = truth.cluster
+  const { label } = dump
+  const headKey = dumpHeadKey(id, label)
+  try {
+    const { members } = await readDumpHead(truth, dump, testContext())
+    const parts = members.flatMap((member) => member.parts)
+    const keys = [headKey, ...parts.map(({ number }) => dumpPartKey(id, { label, number }))]
+    cache.set(dump.headDigest, keys)
+    return keys
+  } catch (error) {
+    if (!isOperationError(error, 'damaged')) throw error
+    return [headKey]
+  }
 }
 
 const packsOfManifest = new WeakMap<ArchivePlace, Map<string, readonly PackName[]>>()

@@ -1,6 +1,8 @@
+import { Readable } from 'node:stream'
 import { parseArchiveFileName } from '../../src/domain/archive-file-name.ts'
 import { nextLabel } from '../../src/domain/backup-label.ts'
 import { isOperationError } from '../../src/domain/operation-error.ts'
+import { instantFromMs } from '../../src/domain/target-time.ts'
 import { toTimelineId } from '../../src/domain/timeline.ts'
 import { segmentNameOf } from '../../src/domain/wal-segment.ts'
 import type { ArchivePlace } from '../../src/archive/archive-place.ts'
@@ -10,13 +12,16 @@ import { discardPacks } from '../../src/backup/discard-packs.ts'
 import { readProcessIdentity } from '../../src/platform/process-identity.ts'
 import {
   changeCatalogue,
+  labelsOf,
   readCatalogue,
   type Catalogue,
   type CatalogueChange,
 } from '../../src/repository/catalogue.ts'
+import { openDumpWriter } from '../../src/repository/dump-writer.ts'
 import { acquireLease, type Lease } from '../../src/repository/lease.ts'
 import { readManifestHead } from '../../src/repository/manifest-reader.ts'
 import { packKey, packPrefix, type PackName } from '../../src/repository/object-keys.ts'
+import { acquireDumpLease, chooseDumpLabel, publishDump } from '../../src/repository/take-dump.ts'
 import { holdRestoreLease } from '../../src/restore/hold-restore-lease.ts'
 import { sweepCluster } from '../../src/retention/sweep.ts'
 import { storeBackupManifest } from '../support/stored-cluster.ts'
@@ -66,8 +71,9 @@ export async function backup(site: SimulatedCluster, { place, context }: Tools):
   const request = { clusterId: cluster.id, scope: 'backup', purpose: 'a backup', holder }
   await using lease = await acquireLease(repository, request, context)
   const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
-  const { backups } = await readCatalogue(repository, cluster.id, held)
-  const taken = new Set(backups.map(({ label }) => label))
+  const listed = await readCatalogue(repository, cluster.id, held)
+  const { backups } = listed
+  const taken = labelsOf(listed)
   let label = nextLabel(context.clock.now(), 'full', taken)
   while (await hasAny(place, packPrefix(cluster.id, label))) {
     taken.add(label)
@@ -114,6 +120,48 @@ async function takeBackup(
   await changeCatalogue(repository, { clusterId: cluster.id, change, confirm }, context)
 }
 
+/** A dump of a few small members, by the writer itself. */
+export async function dump({ random, known }: SimulatedCluster, { place, context }: Tools): Promise<void> {
+  await using lease = await acquireDumpLease(place, context)
+  const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
+  const label = await chooseDumpLabel(place, held)
+  const writer = openDumpWriter(place, { label, lease }, held)
+  try {
+    for (let number = 1, count = 1 + random(3); number <= count; number += 1) {
+      const member = { name: `db${number}`, kind: 'database', database: undefined, format: 'plain' }
+      await writer.writeMember(member, Readable.from([Buffer.from(`dump ${number}`)]))
+      // Databases take their time.
+      if (random(2) === 0) await context.clock.sleep(random(20 * minuteMs), held.signal)
+    }
+    const moment = instantFromMs(context.clock.now())
+    const entry = await writer.finish({ startedAt: moment, stoppedAt: moment, facts: {} })
+    await publishDump({ place, lease, dump: entry }, held)
+  } catch (error) {
+    await writer.discard()
+    throw error
+  }
+  known.dumps.add(label)
+}
+
+/** Keeps the newest few dumps and whatever is pinned. */
+export async function removeDumps(
+  { known, random }: SimulatedCluster,
+  { place, context }: Tools,
+): Promise<void> {
+  const { repository, cluster } = place
+  const holder = readProcessIdentity()
+  const request = { clusterId: cluster.id, scope: 'expire', purpose: 'delete', holder }
+  await using lease = await acquireLease(repository, request, context)
+  const keep = random(3)
+  const change = ({ dumps }: Catalogue): CatalogueChange => {
+    const old = dumps.slice(0, Math.max(0, dumps.length - keep)).filter(({ isPinned }) => !isPinned)
+    for (const { label } of old) known.doomed.add(label)
+    return { kind: 'remove-dumps', labels: old.map(({ label }) => label) }
+  }
+  const confirm = (): Promise<void> => lease.confirm()
+  await changeCatalogue(repository, { clusterId: cluster.id, change, confirm }, context)
+}
+
 async function hasAny({ repository }: ArchivePlace, prefix: string): Promise<boolean> {
   for await (const _ of repository.store.list(prefix)) return true
   return false
@@ -140,8 +188,9 @@ export async function expire({ known, random }: SimulatedCluster, { place, conte
 
 export async function pin({ known, random }: SimulatedCluster, { place, context }: Tools): Promise<void> {
   const { repository, cluster } = place
-  const { backups } = await readCatalogue(repository, cluster.id, context)
-  const label = backups[random(Math.max(1, backups.length))]?.label
+  const { backups, dumps } = await readCatalogue(repository, cluster.id, context)
+  const all = [...backups, ...dumps]
+  const label = all[random(Math.max(1, all.length))]?.label
   if (label === undefined) return
   const change = { kind: 'pin', label } as const
   const changed = await changeCatalogue(
@@ -149,7 +198,7 @@ export async function pin({ known, random }: SimulatedCluster, { place, context 
     { clusterId: cluster.id, change, confirm: allowed },
     context,
   )
-  if (changed.backups.some((one) => one.label === label)) known.pinned.add(label)
+  if ([...changed.backups, ...changed.dumps].some((one) => one.label === label)) known.pinned.add(label)
 }
 
 export async function sweep(

@@ -2,7 +2,7 @@ import { isOperationError } from '../../src/domain/operation-error.ts'
 import { defaultGraceMs, sweepCluster } from '../../src/retention/sweep.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { findBrokenPromises, findLeftovers } from './check-repository.ts'
-import { backup, expire, pin, push, restore, sweep } from './commands.ts'
+import { backup, dump, expire, pin, push, removeDumps, restore, sweep } from './commands.ts'
 import { createSimulatedCluster, toolsFor, type SimulatedCluster, type Tools } from './simulated-cluster.ts'
 import { VirtualWorld } from './virtual-world.ts'
 
@@ -13,6 +13,7 @@ export interface Simulated {
   /** Every call in its order: with the same seed the same. */
   readonly trace: readonly string[]
   readonly published: number
+  readonly dumped: number
 }
 
 const minuteMs = 60_000
@@ -50,7 +51,8 @@ export async function simulate(seed: number): Promise<Simulated> {
     await expire(place, tools)
     await sweeping(place, tools)
   }
-  const commands = [backup, backup, backup, backup, restore, restore, expiring, expiring, sweeping, pin]
+  const always = [backup, backup, backup, backup, restore, restore, expiring, expiring, sweeping, pin]
+  const commands = random(2) === 0 ? always : [...always, dump, dump, dump, removeDumps]
   let working = 3
   const lines = [1, 2, 3].map(async (host) => {
     await scheduler(site, { host, commands })
@@ -67,7 +69,13 @@ export async function simulate(seed: number): Promise<Simulated> {
     broken.push(...(await findBrokenPromises(site)))
   } while (isChanged() && broken.length === 0)
   if (broken.length === 0) broken.push(...(await tidyUp(site)))
-  return { seed, broken, trace: world.trace, published: site.known.backups.size }
+  return {
+    seed,
+    broken,
+    trace: world.trace,
+    published: site.known.backups.size,
+    dumped: site.known.dumps.size,
+  }
 }
 
 /** The server: fills a segment now and then, and starts a push again and again. */

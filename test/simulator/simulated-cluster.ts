@@ -15,9 +15,11 @@ interface Known {
   readonly archived: Set<number>
   /** Backups that `backup` said are done. */
   readonly backups: Set<BackupLabel>
-  /** Backups that somebody tried to remove: they may be listed or not. */
+  /** Backups and dumps that somebody tried to remove: they may be listed or not. */
   readonly doomed: Set<BackupLabel>
-  /** Backups that `pin` said are pinned. Nobody unpins. */
+  /** Dumps that `dump` said are done. */
+  readonly dumps: Set<BackupLabel>
+  /** Backups and dumps that `pin` said are pinned. Nobody unpins. */
   readonly pinned: Set<BackupLabel>
 }
 
@@ -51,6 +53,7 @@ export async function createSimulatedCluster(
       filledSegments: 0,
       archived: new Set(),
       backups: new Set(),
+      dumps: new Set(),
       doomed: new Set(),
       pinned: new Set(),
     },

@@ -13,13 +13,16 @@ describe('the protocol of the repository (K10)', () => {
       `seeds ${first} to ${first + histories - 1}; "npm run test:simulator -- --seed N" replays one`,
     )
     let published = 0
+    let dumped = 0
     for (let seed = first; seed < first + histories; seed += 1) {
-      const { broken, published: backups } = await simulate(seed)
+      const { broken, published: backups, dumped: dumps } = await simulate(seed)
       assert.deepEqual(broken, [], `seed ${seed}`)
       published += backups
+      dumped += dumps
     }
     // A world in which nothing succeeds would prove nothing.
     assert.ok(published > histories, `${published} backups in ${histories} histories`)
+    assert.ok(dumped > histories / 4, `${dumped} dumps in ${histories} histories`)
   })
 
   test('lives through the same history again with the same seed', async () => {

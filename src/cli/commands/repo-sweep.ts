@@ -21,7 +21,7 @@ interface SweepOptions {
 export function registerRepoSweep(repo: Command, environment: CommandEnvironment): void {
   repo
     .command('sweep')
-    .description('delete what no listed backup needs: packs, manifests, WAL')
+    .description('delete what no listed backup or dump needs')
     .option('--grace <duration>', 'how long ago a sweep must have found that it is not needed (default 24h)')
     .option('--dry-run', 'print what would be deleted and what waits; change nothing')
     .option('--confirm <name>', 'the name of the cluster, when the grace is shorter than 24h')
@@ -65,8 +65,8 @@ function sweptText({ name, repos }: SweptCluster, isDryRun: boolean, style: Styl
   return repos
     .map(({ name: repo, location, result }) => {
       const { deleted, kept, waiting, nextDueAtMs, postponedFor } = result
-      const rows = (['pack', 'manifest', 'wal'] as const).map((kind) => [
-        kind === 'wal' ? 'WAL files' : `${kind}s`,
+      const rows = (['pack', 'manifest', 'wal', 'dump'] as const).map((kind) => [
+        rowTitles[kind],
         `${deleted[kind].count}`,
         formatByteSize(deleted[kind].bytes),
         `${waiting[kind].count}`,
@@ -86,6 +86,13 @@ function sweptText({ name, repos }: SweptCluster, isDryRun: boolean, style: Styl
     })
     .join('\n')
 }
+
+const rowTitles = {
+  pack: 'packs',
+  manifest: 'manifests',
+  wal: 'WAL files',
+  dump: 'objects of dumps',
+} as const
 
 const columnsOf = (isDryRun: boolean) =>
   [

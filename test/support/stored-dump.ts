@@ -1,0 +1,41 @@
+import { labelTimeMs, parseBackupLabel } from '../../src/domain/backup-label.ts'
+import type { RunContext } from '../../src/domain/run-context.ts'
+import { instantFromMs } from '../../src/domain/target-time.ts'
+import type { DumpEntry } from '../../src/repository/dump-entry.ts'
+import type { DumpPlace } from '../../src/repository/dump-reader.ts'
+import { openDumpWriter } from '../../src/repository/dump-writer.ts'
+import type { Lease } from '../../src/repository/lease.ts'
+import { acquireDumpLease, publishDump } from '../../src/repository/take-dump.ts'
+
+interface StoredDump {
+  readonly label: string
+  /** Default: true. */
+  readonly isListed?: boolean
+  /** One that is held already. Default: one of its own. */
+  readonly lease?: Lease
+}
+
+/** Stores a dump of two members with a part each, and lists it. */
+export async function storeDump(
+  place: DumpPlace,
+  { label: text, isListed = true, lease: held }: StoredDump,
+  context: RunContext,
+): Promise<DumpEntry> {
+  await using stack = new AsyncDisposableStack()
+  const lease = held ?? stack.use(await acquireDumpLease(place, context))
+  const label = parseBackupLabel(text)
+  const writer = openDumpWriter(place, { label, lease }, context)
+  const globals = { name: 'globals', kind: 'globals', database: undefined, format: 'plain' }
+  await writer.writeMember(globals, bytesOf('CREATE ROLE app;\n'))
+  const app = { name: 'app', kind: 'database', database: 'app', format: 'custom' }
+  await writer.writeMember(app, bytesOf('PGDMP and so on'))
+  const startedAt = instantFromMs(labelTimeMs(label))
+  const facts = { 'server-version': '18.1' }
+  const dump = await writer.finish({ startedAt, stoppedAt: instantFromMs(labelTimeMs(label) + 1000), facts })
+  if (isListed) await publishDump({ place, lease, dump }, context)
+  return dump
+}
+
+async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text)
+}
