@@ -40,7 +40,8 @@ describe('dump and load', () => {
   }
 
   test('bring a database back under another name, with its owners or without', async () => {
-    const { label, members, facts } = await dump('--database', 'Shop')
+    const { members, facts, ...taken } = await dump('--database', 'Shop')
+    const { label } = taken.dump
     assert.match(label, /L$/)
     assert.deepEqual(
       members.map(({ database, format }) => [database, format]),
@@ -64,7 +65,8 @@ describe('dump and load', () => {
   })
 
   test('hold all databases and the roles, and give the file that pg_dump wrote', async () => {
-    const { label, members } = await dump('--all', '--format', 'plain', '--no-role-passwords')
+    const { members, ...taken } = await dump('--all', '--format', 'plain', '--no-role-passwords')
+    const { label } = taken.dump
     assert.ok(members.some(({ kind }) => kind === 'globals'))
     const [roles, shop] = [join(site.folder, 'roles.sql'), join(site.folder, 'shop.sql')]
 
@@ -89,7 +91,8 @@ describe('dump and load', () => {
     await shop.query('delete from orders where i > 10')
     await site.switchWal()
 
-    const { label, facts } = await dump('--all', '--at', '--target-lsn', then?.lsn ?? '')
+    const { facts, ...taken } = await dump('--all', '--at', '--target-lsn', then?.lsn ?? '')
+    const { label } = taken.dump
 
     assert.ok(facts['recovered to LSN'] !== undefined)
     expectOk(await run('load', label, '--database', 'Shop', '--as', 'then', '--create'))

@@ -1,30 +1,63 @@
 import type { JsonDocument } from './json-document.ts'
 
-/** One stream of a dump: the roles and tablespaces, or a database. */
+/** One listed dump, in `info` and as the answer of commands on it. */
+export interface DumpListing {
+  readonly label: string
+  readonly startedAt: string
+  readonly stoppedAt: string
+  /** The first 50 of those that it has; `databaseCount` says how many there are. */
+  readonly databases: readonly string[]
+  readonly databaseCount: number
+  /** Such as `plain` and `custom`. */
+  readonly formats: readonly string[]
+  /** What the programs wrote. */
+  readonly rawBytes: number
+  /** What it takes in the repository. */
+  readonly storedBytes: number
+  /** Kept whatever the keep rules say. */
+  readonly isPinned: boolean
+}
+
 interface DumpMemberListing {
   readonly name: string
+  /** Such as `globals` or `database`. */
   readonly kind: string
-  /** Null: it is of no database. */
+  /** Null: it is of no database alone. */
   readonly database: string | null
   readonly format: string
-  /** What the program wrote. */
   readonly rawBytes: number
   readonly storedBytes: number
 }
 
-/** The answer of `dump`. */
-export interface DumpDocument extends JsonDocument {
+/** The answer of `info` with the label of a dump. */
+export interface DumpDetailsDocument extends JsonDocument {
   readonly cluster: string
   readonly repo: string
   readonly location: string
-  readonly label: string
-  readonly startedAt: string
-  readonly stoppedAt: string
-  readonly rawBytes: number
-  readonly storedBytes: number
+  readonly dump: DumpListing
   readonly members: readonly DumpMemberListing[]
-  /** What else is known of it, by name: versions, and the snapshot and the LSNs of each database. */
+  /** What else is known about it, by name: versions, the snapshot, positions, options. */
   readonly facts: Readonly<Record<string, string>>
+}
+
+/** The answer of `pin` and `unpin` with the label of a dump. */
+export interface PinDumpDocument extends JsonDocument {
+  readonly cluster: string
+  readonly repos: readonly { readonly name: string; readonly changed: boolean }[]
+  readonly dump: DumpListing
+}
+
+/** The answer of `delete` with the label of a dump. */
+export interface DeleteDumpDocument extends JsonDocument {
+  readonly cluster: string
+  readonly repo: string
+  readonly location: string
+  readonly dryRun: boolean
+  readonly dump: DumpListing
+}
+
+/** The answer of `dump`. */
+export interface DumpDocument extends DumpDetailsDocument {
   readonly durationMs: number
 }
 

@@ -1,4 +1,5 @@
 import type { DrillListing } from './drill-document.ts'
+import type { DumpListing } from './dump-document.ts'
 import type { BackupListing, DamagedFileListing } from './backup-document.ts'
 import type { JsonDocument } from './json-document.ts'
 import type { IntegrityListing } from './verify-document.ts'
@@ -26,6 +27,8 @@ export interface RepoListing {
       /** True: verify has found something damaged without which it cannot be restored. */
       readonly isDamaged: boolean
     })[]
+  /** Oldest first. `isDamaged`: verify found that something of it cannot be read. */
+  readonly dumps: readonly (DumpListing & { readonly isDamaged: boolean })[]
   readonly integrity: IntegrityListing
   /** The last restore that was tried; null when none was. */
   readonly drill: DrillListing | null

@@ -3,11 +3,11 @@ import { readArchiveInventory, type ArchiveInventory } from '../archive/archive-
 import type { Configuration } from '../config/configuration-schema.ts'
 import { reposOfCluster, selectCluster } from '../config/select-configured.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
-import { isOperationError, OperationError } from '../domain/operation-error.ts'
-import { quote } from '../domain/quote.ts'
+import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
+import type { ListedDump } from '../repository/dump-entry.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
 import type { ManifestHead } from '../repository/manifest-head.ts'
 import { judgeCatalogue, reportDoubts, type JudgedCatalogue } from './guarded-catalogue.ts'
@@ -20,6 +20,7 @@ import { measureBackups, type BackupSizes } from './backup-sizes.ts'
 import { findReaches } from './backup-reach.ts'
 import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
 import { findDamagedFiles, type DamagedFile } from './find-damaged-files.ts'
+import { nowhereListed } from './pin-backup.ts'
 import { findRecoveryReach, type RecoveryReach } from './recovery-window.ts'
 import { describeWindow, type DescribedWindow } from './window-commits.ts'
 
@@ -31,6 +32,8 @@ export interface DescribedRepo extends RecoveryReach {
   readonly cluster: ClusterRecord
   /** Oldest first. */
   readonly backups: readonly ListedBackup[]
+  /** Oldest first. */
+  readonly dumps: readonly ListedDump[]
   readonly inventory: ArchiveInventory
   /** Whether the catalogue may be an older copy of itself. */
   readonly age: Omit<JudgedCatalogue, 'catalogue'>
@@ -111,11 +114,7 @@ export async function describeBackup(
       damagedFiles,
     }
   }
-  throw new OperationError(
-    'not-found',
-    `looking for backup ${quote(selection.label)} of cluster "${opened.settings.name}": no repository lists it`,
-    { hint: 'Run "holdfast info" to see the labels.' },
-  )
+  throw nowhereListed(selection.label, opened.settings.name)
 }
 
 function wantedRepos(
@@ -132,7 +131,7 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
   const { name, repository, cluster } = opened
   const place = { repository, cluster }
   const { catalogue, ...age } = await judgeCatalogue(opened, context)
-  const { backups } = catalogue
+  const { backups, dumps } = catalogue
   const inventory = await readArchiveInventory(place, context)
   const integrity = await recallVerify(opened, context)
   const reach = await reachOfWhole({ backups, inventory }, { place, integrity }, context)
@@ -145,6 +144,7 @@ async function describeRepo(opened: ClusterRepository, context: RunContext): Pro
     isEncrypted: repository.method !== 'none',
     cluster,
     backups,
+    dumps,
     inventory: { ...inventory, timelines: withoutExpiredGaps(inventory.timelines, backups) },
     age,
     sizes: await measureBackups(backups, place, context),

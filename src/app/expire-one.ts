@@ -1,13 +1,13 @@
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import type { BackupLabel } from '../domain/backup-label.ts'
+import { nounOf, type BackupLabel } from '../domain/backup-label.ts'
 import { changeCatalogue } from '../repository/catalogue.ts'
 import { planDelete, type DeletePlan, type DeleteRequest } from '../retention/plan-delete.ts'
 import { acquireExpireLease } from './expire-cluster.ts'
 import { gatherExpireFacts } from './expire-facts.ts'
 import { rememberCatalogue } from './guarded-catalogue.ts'
 import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
-import { findListed, nowhereListed } from './pin-backup.ts'
+import { chooseBackups, findListed, nowhereListed } from './pin-backup.ts'
 
 export interface DeleteBackupRequest extends ClusterSelection, DeleteRequest {
   readonly isDryRun: boolean
@@ -32,7 +32,8 @@ export async function deleteBackup(
 ): Promise<PlannedDelete> {
   await using opened = await openCluster({ ...request, usesReserve: !request.isDryRun }, context)
   const cluster = opened.settings.name
-  const [found, ...others] = await findListed(opened.repositories, request.label, context)
+  const search = { label: request.label, places: opened.repositories, choose: chooseBackups }
+  const [found, ...others] = await findListed(search, context)
   if (found === undefined) throw nowhereListed(request.label, cluster)
   if (others.length > 0) throw severalRepos(request.label)
   const { place } = found
@@ -77,8 +78,8 @@ async function remove(request: DeleteRequest, place: ClusterRepository, context:
   await rememberCatalogue(place, held)
 }
 
-function severalRepos(label: BackupLabel): OperationError {
-  return new OperationError('usage', `deleting backup ${label}: several repositories list it`, {
+export function severalRepos(label: BackupLabel): OperationError {
+  return new OperationError('usage', `deleting ${nounOf(label)} ${label}: several repositories list it`, {
     hint: 'Name the one to delete it from with "--repo".',
   })
 }

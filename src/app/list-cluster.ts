@@ -16,6 +16,7 @@ import type { BackupSizes } from './backup-sizes.ts'
 import { listBackup, listDamagedFile } from './list-backup.ts'
 import { listIntegrity } from './list-damage.ts'
 import { listDrill } from './list-drill.ts'
+import { listDump } from './list-dump.ts'
 import type { DescribedWindow } from './window-commits.ts'
 
 /** A described cluster as programs are told of it. */
@@ -62,6 +63,7 @@ function listRepo({
   isEncrypted,
   cluster,
   backups,
+  dumps,
   inventory,
   age,
   sizes,
@@ -84,6 +86,7 @@ function listRepo({
       isRestorable: !reach.unrestorable.has(backup.label),
       isDamaged: damaged.has(backup.label),
     })),
+    dumps: dumps.map((dump) => ({ ...listDump(dump), isDamaged: damaged.has(dump.label) })),
     integrity: listIntegrity(integrity),
     drill: drill === undefined ? null : listDrill(drill),
     windows: reach.windows.map(listWindow),

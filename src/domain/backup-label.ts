@@ -34,6 +34,11 @@ export function labelKind(label: BackupLabel): BackupKind {
   return mustRead(label).kind
 }
 
+/** What to call it in a message: of a text that may be no label, too. */
+export function nounOf(label: string): 'backup' | 'dump' {
+  return readLabel(label)?.kind === 'dump' ? 'dump' : 'backup'
+}
+
 /** The label's second, in milliseconds since the Unix epoch. Later than the true start when the clock had stepped back. */
 export function labelTimeMs(label: BackupLabel): number {
   return mustRead(label).timeMs

@@ -60,6 +60,10 @@ const mostNameBytes = 1000
 const writtenWord = /^[a-z][a-z-]{0,31}$/
 const writtenDigest = /^[0-9a-f]{32}$/
 
+/** What a member takes in the repository. */
+export const storedBytesOf = ({ parts }: DumpMember): number =>
+  parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+
 export function encodeDumpHead(head: DumpHead): Uint8Array {
   return encodeRecord({
     version: 1,

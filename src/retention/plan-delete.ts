@@ -1,11 +1,12 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import { describePlace } from '../archive/archive-place.ts'
-import type { BackupLabel } from '../domain/backup-label.ts'
+import { nounOf, type BackupLabel } from '../domain/backup-label.ts'
 import type { Lsn } from '../domain/lsn.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { Instant } from '../domain/target-time.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
+import type { ListedDump } from '../repository/dump-entry.ts'
 import { isOnBranch, type Branch } from './branch-needs.ts'
 import { createStates, type BackupKnowledge } from './usability.ts'
 
@@ -49,15 +50,7 @@ export function planDelete(
 ): DeletePlan {
   const { listed } = facts
   const backup = requireListed(label, listed, place)
-  if (backup.isPinned) {
-    throw new OperationError(
-      'backup-pinned',
-      `deleting backup ${label} of ${describePlace(place)}: it is pinned`,
-      {
-        hint: `Run "holdfast unpin ${label}" first, when it is not needed any more.`,
-      },
-    )
-  }
+  requireUnpinned(backup, place)
   const stateOf = createStates(facts)
   const left = listed.filter((other) => other !== backup && stateOf(other).kind === 'usable')
   if (left.length === 0 && !acceptsLast) {
@@ -70,20 +63,28 @@ export function planDelete(
   return { backup, lost: lostWithout(backup, left, facts), usableLeft: left.length }
 }
 
-/** The backup of that label. Throws `not-found`. */
-export function requireListed(
+/** Throws `backup-pinned` when it is. */
+export function requireUnpinned({ label, isPinned }: ListedBackup | ListedDump, place: ArchivePlace): void {
+  if (!isPinned) return
+  throw new OperationError(
+    'backup-pinned',
+    `deleting ${nounOf(label)} ${label} of ${describePlace(place)}: it is pinned`,
+    { hint: `Run "holdfast unpin ${label}" first, when it is not needed any more.` },
+  )
+}
+
+/** The backup or dump of that label. Throws `not-found`. */
+export function requireListed<One extends ListedBackup | ListedDump>(
   label: string,
-  listed: readonly ListedBackup[],
+  listed: readonly One[],
   place: ArchivePlace,
-): ListedBackup {
-  const backup = listed.find((candidate) => candidate.label === label)
-  if (backup !== undefined) return backup
+): One {
+  const found = listed.find((candidate) => candidate.label === label)
+  if (found !== undefined) return found
   throw new OperationError(
     'not-found',
-    `looking for backup ${label} of ${describePlace(place)}: it is not listed`,
-    {
-      hint: 'Run "holdfast info" to see the labels.',
-    },
+    `looking for ${nounOf(label)} ${label} of ${describePlace(place)}: it is not listed`,
+    { hint: 'Run "holdfast info" to see the labels.' },
   )
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { DeleteDocument } from '../../api/retention-document.ts'
 import type { PlannedDelete } from '../../app/expire-one.ts'
-import { parseBackupLabel } from '../../domain/backup-label.ts'
+import { labelKind, parseBackupLabel } from '../../domain/backup-label.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatInstant } from '../../domain/target-time.ts'
 import type { LostMoments } from '../../retention/plan-delete.ts'
@@ -16,12 +16,12 @@ interface DeleteOptions {
   readonly dryRun?: true
 }
 
-/** `delete`: forgets one backup by name. */
+/** `delete`: forgets one backup or dump by name. */
 export function registerDelete(program: Command, environment: CommandEnvironment): void {
   program
     .command('delete')
-    .description('forget one backup')
-    .argument('<label>', 'the backup')
+    .description('forget one backup or dump')
+    .argument('<label>', 'the backup or dump')
     .option('--confirm <name>', 'the name of the cluster')
     .option('--last', 'also when no other usable backup is left')
     .option('--dry-run', 'print what would go and what that costs; change nothing')
@@ -34,6 +34,11 @@ async function run(
   environment: CommandEnvironment,
 ): Promise<void> {
   const parsed = parseBackupLabel(label)
+  if (labelKind(parsed) === 'dump') {
+    const { runDeleteDump } = await import('../delete-dump.ts')
+    await runDeleteDump({ label: parsed, confirm, isDryRun: dryRun === true }, environment)
+    return
+  }
   const { configuration } = await loadAsOwner(environment)
   const [{ deleteBackup }, { listBackup }] = await Promise.all([
     import('../../app/expire-one.ts'),

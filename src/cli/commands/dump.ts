@@ -1,11 +1,10 @@
 import { Option, type Command } from 'commander'
 import type { DumpDocument } from '../../api/dump-document.ts'
-import type { TakeDumpRequest, TakenDump } from '../../app/take-dump.ts'
+import type { TakeDumpRequest } from '../../app/take-dump.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
 import { formatLsn } from '../../domain/lsn.ts'
 import { OperationError } from '../../domain/operation-error.ts'
-import { formatInstant } from '../../domain/target-time.ts'
 import { wholeDatabase, type DumpSelection } from '../../logical/dump-selection.ts'
 import { lastCommitAt } from '../../sandbox/last-commit.ts'
 import { loadAsOwner } from '../become-owner.ts'
@@ -115,7 +114,10 @@ async function take(
     },
     environment.context,
   )
-  const document = documentOf(taken)
+  const { durationMs, members, facts, ...place } = taken
+  const { listDumpDetails } = await import('../../app/list-dump.ts')
+  const details = listDumpDetails({ ...place, head: { members, facts } })
+  const document: DumpDocument = { ...details, durationMs: Math.round(durationMs) }
   environment.answer({ document, text: () => toText(document) })
 }
 
@@ -134,39 +136,13 @@ function selectionOf(options: DumpOptions): DumpSelection {
   }
 }
 
-function documentOf({
-  cluster,
+function toText({
+  dump: { label, rawBytes, storedBytes },
   repo,
-  location,
-  dump: taken,
   members,
   facts,
   durationMs,
-}: TakenDump): DumpDocument {
-  return {
-    version: 1,
-    cluster,
-    repo,
-    location,
-    label: taken.label,
-    startedAt: formatInstant(taken.startedAt),
-    stoppedAt: formatInstant(taken.stoppedAt),
-    rawBytes: taken.rawBytes,
-    storedBytes: taken.storedBytes,
-    members: members.map(({ name, kind, database, format, rawBytes, parts }) => ({
-      name,
-      kind,
-      database: database ?? null,
-      format,
-      rawBytes,
-      storedBytes: parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    })),
-    facts,
-    durationMs: Math.round(durationMs),
-  }
-}
-
-function toText({ label, repo, members, facts, rawBytes, storedBytes, durationMs }: DumpDocument): string {
+}: DumpDocument): string {
   const reached = facts['recovered to LSN']
   const apart = members.length > 1 ? 'each database is as of another moment\n' : ''
   return [

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { DescribedBackup, DescribedCluster, DescribedRepo } from '../../app/describe-cluster.ts'
 import { firstSeenText, prunedText } from '../../app/guarded-catalogue.ts'
 import type { DescribedWindow } from '../../app/window-commits.ts'
+import { nounOf } from '../../domain/backup-label.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
 import { formatLsn } from '../../domain/lsn.ts'
@@ -14,17 +15,18 @@ import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { damageLines } from '../output/damage-lines.ts'
 import { damageText } from '../output/damage-text.ts'
+import { dumpTable } from '../output/dump-text.ts'
 import { formatTable } from '../output/table.ts'
 import { formatAge, printable } from '../output/text.ts'
 import type { Style } from '../output/text.ts'
 import { drawWindows } from '../output/window-picture.ts'
 
-/** `info`: what the repositories hold and which moments can be reached; with a label, one backup in detail. */
+/** `info`: what the repositories hold and which moments can be reached; with a label, one backup or dump in detail. */
 export function registerInfo(program: Command, environment: CommandEnvironment): void {
   program
     .command('info')
-    .description('show backups, WAL and what can be recovered')
-    .argument('[label]', 'one backup in detail')
+    .description('show backups, dumps, WAL and what can be recovered')
+    .argument('[label]', 'one backup or dump in detail')
     .action((label?: string) =>
       label === undefined ? showCluster(environment) : showBackup(label, environment),
     )
@@ -52,12 +54,29 @@ async function showCluster(environment: CommandEnvironment): Promise<void> {
 
 async function showBackup(label: string, environment: CommandEnvironment): Promise<void> {
   const selection = await select(environment)
+  if (nounOf(label) === 'dump') {
+    await showDump({ ...selection, label }, environment)
+    return
+  }
   const [{ describeBackup }, { listBackupDetails }] = await Promise.all([
     import('../../app/describe-cluster.ts'),
     import('../../app/list-cluster.ts'),
   ])
   const described = await describeBackup({ ...selection, label }, environment.context)
   environment.answer({ document: listBackupDetails(described), text: () => backupText(described) })
+}
+
+async function showDump(
+  selection: Awaited<ReturnType<typeof select>> & { readonly label: string },
+  environment: CommandEnvironment,
+): Promise<void> {
+  const [{ describeDump }, { listDumpDetails }, { dumpText }] = await Promise.all([
+    import('../../app/describe-dump.ts'),
+    import('../../app/list-dump.ts'),
+    import('../output/dump-text.ts'),
+  ])
+  const described = await describeDump(selection, environment.context)
+  environment.answer({ document: listDumpDetails(described), text: (style) => dumpText(described, style) })
 }
 
 async function select(environment: CommandEnvironment) {
@@ -80,8 +99,9 @@ function clusterText({ name, repos, failures }: DescribedCluster, look: Look): s
 }
 
 function repoText(name: string, repo: DescribedRepo, { now, style }: Look): string {
-  const { cluster, location, isEncrypted, backups, windows } = repo
-  const stored = backups.reduce((sum, backup) => sum + backup.storedBytes, repo.inventory.storedBytes)
+  const { cluster, location, isEncrypted, backups, dumps, windows } = repo
+  const listed = [...backups, ...dumps]
+  const stored = listed.reduce((sum, { storedBytes }) => sum + storedBytes, repo.inventory.storedBytes)
   return [
     `${style('bold', `cluster ${name}`)}: PostgreSQL ${cluster.major}, system ${cluster.systemIdentifier}\n`,
     `repo ${repo.name}: ${printable(location)}, ${isEncrypted ? '' : 'not '}encrypted, ${formatByteSize(stored)} stored\n`,
@@ -99,6 +119,7 @@ function repoText(name: string, repo: DescribedRepo, { now, style }: Look): stri
           backups.map((backup) => backupRow(backup, repo, now)),
           style,
         ),
+    dumps.length === 0 ? '' : `\n${style('bold', 'dumps')}\n${dumpTable(repo, { now, style })}`,
     `\n${style('bold', 'WAL archive')}: ${formatByteSize(repo.inventory.storedBytes)}\n`,
     walText(repo, style),
     `\n${style('bold', 'verified')}: ${integrityText(repo, { now, style })}`,
