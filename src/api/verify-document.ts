@@ -53,7 +53,7 @@ export interface DamageListing {
   readonly problem: string
   readonly foundAt: string
   readonly seenAt: string
-  /** Labels of the listed backups that cannot be restored because of it. */
+  /** Labels of the listed backups that cannot be restored because of it, and of the dumps that cannot be loaded. */
   readonly backups: readonly string[]
   /** Moments that cannot be reached because of it. */
   readonly lostMoments: readonly LostMomentsListing[]

@@ -3,8 +3,9 @@ import { parseWalObjectKey } from '../archive/wal-object-key.ts'
 import { isBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { parseSegmentName } from '../domain/wal-segment.ts'
+import type { ListedDump } from '../repository/dump-entry.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
-import { manifestFolder, manifestKey, packKey } from '../repository/object-keys.ts'
+import { dumpFolder, manifestFolder, manifestKey, packKey } from '../repository/object-keys.ts'
 import {
   costOfBackups,
   costOfHistory,
@@ -19,6 +20,7 @@ import type { CostedFinding } from './find-wal-holes.ts'
 import { readOrProblem, type Finding } from './object-problem.ts'
 
 export interface AssessmentFacts extends CostFacts {
+  readonly dumps: readonly ListedDump[]
   /** Undefined when nothing was ever listed. */
   readonly newestCatalogueKey: string | undefined
 }
@@ -127,6 +129,7 @@ async function stillHolds(
   if (kind === 'catalogue') return true
   if (kind === 'manifest')
     return facts.backups.some((backup) => isOfManifest(key, { clusterId: cluster.id, ...backup }))
+  if (kind === 'dump') return costOfDump(key, place, facts).backups.length > 0
   // The parts of a segment that was removed are not missed; while its part 00 is there, they are.
   if (kind !== 'pack') return isThere(key.replace(/\.\d\d$/, '.00'))
   return isAbsent === true ? isNeeded && !(await isThere(key)) : isNeeded || (await isThere(key))
@@ -150,16 +153,24 @@ function costOf({ key, kind }: Finding, { place, facts, referring }: CostTools):
   if (kind === 'catalogue') return costOfEntry(key, facts)
   if (kind === 'manifest') return costOfBackups([labelIn(key, place)].filter(isBackupLabel), facts)
   if (kind === 'pack') return costOfBackups(referring.get(key) ?? [], facts)
+  if (kind === 'dump') return costOfDump(key, place, facts)
   return costOfArchived(key, place, facts)
 }
 
 /** Without the newest entry nothing is listed; the others are history. */
 function costOfEntry(key: string, facts: AssessmentFacts): DamageCost {
   if (key !== facts.newestCatalogueKey) return costsNothing
-  return costOfBackups(
+  const cost = costOfBackups(
     facts.backups.map(({ label }) => label),
     facts,
   )
+  return { ...cost, backups: [...cost.backups, ...facts.dumps.map(({ label }) => label)] }
+}
+
+/** The dump itself, as long as it is listed; no moment depends on it. */
+function costOfDump(key: string, { cluster }: ArchivePlace, { dumps }: AssessmentFacts): DamageCost {
+  const label = key.slice(dumpFolder(cluster.id).length).split('/')[0]
+  return { backups: dumps.filter((dump) => dump.label === label).map((dump) => dump.label), lost: [] }
 }
 
 const labelIn = (key: string, { cluster }: ArchivePlace): string =>

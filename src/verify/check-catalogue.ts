@@ -1,7 +1,8 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
-import { readCatalogueEntries, type CatalogueEntry } from '../repository/catalogue.ts'
+import { emptyCatalogue, readCatalogueEntries, type CatalogueEntry } from '../repository/catalogue.ts'
+import type { ListedDump } from '../repository/dump-entry.ts'
 import { catalogKey, catalogPrefix } from '../repository/object-keys.ts'
 import { objectProblem, type Finding } from './object-problem.ts'
 
@@ -10,6 +11,7 @@ export interface CatalogueResult {
   readonly objects: number
   /** Of the newest entry, or of the newest that can be read: what has to be proven. */
   readonly backups: readonly ListedBackup[]
+  readonly dumps: readonly ListedDump[]
   /** Undefined when nothing was ever listed. */
   readonly newestKey: string | undefined
 }
@@ -35,7 +37,8 @@ export async function checkCatalogue(place: ArchivePlace, context: RunContext): 
     from = numbers.includes(next) ? next + 1 : behind(next, numbers)
   }
   const newestKey = newest === 0 ? undefined : catalogKey(place.cluster.id, newest)
-  return { findings, objects, backups: last?.backups ?? [], newestKey }
+  const { backups, dumps } = last ?? emptyCatalogue
+  return { findings, objects, backups, dumps, newestKey }
 }
 
 interface Row {

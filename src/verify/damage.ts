@@ -11,6 +11,7 @@ const damageKinds = [
   'catalogue',
   'manifest',
   'pack',
+  'dump',
   'wal',
   'wal-records',
   'wal-missing',
@@ -37,7 +38,7 @@ export interface Damage {
   /** When it was found first, and when it was found last. */
   readonly foundAtMs: number
   readonly seenAtMs: number
-  /** Listed backups that cannot be restored because of it, oldest first. */
+  /** Listed backups that cannot be restored because of it, and dumps that cannot be loaded: oldest first. */
   readonly backups: readonly BackupLabel[]
   /** Moments that cannot be reached because of it. */
   readonly lost: readonly LostMoments[]

@@ -4,12 +4,13 @@ import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { segmentRange } from '../domain/wal-segment.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
+import type { ListedDump } from '../repository/dump-entry.ts'
 import type { Lease } from '../repository/lease.ts'
 import { condenseDamage, expandDamage } from './condense-damage.ts'
 import type { Damage } from './damage.ts'
 import type { Finding } from './object-problem.ts'
 import { proofTime } from './plan-verify.ts'
-import { walGroupId, type Group } from './verify-groups.ts'
+import { dumpGroupId, walGroupId, type Group } from './verify-groups.ts'
 import { readVerifyState, writeVerifyState } from './verify-state-store.ts'
 import { nothingProven, type ProvenGroup, type VerifyState } from './verify-state.ts'
 
@@ -31,6 +32,7 @@ export interface Known {
   readonly damage: readonly Damage[]
   readonly groups: ReadonlyMap<string, Group>
   readonly backups: readonly ListedBackup[]
+  readonly dumps: readonly ListedDump[]
   /** The groups that hold the packs of each backup. */
   readonly groupsOf: ReadonlyMap<BackupLabel, ReadonlySet<string>>
   readonly runStartedAtMs: number | undefined
@@ -141,7 +143,7 @@ export class ProofMemory {
   }
 
   #compose(
-    { proofs: all, damage, groups, backups, groupsOf, runStartedAtMs, isCompleted }: Known,
+    { proofs: all, damage, groups, backups, dumps, groupsOf, runStartedAtMs, isCompleted }: Known,
     nowMs: number,
   ): VerifyState {
     const stored = [...groups.values()]
@@ -160,13 +162,17 @@ export class ProofMemory {
       const provenAtMs = ids && this.#oldest([...ids, ...this.#walGroupsOf(backup)], { groups, proofs })
       return provenAtMs === undefined ? [] : [{ label: backup.label, provenAtMs }]
     })
+    const provenDumps = dumps.flatMap(({ label }) => {
+      const provenAtMs = lost.has(label) ? undefined : this.#oldest([dumpGroupId(label)], { groups, proofs })
+      return provenAtMs === undefined ? [] : [{ label, provenAtMs }]
+    })
     return {
       writtenAtMs: nowMs,
       lastCompletedAtMs: isCompleted ? nowMs : this.#before.lastCompletedAtMs,
       runStartedAtMs,
       oldestProofAtMs: leastOf(whole.map((group) => proofTime(proofs, group))),
       groups: [...proofs.values()],
-      backups: provenBackups,
+      backups: [...provenBackups, ...provenDumps],
       damage: listed,
     }
   }

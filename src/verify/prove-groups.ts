@@ -1,6 +1,7 @@
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { NeededPacks } from './needed-packs.ts'
+import { proveDump } from './prove-dump.ts'
 import { proveHistories } from './prove-histories.ts'
 import { proveIndexes } from './prove-indexes.ts'
 import { provePacks, type GroupResult, type ProofTools } from './prove-packs.ts'
@@ -71,5 +72,7 @@ function proveGroup(
       return proveHistories(tools.place, context)
     case 'indexes':
       return proveIndexes(group, tools.place, context)
+    case 'dumps':
+      return proveDump(group, tools, context)
   }
 }

@@ -36,12 +36,13 @@ export async function takeStock(place: ArchivePlace, context: RunContext): Promi
     objects: metadata.objects + catalogue.objects,
     facts: {
       backups: catalogue.backups,
+      dumps: catalogue.dumps,
       newestCatalogueKey: catalogue.newestKey,
       histories: survey?.histories ?? unknownArchive.histories,
     },
     survey,
     archive: survey ?? unknownArchive,
-    stored: await listGroups(place, context),
+    stored: await listGroups(catalogue.dumps, place, context),
   }
 }
 
@@ -56,9 +57,9 @@ export async function refreshFacts(
 ): Promise<Pick<Stock, 'facts' | 'survey'>> {
   const read = await readOrProblem(() => readCatalogue(place.repository, place.cluster.id, context))
   const survey = await surveyIfReadable(place, context)
-  const backups = 'content' in read ? read.content.backups : stock.facts.backups
+  const { backups, dumps } = 'content' in read ? read.content : stock.facts
   const histories = survey?.histories ?? stock.facts.histories
-  return { survey, facts: { ...stock.facts, backups, histories } }
+  return { survey, facts: { ...stock.facts, backups, dumps, histories } }
 }
 
 async function surveyIfReadable(

@@ -4,10 +4,17 @@ import { isBackupLabel, type BackupLabel } from '../domain/backup-label.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { TimelineId } from '../domain/timeline.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
-import { packFolder, walIndexPrefix, walPrefix, type PackName } from '../repository/object-keys.ts'
+import type { DumpName } from '../repository/dump-reader.ts'
+import {
+  dumpPrefix,
+  packFolder,
+  walIndexPrefix,
+  walPrefix,
+  type PackName,
+} from '../repository/object-keys.ts'
 
 /** Objects that are proven together: so many that what is remembered of them stays small. */
-export type Group = PackGroup | WalGroup | HistoryGroup | IndexGroup
+export type Group = PackGroup | WalGroup | HistoryGroup | IndexGroup | DumpGroup
 
 interface CountedGroup {
   readonly id: string
@@ -44,6 +51,12 @@ export interface IndexGroup extends CountedGroup {
   readonly folder: string
 }
 
+/** All objects of one listed dump: its members are proven from their first byte to their last. */
+export interface DumpGroup extends CountedGroup {
+  readonly kind: 'dumps'
+  readonly dump: DumpName
+}
+
 /** Everything of a cluster that is proven by groups, as a listing tells. */
 export interface StoredGroups {
   readonly groups: ReadonlyMap<string, Group>
@@ -58,11 +71,14 @@ export const historyGroupId = 'histories'
 export const packGroupId = ({ label, number }: PackName): string =>
   `packs/${label}/${Math.floor((number - 1) / packsPerGroup)}`
 
+export const dumpGroupId = (label: BackupLabel): string => `dumps/${label}`
+
 /** Of the segment with this name, or of a file that is named after it. */
 export const walGroupId = (segmentName: string): string => `wal/${segmentName.slice(0, stemLength)}`
 
-/** Lists packs, WAL and its indexes. Memory grows with a few bytes for each pack, and with one group for 16 segments. */
+/** Lists packs, WAL and its indexes, and the objects of listed dumps. Memory grows with a few bytes for each pack, and with one group for 16 segments. */
 export async function listGroups(
+  dumps: readonly DumpName[],
   { repository, cluster }: ArchivePlace,
   context: RunContext,
 ): Promise<StoredGroups> {
@@ -82,6 +98,14 @@ export async function listGroups(
   for await (const { key, sizeBytes } of repository.store.list(walIndexPrefix(cluster.id), context)) {
     if (parseWalIndexKey(cluster.id, key) === undefined) unknownObjects += 1
     else addIndex(groups, key, sizeBytes)
+  }
+  for (const dump of dumps) {
+    const id = dumpGroupId(dump.label)
+    const group: DumpGroup = { kind: 'dumps', id, dump, objects: 0, bytes: 0 }
+    // Also when nothing of it is there: it is listed.
+    groups.set(id, group)
+    const prefix = dumpPrefix(cluster.id, dump.label)
+    for await (const { sizeBytes } of repository.store.list(prefix, context)) count(group, sizeBytes)
   }
   return { groups, unknownObjects }
 }

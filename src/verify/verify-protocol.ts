@@ -1,5 +1,6 @@
 import type { SealingKeys } from '../codec/sealed-object.ts'
 import type { TimelineHistory } from '../domain/timeline-history.ts'
+import type { DumpPart } from '../repository/dump-head.ts'
 import type { ClusterRecord } from '../repository/cluster-record.ts'
 import type { WalEnd } from '../wal/wal-end.ts'
 
@@ -42,6 +43,16 @@ export type VerifyRequest =
       readonly history: TimelineHistory | undefined
       readonly follows: boolean
     }
+  /** Begins a member of a dump. */
+  | { readonly kind: 'dump-open' }
+  | {
+      readonly kind: 'dump-part'
+      readonly key: string
+      readonly part: DumpPart
+      readonly bytes: Uint8Array<ArrayBuffer>
+    }
+  /** All parts of the member were given, and are whole: compares its bytes with its digest. */
+  | { readonly kind: 'dump-close'; readonly key: string; readonly name: string; readonly digest: string }
 
 export interface VerifyResponse {
   /** Bytes of content that were proven by this request. */

@@ -16,7 +16,7 @@ export interface VerifyState {
   readonly oldestProofAtMs: number | undefined
   /** In no order. */
   readonly groups: readonly ProvenGroup[]
-  /** Each listed backup of which everything was proven, data and own WAL, with the least recent proof. */
+  /** Each listed backup of which everything was proven, data and own WAL, with the least recent proof; and each listed dump. */
   readonly backups: readonly ProvenBackup[]
   /** What is damaged as far as is known. */
   readonly damage: readonly Damage[]

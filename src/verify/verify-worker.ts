@@ -1,6 +1,7 @@
 import { workerData } from 'node:worker_threads'
 import { releaseMemory } from '../platform/release-memory.ts'
 import { serveWorker } from '../platform/worker-server.ts'
+import { DumpVerifier } from './dump-verifier.ts'
 import { PackVerifier } from './pack-verifier.ts'
 import type { VerifyRequest, VerifyResponse, VerifySetup } from './verify-protocol.ts'
 import { WalVerifier } from './wal-verifier.ts'
@@ -9,6 +10,7 @@ import { WalVerifier } from './wal-verifier.ts'
 const setup = workerData as VerifySetup
 const packs = new PackVerifier(setup)
 const wal = new WalVerifier(setup)
+const dumps = new DumpVerifier(setup)
 const nothing: VerifyResponse = { rawBytes: 0, partCount: 0, end: undefined }
 
 function answer(request: VerifyRequest): VerifyResponse {
@@ -22,6 +24,14 @@ function answer(request: VerifyRequest): VerifyResponse {
       return nothing
     case 'wal-close':
       return { ...nothing, ...wal.close(request) }
+    case 'dump-open':
+      dumps.open()
+      return nothing
+    case 'dump-part':
+      return { ...nothing, rawBytes: dumps.addPart(request) }
+    case 'dump-close':
+      dumps.close(request)
+      return nothing
   }
 }
 

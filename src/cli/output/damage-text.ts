@@ -1,3 +1,4 @@
+import { nounOf } from '../../domain/backup-label.ts'
 import { formatLsn } from '../../domain/lsn.ts'
 import { formatInstant, type Instant } from '../../domain/target-time.ts'
 import type { Damage, LostMoments } from '../../verify/damage.ts'
@@ -25,8 +26,11 @@ export function damageText(
 
 function costLines({ backups, lost }: Damage): readonly string[] {
   if (backups.length === 0 && lost.length === 0) return ['costs no backup and no moment']
-  const named = `${backups.length === 1 ? 'backup' : 'backups'} ${backups.join(', ')}`
-  return [...(backups.length === 0 ? [] : [`costs ${named}`]), ...lost.map(momentsText)]
+  const named = (['backup', 'dump'] as const).flatMap((noun) => {
+    const labels = backups.filter((label) => nounOf(label) === noun)
+    return labels.length === 0 ? [] : [`costs ${noun}${labels.length === 1 ? '' : 's'} ${labels.join(', ')}`]
+  })
+  return [...named, ...lost.map(momentsText)]
 }
 
 function momentsText({ timeline, fromLsn, fromTime, until }: LostMoments): string {
