@@ -49,6 +49,7 @@ export class DumpWriter {
   readonly #context: RunContext
   readonly #ended = new AbortController()
   readonly #members: DumpMember[] = []
+  readonly #names = new Set<string>()
   readonly #underWay = new Set<Promise<unknown>>()
   #partCount = 0
   #writing = 0
@@ -57,7 +58,8 @@ export class DumpWriter {
   constructor(place: DumpPlace, dump: NewDump, context: RunContext) {
     this.#place = place
     this.#dump = dump
-    this.#context = { ...context, signal: AbortSignal.any([context.signal, this.#ended.signal]) }
+    const signals = [context.signal, dump.lease.lost, this.#ended.signal]
+    this.#context = { ...context, signal: AbortSignal.any(signals) }
   }
 
   /**
@@ -66,12 +68,14 @@ export class DumpWriter {
    */
   async writeMember(description: MemberDescription, chunks: AsyncIterable<Uint8Array>): Promise<DumpMember> {
     this.#context.signal.throwIfAborted()
+    const { name, kind, database, format } = description
+    assert.ok(!this.#names.has(name), `a second member "${name}"`)
+    const unwritten = { name, kind, database, format, rawBytes: 0, digest: '0'.repeat(32), parts: [] }
+    assert.equal(findFault({ members: [unwritten], facts: {} }), undefined)
+    this.#names.add(name)
     this.#writing += 1
     try {
-      const { name, kind, database, format } = description
       const member = { name, kind, database, format, ...(await this.#writeBytes(chunks)) }
-      const fault = findFault({ members: [...this.#members, member], facts: {} })
-      assert.equal(fault, undefined)
       this.#members.push(member)
       return member
     } catch (error) {
