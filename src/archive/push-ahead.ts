@@ -136,6 +136,8 @@ async function tryToPush(
   try {
     return await pushFile({ path }, tools, context)
   } catch (error) {
+    // Whoever has ended all of it says so.
+    if (context.signal.aborted) return undefined
     // PostgreSQL has not been told that this file is archived and will ask for it: its own run gives the error.
     context.report({ kind: 'note', message: `pushing ahead stops at "${path}": ${textOf(error)}` })
     return undefined
