@@ -17,6 +17,7 @@ import {
   type Catalogue,
   type CatalogueChange,
 } from '../../src/repository/catalogue.ts'
+import { readDumpHead, readMember } from '../../src/repository/dump-reader.ts'
 import { openDumpWriter } from '../../src/repository/dump-writer.ts'
 import { acquireLease, type Lease } from '../../src/repository/lease.ts'
 import { readManifestHead } from '../../src/repository/manifest-reader.ts'
@@ -207,6 +208,25 @@ export async function sweep(
   graceMs: number,
 ): Promise<void> {
   await sweepCluster({ graceMs, isDryRun: false }, place, context)
+}
+
+/** Reads a listed dump, slowly, as whoever loads it does. Complains as `restore` does. */
+export async function load(site: SimulatedCluster, { place, context, process }: Tools): Promise<void> {
+  await using held = await holdRestoreLease(place, context)
+  const { dumps } = await readCatalogue(place.repository, place.cluster.id, context)
+  // The oldest is the one that somebody may be about to remove.
+  const [entry] = dumps
+  if (entry === undefined) return
+  try {
+    for (const member of (await readDumpHead(place, entry, context)).members) {
+      await context.clock.sleep(site.random(20 * minuteMs), context.signal)
+      for await (const _ of readMember(place, { entry, member }, context)) context.signal.throwIfAborted()
+    }
+  } catch (error) {
+    if (!isOperationError(error, 'damaged')) throw error
+    const wasProtected = held.isProtected && process.longestPauseMs < minuteMs
+    if (wasProtected) site.complaints.push(`loading ${entry.label}: ${error.message}`)
+  }
 }
 
 /** Reads everything that a listed backup consists of, slowly. Complains when something is missing under its lease. */

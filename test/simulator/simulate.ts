@@ -2,7 +2,7 @@ import { isOperationError } from '../../src/domain/operation-error.ts'
 import { defaultGraceMs, sweepCluster } from '../../src/retention/sweep.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { findBrokenPromises, findLeftovers } from './check-repository.ts'
-import { backup, dump, expire, pin, push, removeDumps, restore, sweep } from './commands.ts'
+import { backup, dump, expire, load, pin, push, removeDumps, restore, sweep } from './commands.ts'
 import { createSimulatedCluster, toolsFor, type SimulatedCluster, type Tools } from './simulated-cluster.ts'
 import { VirtualWorld } from './virtual-world.ts'
 
@@ -51,8 +51,12 @@ export async function simulate(seed: number): Promise<Simulated> {
     await expire(place, tools)
     await sweeping(place, tools)
   }
+  const forgetting: SimulatedCommand = async (place, tools) => {
+    await removeDumps(place, tools)
+    await sweeping(place, tools)
+  }
   const always = [backup, backup, backup, backup, restore, restore, expiring, expiring, sweeping, pin]
-  const commands = random(2) === 0 ? always : [...always, dump, dump, dump, removeDumps]
+  const commands = random(2) === 0 ? always : [...always, dump, dump, dump, load, load, forgetting]
   let working = 3
   const lines = [1, 2, 3].map(async (host) => {
     await scheduler(site, { host, commands })
