@@ -8,6 +8,7 @@ import { seededRandom } from '../../test/support/seeded-random.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { parseTargetTime } from '../domain/target-time.ts'
+import { releaseMemory } from '../platform/release-memory.ts'
 import { MemoryStore } from '../storage/memory/memory-store.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { changeCatalogue, readCatalogue } from './catalogue.ts'
@@ -90,7 +91,12 @@ async function write(site: Site, members: Readonly<Record<string, Uint8Array>>):
 async function read({ place, context }: Site, entry: DumpEntry, name: string): Promise<Buffer> {
   const { members } = await readDumpHead(place, entry, context)
   const member = members.find((one) => one.name === name) ?? assert.fail(name)
-  return Buffer.concat(await collect(readMember(place, { entry, member }, context)))
+  const chunks: Buffer[] = []
+  for await (const chunk of readMember(place, { entry, member }, context)) {
+    chunks.push(Buffer.from(chunk))
+    releaseMemory(chunk) // as a reader may
+  }
+  return Buffer.concat(chunks)
 }
 
 /** Replaces an object behind everybody's back. */
