@@ -5,6 +5,7 @@ import { chooseDump, chooseMember, type WantedMember } from '../logical/choose-m
 import { requireLoadable, type LoadSelection } from '../logical/load-selection.ts'
 import { runLoad } from '../logical/run-load.ts'
 import { writeDumpFile } from '../logical/write-dump-file.ts'
+import { holdRestoreLease } from '../restore/hold-restore-lease.ts'
 import type { Environment } from '../platform/environment.ts'
 import type { DumpMember } from '../repository/dump-head.ts'
 import { readDumpHead, readMember } from '../repository/dump-reader.ts'
@@ -54,6 +55,8 @@ export async function loadListedDump(
     guardRestore(candidate, acceptsOlder, context)
   await using opened = await openFirstPlace(request, guard, context)
   const [place] = opened.repositories
+  // While it is held nothing is swept: neither delete nor expire takes the dump away under our hands.
+  await using _ = await holdRestoreLease(place, context)
   const { dumps } = await readCatalogue(place.repository, place.cluster.id, context)
   const entry = chooseDump(dumps, label)
   const member = chooseMember(await readDumpHead(place, entry, context), wanted)

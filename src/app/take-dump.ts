@@ -9,6 +9,7 @@ import type { Conninfo } from '../postgres/conninfo.ts'
 import { readServerVersion } from '../postgres/server-facts.ts'
 import { clusterConnection } from './cluster-connection.ts'
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
+import { renewRoots } from './renew-roots.ts'
 import { chooseRepos, openCluster, type ClusterSelection } from './open-cluster.ts'
 
 export interface TakeDumpRequest extends ClusterSelection, Omit<DumpRequest, 'conninfo'> {
@@ -37,6 +38,7 @@ export async function takeDump(request: TakeDumpRequest, context: RunContext): P
   const { version, programs } = await programsFor({ conninfo, settings, variables }, context)
   const done = await runDump({ ...request, conninfo }, { place, version, programs }, context)
   await rememberCatalogue(place, context)
+  await renewRoots(place, context)
   const durationMs = context.clock.monotonic() - startedAt
   return {
     ...done,

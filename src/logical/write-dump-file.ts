@@ -2,11 +2,12 @@ import { constants, open, unlink } from 'node:fs/promises'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { releaseMemory } from '../platform/release-memory.ts'
 import { hasSystemCode, writeFailure } from '../platform/durable-file.ts'
 
 /**
  * Writes a dump as pg_dump wrote it to a new file of this user's alone, for psql or pg_restore: complete when this resolves,
- * else it is removed. Throws `not-confirmed` when there is such a file, and what `chunks` throws.
+ * else it is removed. Takes the memory of the chunks. Throws `not-confirmed` when there is such a file, and what `chunks` throws.
  */
 export async function writeDumpFile(
   path: string,
@@ -24,6 +25,7 @@ export async function writeDumpFile(
         const { bytesWritten } = await file.write(rest)
         rest = rest.subarray(bytesWritten)
       }
+      releaseMemory(chunk)
     }
     await file.sync()
     await file.close()
