@@ -5,11 +5,7 @@ import { liveThrough } from './random-history.ts'
 
 /** Always the same here, so that a failure is of the change that is tested; other seeds are for `npm run test:soak`. */
 const seed = Number(process.env['HOLDFAST_SEED'] ?? 646_342_271)
-const variants = [
-  ...supportedMajors.map((major) => ({ major, checksums: true })),
-  { major: 14, checksums: false },
-  { major: 18, checksums: false },
-] as const
+const variants = supportedMajors.map((major) => ({ major, checksums: major % 2 === 0 }))
 
 describe(`an incremental, through a random history of seed ${seed},`, { concurrency: 2 }, () => {
   for (const { major, checksums } of variants) {

@@ -11,7 +11,7 @@ import { createArchiveStage, type ArchivePlaceForTurn } from './archive-stage.ts
 export const archiveGet: FaultCase = {
   name: 'archive-get',
   isTraced: true,
-  sampleSize: 6,
+  sampleSize: 4,
   stage: (scratch) => stage(scratch, false),
 }
 

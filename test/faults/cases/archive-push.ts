@@ -10,7 +10,7 @@ import { createArchiveStage, type ArchivePlaceForTurn, type ArchiveStage } from 
 export const archivePush: FaultCase = {
   name: 'archive-push',
   isTraced: true,
-  sampleSize: 6,
+  sampleSize: 4,
   stage: (scratch) => stage(scratch, []),
 }
 
@@ -18,7 +18,7 @@ export const archivePush: FaultCase = {
 export const archivePushAhead: FaultCase = {
   name: 'archive-push --ahead',
   isTraced: true,
-  sampleSize: 6,
+  sampleSize: 4,
   stage: (scratch) => stage(scratch, ['--ahead']),
 }
 

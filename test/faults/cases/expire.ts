@@ -23,7 +23,7 @@ import { age, readBack, temporariesOf, walNames } from '../read-back.ts'
  */
 export const expire: FaultCase = {
   name: 'expire',
-  sampleSize: 6,
+  sampleSize: 4,
   mostPerOperation: 40,
   stage,
 }

@@ -8,7 +8,7 @@ import type { FaultCase, FaultStage, FaultTurn } from '../fault-case.ts'
 import { age, isThere } from '../read-back.ts'
 
 /** P1. Key, repository, cluster record and configuration in places where nothing is yet. */
-export const init: FaultCase = { name: 'init', isTraced: true, sampleSize: 6, stage }
+export const init: FaultCase = { name: 'init', isTraced: true, sampleSize: 4, stage }
 
 async function stage(scratch: Scratch): Promise<FaultStage> {
   const server = await startServer({ major: 17, scratch })

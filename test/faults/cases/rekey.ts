@@ -17,7 +17,7 @@ import type { FaultCase, FaultStage, FaultTurn } from '../fault-case.ts'
 import { age } from '../read-back.ts'
 
 /** P10. A repository that two keys open gets a new one, whose file is made, and loses the others. */
-export const rekey: FaultCase = { name: 'rekey', isTraced: true, sampleSize: 6, stage }
+export const rekey: FaultCase = { name: 'rekey', isTraced: true, sampleSize: 4, stage }
 
 function stage(scratch: Scratch): Promise<FaultStage> {
   let count = 0

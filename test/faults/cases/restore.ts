@@ -17,7 +17,7 @@ import { markerFile } from '../../../src/restore/restore-marker.ts'
 /** P7. The files of a backup. */
 export const restoreFiles: FaultCase = {
   name: 'restore --files-only',
-  sampleSize: 6,
+  sampleSize: 4,
   mostPerOperation: 30,
   stage: (scratch) => stage(scratch, { isFilesOnly: true }),
 }
