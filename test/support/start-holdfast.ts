@@ -10,6 +10,8 @@ export interface RunningHoldfast {
   kill(signal: NodeJS.Signals): void
   /** What it has answered so far. */
   stdout(): string
+  /** What it has told so far. */
+  stderr(): string
   /** Resolves when it has ended, however it did. */
   readonly ended: Promise<HoldfastResult>
 }
@@ -38,12 +40,16 @@ export function startHoldfast(
     const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
     return { args, code: child.exitCode, signal: child.signalCode, stdout, stderr }
   }
-  let stdout = ''
+  let [stdout, stderr] = ['', '']
   child.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk.toString('utf8')
   })
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString('utf8')
+  })
   return {
     stdout: () => stdout,
+    stderr: () => stderr,
     kill: (signal) => {
       child.kill(signal)
     },

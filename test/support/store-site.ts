@@ -4,6 +4,7 @@ import { giveTree } from './give-tree.ts'
 import { expectOk, runHoldfast, type HoldfastResult } from './holdfast.ts'
 import type { TestServer } from './postgres-server.ts'
 import type { Scratch } from './scratch.ts'
+import { startHoldfast, type RunningHoldfast } from './start-holdfast.ts'
 
 /** So that expire has something to do, once it is asked. */
 const keepRules = {
@@ -45,6 +46,10 @@ export class StoreSite {
   run(...args: readonly string[]): Promise<HoldfastResult> {
     const config = join(this.folder, 'holdfast.yaml')
     return runHoldfast(args, { config, timeoutMs: 300_000, env: keepRules })
+  }
+
+  start(...args: readonly string[]): RunningHoldfast {
+    return startHoldfast(args, { config: join(this.folder, 'holdfast.yaml'), env: keepRules })
   }
 
   async answer(...args: readonly string[]): Promise<unknown> {
