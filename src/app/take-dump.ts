@@ -35,8 +35,13 @@ export async function takeDump(request: TakeDumpRequest, context: RunContext): P
   const [place] = opened.repositories
   await readGuardedCatalogue(place, context)
   const conninfo = request.conninfo ?? clusterConnection(settings, variables)
+  const { compressionLevel } = configuration.backup
   const { version, programs } = await programsFor({ conninfo, settings, variables }, context)
-  const done = await runDump({ ...request, conninfo }, { place, version, programs }, context)
+  const done = await runDump(
+    { ...request, conninfo },
+    { place, version, programs, compressionLevel },
+    context,
+  )
   await rememberCatalogue(place, context)
   await renewRoots(place, context)
   const durationMs = context.clock.monotonic() - startedAt

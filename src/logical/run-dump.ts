@@ -33,6 +33,8 @@ export interface DumpTools {
   readonly place: DumpPlace
   readonly version: PostgresVersion
   readonly programs: ClientPrograms
+  /** zstd level. */
+  readonly compressionLevel: number
 }
 
 export interface RunDump {
@@ -58,7 +60,7 @@ export async function runDump(request: DumpRequest, tools: DumpTools, context: R
   const databases = request.databases ?? (await listDatabases(session))
   await requireDatabases(session, databases)
   const label = await chooseDumpLabel(place, held)
-  const writer = openDumpWriter(place, { label, lease }, held)
+  const writer = openDumpWriter(place, { label, lease, compressionLevel: tools.compressionLevel }, held)
   try {
     const startedAt = await serverTime(session)
     const facts = new Map<string, string>([
