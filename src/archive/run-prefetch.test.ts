@@ -71,7 +71,7 @@ describe('runPrefetch', () => {
     const get = store.get.bind(store)
     store.get = async (...request) => {
       most = Math.max(most, ++underWay)
-      await systemClock.sleep(60, AbortSignal.timeout(10_000))
+      await systemClock.sleep(200, AbortSignal.timeout(10_000))
       underWay -= 1
       return get(...request)
     }
