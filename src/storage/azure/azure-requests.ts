@@ -5,6 +5,7 @@ import type { StillThere } from '../delete-each.ts'
 import type { ByteRange, ListedObject } from '../object-store.ts'
 import type { Page } from '../list-objects.ts'
 import { readBody } from '../read-body.ts'
+import type { FoundObject, PutAnswer, ReadObject, StoreRequests } from '../request-store.ts'
 import { readAnswer } from './azure-answer.ts'
 import { containerUrl, type AzureLocation, type AzureStoreOptions } from './azure-options.ts'
 import { openCredentials, type Credentials, type Validity } from './credentials.ts'
@@ -13,31 +14,11 @@ import { Transport } from './transport.ts'
 /** What the store keeps beside the bytes of an object: by it a call knows again what it has stored itself. */
 const tokenName = 'holdfast_put'
 
-export interface FoundObject {
-  readonly sizeBytes: number
-  readonly modifiedAtMs: number
-  /** Of the call that stored it; undefined when it was stored by something else. */
-  readonly token: string | undefined
-}
-
-export interface ReadObject {
-  /** How many bytes the whole object has. */
-  readonly sizeBytes: number
-  readonly bytes: Uint8Array<ArrayBuffer>
-}
-
-export type PutAnswer =
-  | { readonly kind: 'created' }
-  /** There is an object under the key. */
-  | { readonly kind: 'taken' }
-  /** Whoever has the right to create objects only, and not to overwrite, is told this of a key that is taken, too. */
-  | { readonly kind: 'refused'; readonly error: unknown }
-
 /**
  * One request each, without a retry: resolves with an answer that is whole, or rejects with the error of the SDK, of the
  * network, with `TokenFault` or `AnswerFault`. Absent objects and taken keys are answers.
  */
-export class AzureRequests {
+export class AzureRequests implements StoreRequests {
   readonly #container: Sdk.ContainerClient
   readonly #transport: Transport
   readonly #credentials: Credentials
@@ -101,10 +82,10 @@ export class AzureRequests {
       if (answer.etag === undefined) {
         throw new AnswerFault('the store answered a write without saying what it has stored')
       }
-      return { kind: 'created' }
+      return 'created'
     } catch (error) {
       const { name } = readAnswer(error)
-      if (isTaken(name)) return { kind: 'taken' }
+      if (isTaken(name)) return 'taken'
       if (name === missingRight) return { kind: 'refused', error }
       throw error
     }

@@ -3,20 +3,14 @@ import { AnswerFault } from '../answer-fault.ts'
 import type { StillThere } from '../delete-each.ts'
 import type { Page } from '../list-objects.ts'
 import { readBody } from '../read-body.ts'
+import type { FoundObject, ReadObject } from '../request-store.ts'
 import { AccessTokens, type AskForToken } from './access-tokens.ts'
 import { checkPart, checkWhole, type AskedRange } from './check-part.ts'
 import { askWithFile } from './file-token.ts'
 import type { GcsLocation, GcsStoreOptions } from './gcs-options.ts'
 import { HttpClient, type HttpAnswer, type HttpRequest } from './http-client.ts'
 import { askInstance } from './instance-token.ts'
-import {
-  checkStored,
-  formatCrc32c,
-  toFoundObject,
-  toPage,
-  tokenName,
-  type FoundObject,
-} from './read-resource.ts'
+import { checkStored, formatCrc32c, toFoundObject, toPage, tokenName } from './read-resource.ts'
 import { readJson, readRefusal, readText, StoreRefusal } from './store-refusal.ts'
 import { TokenFault } from './token-fault.ts'
 import { uploadBody } from './upload-body.ts'
@@ -26,12 +20,6 @@ const usualEndpoint = 'https://storage.googleapis.com'
 const objectFields = 'name,size,timeCreated,metadata'
 const storedFields = 'name,size,crc32c'
 const pageFields = 'kind,nextPageToken,items(name,size,timeCreated)'
-
-interface ReadObject {
-  /** How many bytes the whole object has. */
-  readonly sizeBytes: number
-  readonly bytes: Uint8Array<ArrayBuffer>
-}
 
 /** An object that the store retains or holds, or that the account may not delete. */
 export interface KeptByStore extends StillThere {

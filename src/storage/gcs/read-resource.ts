@@ -6,12 +6,7 @@ import { isObject } from './store-refusal.ts'
 /** What the store keeps beside the bytes of an object: by it a call knows again what it has stored itself. */
 export const tokenName = 'holdfast-put'
 
-export interface FoundObject {
-  readonly sizeBytes: number
-  readonly modifiedAtMs: number
-  /** Of the call that stored it; undefined when it was stored by something else. */
-  readonly token: string | undefined
-}
+import type { FoundObject } from '../request-store.ts'
 
 type Json = Readonly<Record<string, unknown>>
 

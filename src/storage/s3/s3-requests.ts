@@ -5,6 +5,7 @@ import type { Clock } from '../../domain/run-context.ts'
 import { AnswerFault } from '../answer-fault.ts'
 import type { Page } from '../list-objects.ts'
 import { readBody } from '../read-body.ts'
+import type { FoundObject, ReadObject } from '../request-store.ts'
 import type { Retention } from '../object-store.ts'
 import { nameOf, statusOf } from './s3-failure.ts'
 import type { S3Location, S3StoreOptions } from './s3-options.ts'
@@ -16,19 +17,6 @@ const tokenName = 'holdfast-put'
 export interface S3Connection extends S3Location {
   readonly sdk: typeof Sdk
   readonly client: Sdk.S3Client
-}
-
-export interface FoundObject {
-  readonly sizeBytes: number
-  readonly modifiedAtMs: number
-  /** Of the call that stored it; undefined when it was stored by something else. */
-  readonly token: string | undefined
-}
-
-export interface ReadObject {
-  /** How many bytes the whole object has. */
-  readonly sizeBytes: number
-  readonly bytes: Uint8Array<ArrayBuffer>
 }
 
 /** Until when an object can neither be deleted nor changed. */
