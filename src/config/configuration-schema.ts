@@ -5,9 +5,9 @@ import { azureAccessSchema } from './azure-access-schema.ts'
 import { camelKeys } from './camel-keys.ts'
 import { connectionFault } from './check-connection.ts'
 import { checkReferences } from './check-references.ts'
-import { checkS3Access, isEndpoint } from './check-s3-access.ts'
-import { checkSftpAccess } from './check-sftp-access.ts'
 import { gcsAccessSchema } from './gcs-access-schema.ts'
+import { s3AccessSchema } from './s3-access-schema.ts'
+import { sftpAccessSchema } from './sftp-access-schema.ts'
 import { absolutePath, byteSize, choice, duration, flag, wholeNumber } from './setting-types.ts'
 
 /*
@@ -99,128 +99,6 @@ const cluster = z
   })
   .transform(camelKeys)
 
-const storageClassRule = 'a storage class that is read at once, such as "STANDARD_IA"'
-
-const s3Access = z
-  .strictObject({
-    endpoint: z
-      .string('https://host or https://host:port')
-      .refine(isEndpoint, 'https://host or https://host:port; http only to this machine')
-      .optional()
-      .describe('Where the store is, for others than AWS: https://host:port. Not set: AWS.'),
-    region: z
-      .string('the name of a region')
-      .regex(/^[a-z0-9-]{1,64}$/, 'the name of a region')
-      .default('us-east-1')
-      .describe('The region of the bucket.'),
-    'path-style': flag()
-      .optional()
-      .describe(
-        'Whether the bucket is in the path of the address (true) or in its host name (false). Not set: true with an endpoint.',
-      ),
-    'access-key-id': z
-      .string('the id of an access key')
-      .regex(/^[\w.+=/@-]{1,256}$/, 'the id of an access key')
-      .optional()
-      .describe(
-        'The id of the access key. Not set: the usual places of AWS are searched (its variables and files, container, instance).',
-      ),
-    'secret-key-file': absolutePath()
-      .optional()
-      .describe('The file that holds the secret of the access key, mode 0600.'),
-    'session-token-file': absolutePath()
-      .optional()
-      .describe(
-        'The file that holds the session token of keys that are lent for a while, mode 0600. It is read again while the tool runs.',
-      ),
-    profile: z
-      .string('the name of a profile')
-      .regex(/^[\w.@-]{1,64}$/, 'the name of a profile')
-      .optional()
-      .describe(
-        'The profile in the files of AWS. Not set: the one that AWS_PROFILE names, or the default one.',
-      ),
-    'server-side-encryption': choice(['AES256', 'aws:kms'])
-      .optional()
-      .describe('What the store encrypts with, besides our own encryption. Not set: what the bucket says.'),
-    'kms-key-id': z
-      .string('the id of a key')
-      .regex(/^[\w:/-]{1,2048}$/, 'the id of a key')
-      .optional()
-      .describe('The key for "aws:kms". Not set: the one of the bucket.'),
-    'storage-class': z
-      .string(storageClassRule)
-      .regex(/^(?!GLACIER$|DEEP_ARCHIVE$)[\w-]{1,64}$/, storageClassRule)
-      .optional()
-      .describe('The storage class of new objects. Not set: the one of the bucket.'),
-    'retention-days': wholeNumber(1, 36_500)
-      .optional()
-      .describe(
-        'For how many days new objects are locked, in a bucket with object lock. Not set: as the bucket says.',
-      ),
-    'retention-mode': choice(['governance', 'compliance'])
-      .optional()
-      .describe(
-        'With retention-days: who may lift the lock. "governance": whoever has s3:BypassGovernanceRetention; "compliance": nobody. Not set: governance.',
-      ),
-    'ca-file': absolutePath()
-      .optional()
-      .describe('A file of certificates (PEM) that are trusted besides those of the system.'),
-    checksums: flag()
-      .optional()
-      .describe(
-        'Whether requests carry checksums that not every store understands. Not set: true for AWS, false with an endpoint.',
-      ),
-    'max-requests': wholeNumber(1, 64)
-      .default(8)
-      .describe('How many requests are under way at the same time at most.'),
-    'idle-timeout': duration()
-      .prefault('30s')
-      .describe('A connection on which nothing moves for so long is given up, and the request tried again.'),
-    'call-timeout': duration()
-      .prefault('15m')
-      .describe('How long the reading or writing of one object is tried before it fails.'),
-  })
-  .superRefine(checkS3Access)
-  .transform(camelKeys)
-
-const sftpAccess = z
-  .strictObject({
-    'host-key': z
-      .string('the fingerprint of a key, such as "SHA256:..."')
-      .regex(/^SHA256:[A-Za-z0-9+/]{43}$/, 'the fingerprint of a key, such as "SHA256:..."')
-      .optional()
-      .describe('The fingerprint of the key that the server must have, as "ssh-keygen -lf" prints it.'),
-    'known-hosts-file': absolutePath()
-      .optional()
-      .describe('A file of known hosts, as OpenSSH has it, with the key that the server must have.'),
-    'private-key-file': absolutePath()
-      .optional()
-      .describe('The file that holds the private key of the user, mode 0600.'),
-    'private-key-passphrase-file': absolutePath()
-      .optional()
-      .describe('The file that holds the passphrase of the private key, mode 0600.'),
-    'agent-socket': absolutePath()
-      .optional()
-      .describe('The socket of an SSH agent that holds a private key of the user.'),
-    'password-file': absolutePath()
-      .optional()
-      .describe('The file that holds the password of the user, mode 0600.'),
-    'max-requests': wholeNumber(1, 64)
-      .default(8)
-      .describe('How many objects are read and written at the same time at most.'),
-    'idle-timeout': duration()
-      .prefault('1m')
-      .describe(
-        'A server that is silent for so long while it owes an answer is given up, and the request tried again.',
-      ),
-    'call-timeout': duration()
-      .prefault('15m')
-      .describe('How long the reading or writing of one object is tried before it fails.'),
-  })
-  .superRefine(checkSftpAccess)
-  .transform(camelKeys)
-
 const locationRule =
   'posix:/path, s3:bucket/prefix, gcs:bucket/prefix, azure:container/prefix or sftp:user@host/path, the kinds of location that this version knows'
 
@@ -268,7 +146,7 @@ const repo = z
       .describe(
         'Where the repository is: posix:/path, a directory of a local or mounted file system, s3:bucket/prefix, gcs:bucket/prefix, azure:container/prefix, or sftp:user@host/path.',
       ),
-    s3: s3Access
+    s3: s3AccessSchema
       .optional()
       .describe('How the bucket is reached. Not set: as one of AWS, with keys of the usual places.'),
     gcs: gcsAccessSchema
@@ -279,7 +157,7 @@ const repo = z
     azure: azureAccessSchema
       .optional()
       .describe('How the container is reached: which account it is in, and how to prove who asks.'),
-    sftp: sftpAccess
+    sftp: sftpAccessSchema
       .optional()
       .describe('How the SFTP server is reached: which key it has, and how the user proves who it is.'),
     'off-site': flag()
@@ -321,25 +199,15 @@ const repo = z
   })
   .transform(camelKeys)
   .transform((settings) =>
-    settings.location.startsWith('s3:') ? { ...settings, s3: settings.s3 ?? s3Access.parse({}) } : settings,
+    settings.location.startsWith('s3:')
+      ? { ...settings, s3: settings.s3 ?? s3AccessSchema.parse({}) }
+      : settings,
   )
   .transform((settings) =>
     settings.location.startsWith('gcs:')
       ? { ...settings, gcs: settings.gcs ?? gcsAccessSchema.parse({}) }
       : settings,
   )
-
-/** How a bucket is reached. */
-export type S3Access = Readonly<z.output<typeof s3Access>>
-
-/** The `s3` settings of one repo, as they are written. Throws what is wrong with them as zod does. */
-export const s3AccessSchema = s3Access
-
-/** How an SFTP server is reached. */
-export type SftpAccess = Readonly<z.output<typeof sftpAccess>>
-
-/** The `sftp` settings of one repo, as they are written. Throws what is wrong with them as zod does. */
-export const sftpAccessSchema = sftpAccess
 
 const backup = z
   .strictObject({
