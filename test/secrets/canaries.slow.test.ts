@@ -171,7 +171,7 @@ describe('a secret', () => {
 
   test('cannot be read through a debugger: SIGUSR1 opens none, and the command goes on', async () => {
     const config = await site.write('holdfast.yaml', `${Object.values(site.configuration()).join('\n')}\n`)
-    const result = await site.signalled(config, ['check', '--timeout', '3s'], 'SIGUSR1')
+    const result = await site.signalled(config, ['check', '--timeout', '30s'], 'SIGUSR1')
 
     assert.equal(result.signal, null)
     assert.doesNotMatch(result.stdout + result.stderr, /debugger|inspector/i)

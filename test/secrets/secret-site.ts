@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFile, chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout } from 'node:timers/promises'
@@ -16,6 +16,7 @@ import { runHoldfast, type HoldfastResult } from '../support/holdfast.ts'
 import { startServer, type TestServer } from '../support/postgres-server.ts'
 import { createScratch, type Scratch } from '../support/scratch.ts'
 import { identityOf } from '../support/server-user.ts'
+import { waitUntil } from '../support/wait.ts'
 import { makeCanary } from './canary.ts'
 
 const role = 'holdfast'
@@ -76,8 +77,12 @@ export class SecretSite implements AsyncDisposable {
     return runHoldfast(args, { config, asUser: this.scratch.user, env: { HOME: home, ...env } })
   }
 
-  /** Runs a command that takes seconds, and signals it in their midst, again and again. */
+  /**
+   * Runs a command that waits for the archive, and signals it again and again while it waits: from when it talks to the server
+   * until the archiver, held up before, goes on.
+   */
   async signalled(config: string, args: readonly string[], signal: NodeJS.Signals): Promise<HoldfastResult> {
+    await this.write('held', '')
     const child = spawn(process.execPath, [executable, '--config', config, '--repo', 'keyed', ...args], {
       cwd: this.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -85,10 +90,19 @@ export class SecretSite implements AsyncDisposable {
       ...identityOf(this.scratch.user),
     })
     const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
-    await setTimeout(1500)
-    for (let count = 0; count < 20 && child.exitCode === null; count += 1) {
-      child.kill(signal)
-      await setTimeout(50)
+    try {
+      await waitUntil('the command to talk to the server', async () => {
+        const query =
+          "select count(*)::int as count from pg_stat_activity where application_name = 'holdfast'"
+        const [row] = await this.server.query<{ count: number }>(query)
+        return row !== undefined && row.count > 0
+      })
+      for (let count = 0; count < 20 && child.exitCode === null; count += 1) {
+        child.kill(signal)
+        await setTimeout(50)
+      }
+    } finally {
+      await rm(this.path('held'))
     }
     const [stdout, stderr] = await ended
     return { args, code: child.exitCode, signal: child.signalCode, stdout, stderr }
@@ -113,7 +127,8 @@ export async function startSecretSite(): Promise<SecretSite> {
   await makeRepository(site, 'keyed', { kind: 'key-file', secret: Buffer.from(site.secrets.key) })
   await makeRepository(site, 'worded', { kind: 'passphrase', passphrase: site.secrets.passphrase })
   const program = [process.execPath, executable, '--config', site.path('holdfast.yaml'), 'archive-push', '%p']
-  await server.query(`alter system set archive_command = '${program.join(' ')}'`)
+  const held = `while test -e ${site.path('held')}; do sleep 0.05; done`
+  await server.query(`alter system set archive_command = '${held}; ${program.join(' ')}'`)
   await server.query('select pg_reload_conf()')
   await site.write('key', `${site.secrets.key}\n`)
   await site.write('passphrase', `${site.secrets.passphrase}\n`)
