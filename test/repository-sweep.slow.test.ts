@@ -47,7 +47,9 @@ describe('repo sweep', () => {
     const first = await site.backup()
     await site.backup()
     await site.answer('delete', first, '--confirm', 'main')
-    const running = startHoldfast(['backup', '--max-rate', '2MB'], { config: site.configuration })
+    const running = startHoldfast(['backup', '--type', 'full', '--max-rate', '200kB'], {
+      config: site.configuration,
+    })
     await waitUntil('the sweep to see the backup', async () => (await sweep(site)).postponedFor !== null)
     const { postponedFor, deleted } = await sweep(site, '--grace', '0s', '--confirm', 'main')
 

@@ -12,7 +12,7 @@ import { parseBackupLabel } from '../domain/backup-label.ts'
 import { systemClock } from '../platform/system-clock.ts'
 import { packPrefix } from '../repository/object-keys.ts'
 import { MemoryStore } from '../storage/memory/memory-store.ts'
-import { FileCopier } from './copy-files.ts'
+import { buffersPerWorker, FileCopier } from './copy-files.ts'
 import type { CopyTask } from './copy-task.ts'
 import { type Scan } from './scan.ts'
 
@@ -69,7 +69,7 @@ describe('FileCopier, when it is disposed of while it stores a pack', () => {
       throw signal.reason
     }).catch(ignore)
     const { copier, keys } = await openCopier(store, folder.path)
-    const tasks = [...enoughForPack(), ...enoughForPack(), ...enoughForPack()]
+    const tasks = moreThanItsMemory()
     const running = assert.rejects(copier.run(tasks.values(), ignore), { code: 'cancelled' })
     await sleep(500)
 
@@ -90,7 +90,7 @@ describe('FileCopier, when a pack cannot be stored', () => {
       throw new Error('the disk is full')
     }).catch(ignore)
     const { copier } = await openCopier(store, folder.path)
-    const tasks = [...enoughForPack(), ...enoughForPack(), ...enoughForPack()]
+    const tasks = moreThanItsMemory()
 
     await assert.rejects(copier.run(tasks.values(), ignore), { message: 'the disk is full' })
 
@@ -142,6 +142,8 @@ const taskOf = (path: string): CopyTask => ({
 const unreadable = taskOf('bad')
 /** Two fill a pack, for they cannot be compressed: its store has begun, and the worker need not wait for it yet. */
 const enoughForPack = (): readonly CopyTask[] => [taskOf('good'), taskOf('good')]
+const moreThanItsMemory = (): readonly CopyTask[] =>
+  Array.from({ length: buffersPerWorker + 1 }, enoughForPack).flat()
 
 async function openCopier(
   store: MemoryStore,

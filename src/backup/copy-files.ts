@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { extname } from 'node:path'
 import { availableParallelism } from 'node:os'
 import type { BackupLabel } from '../domain/backup-label.ts'
@@ -37,11 +38,14 @@ export interface CopyOptions {
 /** More are counted, not listed: the first ones tell enough. */
 const mostUnexpected = 10_000
 
+/** Of one worker: a store that is far away takes as long for a pack as the worker for several. */
+export const buffersPerWorker = 4
+
 const workerScript = new URL(`./copy-worker${extname(import.meta.filename)}`, import.meta.url)
 
 /**
  * Copies files into packs of the repository: workers read, check, compress and seal; this thread only stores what they
- * built, one pack of a worker while it builds the next. Memory is bounded by two pack buffers a worker.
+ * built, some packs of a worker while it builds the next. Memory is bounded by the buffers of a worker.
  */
 export class FileCopier implements AsyncDisposable {
   readonly copied: CopiedFiles
@@ -98,7 +102,7 @@ export class FileCopier implements AsyncDisposable {
     await throwAfterAll(
       this.#lanes.map(async (lane) => {
         this.#take(lane, await lane.pool.run({ kind: 'finish' }, this.#context))
-        await lane.storing
+        await throwAfterAll([...lane.storing])
       }),
     )
   }
@@ -107,7 +111,7 @@ export class FileCopier implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort(new OperationError('cancelled', 'the copying was given up'))
     await Promise.all(this.#lanes.map(({ pool }) => pool[Symbol.asyncDispose]()))
-    await Promise.allSettled(this.#lanes.map(({ storing }) => storing))
+    await Promise.allSettled(this.#lanes.flatMap(({ storing }) => [...storing]))
   }
 
   async #copy(lane: Lane, task: CopyTask, signal: AbortSignal): Promise<void> {
@@ -121,17 +125,22 @@ export class FileCopier implements AsyncDisposable {
     this.unexpectedCount += response.unexpectedCount
     if (this.unexpected.length < mostUnexpected) this.unexpected.push(...response.unexpected)
     for (const pack of response.built) {
-      lane.storing = this.#storeAfter(lane, pack)
-      // The worker may be waiting for the buffer: nobody else would tell it that it never gets it.
-      lane.storing.catch((error: unknown) => this.#ending.abort(error))
+      const storing = this.#store(lane, pack)
+      lane.storing.add(storing)
+      // The worker may be waiting for the buffer: nobody else would tell it that it never gets it. What failed stays.
+      storing.then(
+        () => lane.storing.delete(storing),
+        (error: unknown) => this.#ending.abort(error),
+      )
     }
   }
 
-  async #storeAfter(lane: Lane, pack: BuiltPack): Promise<void> {
-    await lane.storing
+  async #store(lane: Lane, pack: BuiltPack): Promise<void> {
     const { clusterId, label } = this.#options
     const key = packKey(clusterId, { label, number: pack.packNumber })
-    const bytes = new Uint8Array(lane.buffers[pack.buffer], 0, pack.sizeBytes)
+    const buffer = lane.buffers[pack.buffer]
+    assert.ok(buffer)
+    const bytes = new Uint8Array(buffer, 0, pack.sizeBytes)
     const signal = AbortSignal.any([this.#context.signal, this.#ending.signal])
     if ((await this.#repository.store.putIfAbsent(key, bytes, { signal })) === 'exists') {
       throw new OperationError('busy', `storing a pack of backup ${label}: "${key}" exists already`, {
@@ -141,14 +150,16 @@ export class FileCopier implements AsyncDisposable {
     this.copied.addPack(pack)
     this.storedBytes += pack.sizeBytes
     Atomics.store(lane.occupied, pack.buffer, 0)
-    Atomics.notify(lane.occupied, pack.buffer)
+    Atomics.add(lane.freed, 0, 1)
+    Atomics.notify(lane.freed, 0)
   }
 }
 
-/** One worker with its two buffers, from which the store can write past the page cache. */
-interface Lane extends Pick<CopyWorkerSetup, 'buffers' | 'occupied'> {
+/** One worker with its buffers, from which the store can write past the page cache. */
+interface Lane extends Pick<CopyWorkerSetup, 'buffers' | 'occupied' | 'freed'> {
   readonly pool: WorkerPool<CopyRequest, CopyResponse>
-  storing: Promise<void>
+  /** Packs that are being stored, and those that failed. */
+  readonly storing: Set<Promise<void>>
 }
 
 interface Copying {
@@ -158,8 +169,9 @@ interface Copying {
 }
 
 function openLane({ repository, scan, options }: Copying, lastPack: CopyWorkerSetup['lastPack']): Lane {
-  const buffers = [allocatePages(packBufferBytes), allocatePages(packBufferBytes)] as const
+  const buffers = Array.from({ length: buffersPerWorker }, () => allocatePages(packBufferBytes))
   const occupied = sharedCells(buffers.length)
+  const freed = sharedCells(1)
   const workerData: CopyWorkerSetup = {
     clusterId: options.clusterId,
     label: options.label,
@@ -169,11 +181,12 @@ function openLane({ repository, scan, options }: Copying, lastPack: CopyWorkerSe
     rootPaths: scan.rootPaths,
     buffers,
     occupied,
+    freed,
     lastPack,
     audit: options.audit,
   }
   const pool = new WorkerPool<CopyRequest, CopyResponse>({ script: workerScript, size: 1, workerData })
-  return { pool, buffers, occupied, storing: Promise.resolve() }
+  return { pool, buffers, occupied, freed, storing: new Set() }
 }
 
 const sharedCells = (count: number): Int32Array<SharedArrayBuffer> =>

@@ -23,10 +23,12 @@ export interface CopyWorkerSetup {
   readonly blockHashSeed: bigint
   readonly compressionLevel: number
   readonly rootPaths: ReadonlyMap<number, BytePath>
-  /** Shared memory in which the worker builds packs in turn, while the one before is stored from the other. */
-  readonly buffers: readonly [SharedArrayBuffer, SharedArrayBuffer]
-  /** For each buffer 1 from when its pack is built until it is stored. Shared; the worker waits for it to become 0. */
+  /** Shared memory in which the worker builds packs, one at a time, while others are stored. */
+  readonly buffers: readonly SharedArrayBuffer[]
+  /** For each buffer 1 from when its pack is built until it is stored. Shared. */
   readonly occupied: Int32Array<SharedArrayBuffer>
+  /** How often a buffer has become free: what a worker waits for that finds all of them occupied. Shared. */
+  readonly freed: Int32Array<SharedArrayBuffer>
   /** The number of the last pack that any worker began. Shared by all. */
   readonly lastPack: Int32Array<SharedArrayBuffer>
   /** How blocks are judged that differ from the parent's and are not named by the WAL. */
@@ -82,8 +84,8 @@ export interface UnexpectedBlock {
 
 export interface BuiltPack {
   readonly packNumber: number
-  /** Which of the two buffers holds it. */
-  readonly buffer: 0 | 1
+  /** Which of the buffers holds it. */
+  readonly buffer: number
   readonly sizeBytes: number
   readonly indexTag: Uint8Array
 }

@@ -65,6 +65,7 @@ async function copy(files: Sizes): Promise<{ sizes: ReadonlyMap<string, number>;
     rootPaths,
     buffers: [new SharedArrayBuffer(packBufferBytes), new SharedArrayBuffer(packBufferBytes)],
     occupied: new Int32Array(new SharedArrayBuffer(8)),
+    freed: new Int32Array(new SharedArrayBuffer(4)),
     lastPack: new Int32Array(new SharedArrayBuffer(4)),
     audit: undefined,
   })

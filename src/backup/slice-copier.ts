@@ -27,6 +27,13 @@ interface PendingRun {
   readonly unitOffset: number
 }
 
+/** The pack that is being built, and in which of the buffers. */
+interface OpenPack {
+  readonly writer: PackWriter
+  readonly number: number
+  readonly buffer: number
+}
+
 /** Of a file. */
 interface ByteRun {
   readonly offset: number
@@ -79,8 +86,7 @@ export class SliceCopier {
   readonly #kernel: PageKernel
   #pending: PendingRun[] = []
   #filled = 0
-  #pack: { writer: PackWriter; number: number } | undefined
-  #buffer: 0 | 1 = 0
+  #pack: OpenPack | undefined
 
   constructor(setup: CopyWorkerSetup) {
     this.#setup = setup
@@ -238,24 +244,37 @@ export class SliceCopier {
     if (writer.isFull) this.#closePack(answer)
   }
 
-  #openPack(answer: Answer): { writer: PackWriter; number: number } {
-    const { clusterId, label, keys, compressionLevel, buffers, occupied, lastPack } = this.#setup
+  #openPack(answer: Answer): OpenPack {
+    const { clusterId, label, keys, compressionLevel, buffers, lastPack } = this.#setup
     // The main thread hears of a pack when its task ends: a second one in a task would wait for a buffer for ever.
     assert.ok(answer.built.length <= 1, 'a task fills at most one pack and begins at most one')
-    while (Atomics.load(occupied, this.#buffer) === 1) Atomics.wait(occupied, this.#buffer, 1)
+    const index = this.#awaitBuffer()
     const number = Atomics.add(lastPack, 0, 1) + 1
     const key = packKey(clusterId, { label, number })
-    const buffer = new Uint8Array(buffers[this.#buffer])
-    return { writer: new PackWriter({ buffer, keys, key, compressionLevel }), number }
+    const shared = buffers[index]
+    assert.ok(shared)
+    const buffer = new Uint8Array(shared)
+    return { writer: new PackWriter({ buffer, keys, key, compressionLevel }), number, buffer: index }
+  }
+
+  /** The first one that is free: memory that a fast store leaves no need for is never touched. */
+  #awaitBuffer(): number {
+    const { occupied, freed } = this.#setup
+    for (;;) {
+      const seen = Atomics.load(freed, 0)
+      const free = occupied.findIndex((_, index) => Atomics.load(occupied, index) === 0)
+      if (free !== -1) return free
+      Atomics.wait(freed, 0, seen)
+    }
   }
 
   #closePack(answer: Answer): void {
     assert.ok(this.#pack)
-    const { sizeBytes, indexTag } = this.#pack.writer.finish()
-    answer.built.push({ packNumber: this.#pack.number, buffer: this.#buffer, sizeBytes, indexTag })
-    Atomics.store(this.#setup.occupied, this.#buffer, 1)
+    const { writer, number, buffer } = this.#pack
+    const { sizeBytes, indexTag } = writer.finish()
+    answer.built.push({ packNumber: number, buffer, sizeBytes, indexTag })
+    Atomics.store(this.#setup.occupied, buffer, 1)
     this.#pack = undefined
-    this.#buffer = this.#buffer === 0 ? 1 : 0
   }
 }
 

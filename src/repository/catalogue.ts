@@ -130,14 +130,18 @@ async function newestListed(repository: Repository, clusterId: string, context: 
   return (await listNumbers(repository, catalogPrefix(clusterId), context)).at(-1) ?? 0
 }
 
-/** A listing may lag behind; the entries do not: asks for the ones after it by name. */
+/**
+ * A listing may lag behind; the entries do not: asks for the ones after it by name. A byte is asked for: about what is not
+ * there a store is sure at once then, while an answer without a body does not tell why there is none.
+ */
 async function findNewestAfter(
   { store }: Repository,
   { clusterId, number }: { readonly clusterId: string; readonly number: number },
   context: RunContext,
 ): Promise<number> {
   let newest = number
-  while ((await store.head(catalogKey(clusterId, newest + 1), context)) !== undefined) newest += 1
+  const firstByte = { offset: 0, length: 1 }
+  while ((await store.get(catalogKey(clusterId, newest + 1), firstByte, context)) !== undefined) newest += 1
   return newest
 }
 

@@ -91,20 +91,48 @@ export async function isHeld(
   return later.token !== newest.token || later.beat !== newest.beat
 }
 
+type ScopeName = Pick<LeaseRequest, 'clusterId' | 'scope'>
+
 /** The newest beat of the highest token; undefined when the scope was never claimed. */
-export async function findNewestBeat(
+async function findNewestBeat(
   repository: Repository,
-  { clusterId, scope }: Pick<LeaseRequest, 'clusterId' | 'scope'>,
+  scope: ScopeName,
   context: RunContext,
 ): Promise<LeaseBeat | undefined> {
-  let newest: { listed: ListedObject; position: LeasePosition } | undefined
-  for await (const listed of repository.store.list(leasePrefix(clusterId, scope), context)) {
-    const match = /\/(\d{10})\.(\d{8})$/.exec(listed.key)
-    if (match !== null) newest = { listed, position: { token: Number(match[1]), beat: Number(match[2]) } }
+  const listed = await listBeats(repository, scope, context)
+  return readNewestBeat(repository, { ...scope, listed }, context)
+}
+
+/** One beat as it is listed, unread. */
+export interface ListedBeat {
+  readonly object: ListedObject
+  readonly position: LeasePosition
+}
+
+/** All beats of a scope that are there, the newest last. */
+export async function listBeats(
+  { store }: Repository,
+  { clusterId, scope }: ScopeName,
+  context: RunContext,
+): Promise<readonly ListedBeat[]> {
+  const beats: ListedBeat[] = []
+  for await (const object of store.list(leasePrefix(clusterId, scope), context)) {
+    const match = /\/(\d{10})\.(\d{8})$/.exec(object.key)
+    if (match !== null) beats.push({ object, position: { token: Number(match[1]), beat: Number(match[2]) } })
   }
+  return beats
+}
+
+/** The newest of what was listed, or of what is there now when its holder has moved on since. */
+export async function readNewestBeat(
+  repository: Repository,
+  { listed, clusterId, scope }: ScopeName & { readonly listed: readonly ListedBeat[] },
+  context: RunContext,
+): Promise<LeaseBeat | undefined> {
+  const newest = listed.at(-1)
   if (newest === undefined) return undefined
-  const beat = await readBeat(repository, newest.listed, context)
-  if (beat === undefined) return findNewestBeat(repository, { clusterId, scope }, context) // its holder has just moved on
+  const beat = await readBeat(repository, newest.object, context)
+  if (beat === undefined) return findNewestBeat(repository, { clusterId, scope }, context)
   return { ...newest.position, scope, ...beat }
 }
 

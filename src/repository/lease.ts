@@ -1,15 +1,16 @@
-import { OperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import {
-  findNewestBeat,
   isHeld,
   leaseLifetimeMs,
+  listBeats,
+  readNewestBeat,
   releasedBeat,
   writeBeat,
   type LeaseBeat,
   type LeaseRequest,
 } from './lease-beat.ts'
-import { leaseKey, leasePrefix } from './object-keys.ts'
+import { leaseKey } from './object-keys.ts'
 import type { Repository } from './open-repository.ts'
 import { tidyAway } from './tidy-away.ts'
 
@@ -31,6 +32,7 @@ export class Lease implements AsyncDisposable {
   readonly #context: RunContext
   readonly #losing = new AbortController()
   readonly #ending = new AbortController()
+  readonly #tidying: Promise<void>
   readonly #beating: Promise<void>
   #beat = 0
   #beatAt: { readonly monotonic: number; readonly wall: number }
@@ -39,7 +41,7 @@ export class Lease implements AsyncDisposable {
   constructor(
     repository: Repository,
     request: LeaseRequest,
-    { token, context }: { token: number; context: RunContext },
+    { token, older, context }: { token: number; older: readonly string[]; context: RunContext },
   ) {
     this.#repository = repository
     this.#request = request
@@ -47,6 +49,7 @@ export class Lease implements AsyncDisposable {
     this.token = token
     this.lost = this.#losing.signal
     this.#beatAt = this.#readClocks()
+    this.#tidying = this.#forgetOlder(older)
     this.#beating = this.#keepBeating()
   }
 
@@ -58,8 +61,8 @@ export class Lease implements AsyncDisposable {
     const ageMs = this.#ageMs()
     if (this.lost.aborted || ageMs >= leaseLifetimeMs)
       throw this.#lose(`it was not renewed for ${Math.round(ageMs / 1000)} s`)
-    const newest = await findNewestBeat(this.#repository, this.#request, this.#context)
-    if (newest?.token !== this.token) throw this.#lose('another process has taken it over')
+    const newest = (await listBeats(this.#repository, this.#request, this.#context)).at(-1)
+    if (newest?.position.token !== this.token) throw this.#lose('another process has taken it over')
   }
 
   /**
@@ -68,7 +71,7 @@ export class Lease implements AsyncDisposable {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort()
-    await this.#beating
+    await Promise.all([this.#beating, this.#tidying])
     if (this.lost.aborted) return
     try {
       await this.#release()
@@ -81,11 +84,21 @@ export class Lease implements AsyncDisposable {
 
   async #release(): Promise<void> {
     const context = { ...this.#context, signal: AbortSignal.timeout(releaseTimeoutMs) } // also after a cancellation
-    await writeBeat(this.#repository, this.#request, {
-      position: { token: this.token, beat: releasedBeat },
-      context,
-    })
-    await this.#forgetBeats([this.#beat - 1, this.#beat], context)
+    const position = { token: this.token, beat: releasedBeat }
+    // At once: a store may be far away. Dying in between leaves a beat that nobody renews, which is passed over.
+    await Promise.all([
+      writeBeat(this.#repository, this.#request, { position, context }),
+      this.#forgetBeats([this.#beat - 1, this.#beat], context),
+    ])
+  }
+
+  /** Beside the work, which does not wait for it. What stays is found by the next one. */
+  async #forgetOlder(keys: readonly string[]): Promise<void> {
+    try {
+      await tidyAway(this.#repository, keys, this.#context)
+    } catch (error) {
+      if (!isOperationError(error) && !this.#context.signal.aborted) throw error
+    }
   }
 
   async #keepBeating(): Promise<void> {
@@ -161,13 +174,14 @@ export async function acquireLease(
   context: RunContext,
 ): Promise<Lease> {
   for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
-    const newest = await findNewestBeat(repository, request, context)
+    const listed = await listBeats(repository, request, context)
+    const newest = await readNewestBeat(repository, { ...request, listed }, context)
     if (newest !== undefined) await refuseIfHeld(repository, { newest, request }, context)
     const token = (newest?.token ?? 0) + 1
     const answer = await writeBeat(repository, request, { position: { token, beat: 0 }, context })
     if (answer === 'exists') continue // somebody was faster: look again
-    await forgetOlderTokens(repository, request, { token, context })
-    return new Lease(repository, request, { token, context })
+    const older = listed.map(({ object }) => object.key)
+    return new Lease(repository, request, { token, older, context })
   }
   throw new OperationError(
     'busy',
@@ -191,17 +205,4 @@ async function refuseIfHeld(
       hint: 'Wait until it has ended; a process that died on another host is passed over after four minutes.',
     },
   )
-}
-
-async function forgetOlderTokens(
-  repository: Repository,
-  { clusterId, scope }: LeaseRequest,
-  { token, context }: { token: number; context: RunContext },
-): Promise<void> {
-  const older: string[] = []
-  for await (const { key } of repository.store.list(leasePrefix(clusterId, scope), context)) {
-    const match = /\/(\d{10})\.\d{8}$/.exec(key)
-    if (match !== null && Number(match[1]) < token) older.push(key)
-  }
-  await tidyAway(repository, older, context)
 }

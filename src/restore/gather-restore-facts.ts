@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { fromBytePath } from '../platform/byte-path.ts'
+import { eachInFlight } from '../platform/in-flight.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { ManifestHead } from '../repository/manifest-head.ts'
@@ -30,6 +31,9 @@ export interface GatheredFacts extends RestoreFacts {
 /** WAL that recovery keeps in pg_wal beside the files, at most: PostgreSQL recycles what it has replayed. */
 const mostWalBytes = 1024 * 1024 * 1024
 
+/** A chain of backups has packs of many, and a store may be far away. */
+const parallelListings = 8
+
 interface Gathering {
   readonly request: RestoreRequest
   readonly forbidden: ForbiddenPlaces
@@ -50,8 +54,10 @@ export async function gatherRestoreFacts(
   const { route, walRoute } = found
   const { backup } = route
   const head = await readManifestHead(repository, { clusterId: cluster.id, ...backup }, context)
-  await requirePacks({ head, spares }, place, context)
-  const { layout, leftOut } = await chooseLayout({ request, head }, place, context)
+  const [{ layout, leftOut }] = await Promise.all([
+    chooseLayout({ request, head }, place, context),
+    requirePacks({ head, spares }, place, context),
+  ])
   const wanted = { ...request, goal: goalOf(request), forbidden }
   const places = await inspectTarget({ ...head, ...wanted }, context)
   const { clusterDirectory } = forbidden
@@ -92,10 +98,11 @@ async function requirePacks(
   context: RunContext,
 ): Promise<void> {
   const sizes = new Map<string, number>()
-  for (const label of new Set(head.packs.map((pack) => pack.label))) {
-    for await (const { key, sizeBytes } of repository.store.list(packPrefix(cluster.id, label), context))
-      sizes.set(key, sizeBytes)
-  }
+  const labels = [...new Set(head.packs.map((pack) => pack.label))]
+  await eachInFlight(labels.length, parallelListings, async (index) => {
+    const prefix = packPrefix(cluster.id, labels[index] ?? head.backup.label)
+    for await (const { key, sizeBytes } of repository.store.list(prefix, context)) sizes.set(key, sizeBytes)
+  })
   for (const pack of head.packs) {
     const key = packKey(cluster.id, pack)
     if (sizes.get(key) === pack.sizeBytes) continue

@@ -1,4 +1,4 @@
-import { eachInFlight } from './in-flight.ts'
+import { eachInFlight } from '../platform/in-flight.ts'
 import type { DeleteOptions, KeptReason } from './object-store.ts'
 
 /** Why an object is still there. */

@@ -531,7 +531,7 @@ interface Site extends AsyncDisposable {
 }
 
 /** Little patience, so that the tests are quick. */
-const hasty: Partial<RetryPolicy> = { firstWaitMs: 1, longestWaitMs: 5, firstAnswerTimeoutMs: 200 }
+const hasty: Partial<RetryPolicy> = { firstWaitMs: 1, longestWaitMs: 5, firstAnswerTimeoutMs: 2000 }
 
 async function makeSite(options: Partial<AzureStoreOptions> = {}, certificate?: string): Promise<Site> {
   await using opened = new AsyncDisposableStack()

@@ -1,4 +1,4 @@
-import { eachInFlight } from '../in-flight.ts'
+import { eachInFlight } from '../../platform/in-flight.ts'
 import { lookUp } from './look-up.ts'
 import { isAbsence, isPlainFailure, SftpStatus } from './sftp-fault.ts'
 import type { SftpSession } from './sftp-session.ts'

@@ -1,4 +1,4 @@
-import { eachInFlight } from '../in-flight.ts'
+import { eachInFlight } from '../../platform/in-flight.ts'
 
 /**
  * What one request reads or writes: the most that OpenSSH takes. With 32 KiB it was a third slower (November 2026). For servers

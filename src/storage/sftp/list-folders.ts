@@ -1,7 +1,7 @@
 import { isKeySegment, isObjectKey } from '../object-key.ts'
 import type { ListedObject } from '../object-store.ts'
 import { unsafeEntry } from '../posix/folder-chain.ts'
-import { eachInFlight } from '../in-flight.ts'
+import { eachInFlight } from '../../platform/in-flight.ts'
 import { lookUp } from './look-up.ts'
 import { unlessAbsent } from './sftp-fault.ts'
 import type { FolderEntry, SftpSession } from './sftp-session.ts'
