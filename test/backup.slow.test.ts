@@ -178,7 +178,7 @@ describe('backup', () => {
     await waitForCopying(cluster)
 
     await cluster.server.query(
-      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'holdfast'",
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'holdfast' and query ~ 'from pg_catalog.pg_control_checkpoint'",
     )
 
     expectFailure(await running.ended, 1, /the backup session ended before the backup/)

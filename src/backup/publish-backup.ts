@@ -3,6 +3,7 @@ import { waitForWal } from '../archive/wait-for-wal.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { besides } from '../platform/besides.ts'
 import { formatPostgresVersion } from '../domain/postgres-version.ts'
 import { parseTargetTime } from '../domain/target-time.ts'
 import type { StartedBackup, StoppedBackup } from '../postgres/backup-session.ts'
@@ -30,8 +31,8 @@ export interface Publishing {
 }
 
 /**
- * Makes a finished copy a backup: waits until all its WAL is in the repository and verified (R18), stores the manifest,
- * and lists it. Until the catalogue entry is written there is no backup. `confirm` proves right before that nobody has
+ * Makes a finished copy a backup: stores the manifest while it waits until all its WAL is in the repository and verified
+ * (R18), then lists it. Until the catalogue entry is written there is no backup. `confirm` proves right before that nobody has
  * taken over.
  */
 export async function publishBackup(
@@ -42,8 +43,14 @@ export async function publishBackup(
   const { stopped, copied } = publishing
   refuseMissingTablespaces(stopped.tablespaceMap, copied.scan)
   context.report({ kind: 'note', message: 'copied; waiting for the WAL of the backup to be archived' })
-  await awaitWal(publishing, { repository, cluster }, context)
-  const backup = await writeManifest(publishing, { repository, cluster }, context)
+  const place = { repository, cluster }
+  const backup = await besides(
+    {
+      other: (waiting) => awaitWal(publishing, place, waiting),
+      work: (writing) => writeManifest(publishing, place, writing),
+    },
+    context,
+  )
   const change = { kind: 'publish', backup } as const
   await changeCatalogue(repository, { clusterId: cluster.id, change, confirm }, context)
   return backup

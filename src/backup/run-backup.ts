@@ -4,6 +4,7 @@ import { forgetAcknowledgements } from '../archive/repository-set.ts'
 import { nextLabel, type BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
+import { besides } from '../platform/besides.ts'
 import { readProcessIdentity } from '../platform/process-identity.ts'
 import { startBackup, type BackupSession } from '../postgres/backup-session.ts'
 import { connect } from '../postgres/connection.ts'
@@ -59,7 +60,7 @@ export interface BackupTools {
  * of a killed one are garbage that stands in nobody's way.
  *
  * The phases, and what is in the repository if we die in them: preparing (nothing), copying (packs that nothing refers
- * to), waiting for the WAL (the same), publishing (a manifest that no catalogue entry lists), done (the backup).
+ * to), waiting for the WAL and storing the manifest (a manifest that no catalogue entry lists), done (the backup).
  */
 export async function runBackup(
   request: BackupRequest,
@@ -91,7 +92,7 @@ export async function runBackup(
   try {
     return await besides(
       {
-        proof: (proving) => proveArchiving(taking, tools, proving),
+        other: (proving) => proveArchiving(taking, tools, proving),
         work: (working, proof) => takeBackup({ ...taking, proof }, working),
       },
       held,
@@ -162,26 +163,6 @@ async function copyWithin(
     if (session.lost.aborted) throw session.lost.reason
     throw error
   }
-}
-
-interface Besides<Result> {
-  readonly proof: (context: RunContext) => Promise<void>
-  readonly work: (context: RunContext, proof: Promise<void>) => Promise<Result>
-}
-
-/** Works while something is proven; ends both when either fails, with what failed first. */
-async function besides<Result>({ proof, work }: Besides<Result>, context: RunContext): Promise<Result> {
-  const failed = new AbortController()
-  const both = withSignals(context, failed.signal)
-  const fail = (error: unknown): never => {
-    failed.abort(error) // does nothing the second time
-    throw failed.signal.reason
-  }
-  const proving = proof(both).catch(fail)
-  const [proven, worked] = await Promise.allSettled([proving, work(both, proving).catch(fail)])
-  if (proven.status === 'rejected') throw proven.reason
-  if (worked.status === 'rejected') throw worked.reason
-  return worked.value
 }
 
 /**
