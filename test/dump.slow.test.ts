@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { DumpDocument } from '../src/api/dump-document.ts'
 import { clientMajor, installClientPrograms } from './support/client-programs.ts'
 import { expectOk, runHoldfast, type HoldfastResult } from './support/holdfast.ts'
+import { startHoldfast } from './support/start-holdfast.ts'
+import { waitUntil } from './support/wait.ts'
 import { createScratch, type Scratch } from './support/scratch.ts'
 import { startUserSite, type UserSite } from './support/user-site.ts'
 
@@ -37,6 +39,13 @@ describe('dump and load', () => {
       'select count(*)::int, md5(string_agg(text, $$,$$ order by i)) from orders',
     )
     return rows
+  }
+
+  const listed = async (): Promise<readonly string[]> => {
+    const { stdout } = expectOk(await run('--output', 'json', 'info'))
+    return (JSON.parse(stdout) as { repos: { dumps: { label: string }[] }[] }).repos.flatMap(({ dumps }) =>
+      dumps.map(({ label }) => label),
+    )
   }
 
   test('bring a database back under another name, with its owners or without', async () => {
@@ -100,6 +109,65 @@ describe('dump and load', () => {
     assert.notDeepEqual(await content('Shop'), asItWas)
     const alone = await run('dump', '--all', '--target-lsn', then?.lsn ?? '')
     assert.equal(alone.code, 2)
+  })
+
+  test('work with several processes at once, which leave no file behind', async () => {
+    const spool = join(site.folder, 'spool')
+    const jobs = ['--jobs', '2', '--sandbox-directory', spool]
+    const { members, ...taken } = await dump('--database', 'Shop', ...jobs)
+    const { label } = taken.dump
+    assert.deepEqual(
+      members.map(({ format }) => format),
+      ['directory'],
+    )
+
+    expectOk(await run('load', label, '--as', 'with two', '--create', ...jobs))
+    expectOk(await run('load', label, '--as', 'with one', '--create', '--sandbox-directory', spool))
+    const written = join(site.folder, 'directory')
+    expectOk(await run('load', label, '--to-file', written))
+    const { dump: custom } = await dump('--database', 'Shop')
+    expectOk(await run('load', custom.label, '--as', 'custom with two', '--create', ...jobs))
+
+    for (const database of ['with two', 'with one', 'custom with two'])
+      assert.deepEqual(await content(database), await content('Shop'))
+    assert.ok((await readdir(written)).includes('toc.dat'))
+    assert.deepEqual(await readdir(spool), [])
+    const failed = await run('load', label, '--as', 'with two', ...jobs)
+    assert.deepEqual([failed.code, /hint: What was loaded before stays/.test(failed.stderr)], [1, true])
+    const unfit = await run('dump', '--database', 'Shop', '--format', 'plain', '--jobs', '2')
+    assert.deepEqual([unfit.code, /expected the directory format/.test(unfit.stderr)], [2, true])
+    const plain = await dump('--database', 'Shop', '--format', 'plain')
+    assert.equal((await run('load', plain.dump.label, '--as', 'x', '--create', '--jobs', '2')).code, 2)
+  })
+
+  test('are none when they are killed: nothing is listed, nothing is left, and the next one works', async () => {
+    const spool = join(site.folder, 'killed')
+    await using shop = await site.server.session('Shop')
+    await shop.query(
+      'create table wide as select i, repeat(md5(i::text), 20) from generate_series(1, 300000) i',
+    )
+    const earlier = await listed()
+    for (const options of [[], ['--jobs', '2', '--sandbox-directory', spool]]) {
+      const running = startHoldfast(['dump', '--database', 'Shop', ...options], {
+        config: site.configuration,
+        env: { PATH: `${programs}:/usr/bin:/bin` },
+      })
+      await waitUntil('pg_dump to copy rows', async () => {
+        const [row] = await site.server.query<{ count: number }>(
+          "select count(*)::int as count from pg_stat_activity where application_name = 'pg_dump' and query ~ '^COPY public.wide '",
+        )
+        return row !== undefined && row.count > 0
+      })
+      running.kill('SIGKILL')
+      await running.ended
+    }
+    assert.deepEqual(await listed(), earlier)
+
+    const { dump: next } = await dump('--database', 'Shop', '--jobs', '2', '--sandbox-directory', spool)
+
+    assert.deepEqual(await listed(), [...earlier, next.label])
+    assert.deepEqual(await readdir(spool), [])
+    await shop.query('drop table wide')
   })
 
   test('say what is wrong, and list nothing that is not whole', async () => {

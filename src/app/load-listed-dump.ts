@@ -2,9 +2,10 @@ import { selectCluster } from '../config/select-configured.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { chooseDump, chooseMember, type WantedMember } from '../logical/choose-member.ts'
+import type { DumpSelection } from '../logical/dump-selection.ts'
 import { requireLoadable, type LoadSelection } from '../logical/load-selection.ts'
 import { runLoad } from '../logical/run-load.ts'
-import { writeDumpFile } from '../logical/write-dump-file.ts'
+import { writeDumpDirectory, writeDumpFile } from '../logical/write-dump-file.ts'
 import { holdRestoreLease } from '../restore/hold-restore-lease.ts'
 import type { Environment } from '../platform/environment.ts'
 import type { DumpMember } from '../repository/dump-head.ts'
@@ -36,6 +37,10 @@ export interface LoadListedDumpRequest extends ClusterSelection {
   /** Without its format, which the dump says. */
   readonly selection: Omit<LoadSelection, 'format'>
   readonly acceptsOlder: boolean
+  /** How many processes load at once. */
+  readonly jobs: number
+  /** Where files are kept meanwhile, should it take any. */
+  readonly spoolParent: () => Promise<string>
 }
 
 export interface LoadedDump {
@@ -62,16 +67,23 @@ export async function loadListedDump(
   const member = chooseMember(await readDumpHead(place, entry, context), wanted)
   const chunks = readMember(place, { entry, member }, context)
   if (target.kind === 'file') {
-    await writeDumpFile(target.path, chunks, context)
+    const write = member.format === 'directory' ? writeDumpDirectory : writeDumpFile
+    await write(target.path, chunks, context)
     return { member, database: undefined }
   }
-  const format = member.format === 'custom' ? 'custom' : 'plain'
-  const selection = { ...request.selection, format } as const
-  requireLoadable(selection)
+  const selection = { ...request.selection, format: formatOf(member) }
+  requireLoadable(selection, request.jobs)
+  const isStream = selection.format !== 'directory' && request.jobs === 1
+  const spooling = isStream ? undefined : { parent: await request.spoolParent(), jobs: request.jobs }
   const connection = target.into === undefined ? settings : { connection: target.into }
   const conninfo = clusterConnection(connection, variables)
   const database = target.database ?? member.database ?? conninfo.dbname
   const { programs } = await programsFor({ conninfo, settings, variables }, context)
-  await runLoad({ conninfo, database, isCreated: target.isCreated, selection, programs, chunks }, context)
+  const loading = { selection, programs, chunks, sizeBytes: member.rawBytes, spooling }
+  await runLoad({ ...loading, conninfo, database, isCreated: target.isCreated }, context)
   return { member, database }
+}
+
+function formatOf({ format }: DumpMember): DumpSelection['format'] {
+  return format === 'custom' || format === 'directory' ? format : 'plain'
 }

@@ -2,6 +2,7 @@ import { selectCluster, type ClusterConfiguration } from '../config/select-confi
 import type { PostgresVersion } from '../domain/postgres-version.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { runDump, type DumpRequest, type RunDump } from '../logical/run-dump.ts'
+import type { Spooling } from '../logical/spool.ts'
 import type { Environment } from '../platform/environment.ts'
 import { findClientPrograms, type ClientPrograms } from '../postgres/client-programs.ts'
 import { connect } from '../postgres/connection.ts'
@@ -16,6 +17,8 @@ export interface TakeDumpRequest extends ClusterSelection, Omit<DumpRequest, 'co
   readonly variables: Environment
   /** Of the server that is dumped; undefined: the cluster's. */
   readonly conninfo?: Conninfo
+  /** For the directory format. */
+  readonly spooling?: Spooling | undefined
 }
 
 export interface TakenDump extends RunDump {
@@ -39,7 +42,7 @@ export async function takeDump(request: TakeDumpRequest, context: RunContext): P
   const { version, programs } = await programsFor({ conninfo, settings, variables }, context)
   const done = await runDump(
     { ...request, conninfo },
-    { place, version, programs, compressionLevel },
+    { place, version, programs, compressionLevel, spooling: request.spooling },
     context,
   )
   await rememberCatalogue(place, context)

@@ -1,15 +1,13 @@
-import { join } from 'node:path'
 import type { ClusterRepository } from '../app/open-cluster.ts'
-import type { Configuration } from '../config/configuration-schema.ts'
 import type { ClusterConfiguration } from '../config/select-configured.ts'
 import { parseBackupLabel } from '../domain/backup-label.ts'
-import { OperationError } from '../domain/operation-error.ts'
 import { parseRecoveryTarget, type RecoveryTarget } from '../domain/recovery-target.ts'
 import type { Sandbox, SandboxRequest } from '../sandbox/open-sandbox.ts'
 import type { NeededTables } from '../sandbox/choose-left-out.ts'
 import type { TableSandbox } from '../sandbox/open-table-sandbox.ts'
 import { loadAsOwner } from './become-owner.ts'
 import type { CommandEnvironment } from './command-environment.ts'
+import { sandboxParent } from './sandbox-parent.ts'
 import type { SandboxOptions } from './target-options.ts'
 
 interface Wanted {
@@ -87,29 +85,4 @@ export async function withSandboxPlace<Result>(
     return openTableSandbox({ ...request, needed }, tools, context)
   }
   return await work({ place, settings, target, open, openForTables })
-}
-
-/** Where sandboxes are made. */
-export async function sandboxParent(
-  asked: string | undefined,
-  configuration: Pick<Configuration, 'sandboxDirectory' | 'stateDirectory'>,
-): Promise<string> {
-  return asked ?? configuration.sandboxDirectory ?? (await usualParent(configuration))
-}
-
-async function usualParent({
-  stateDirectory,
-}: {
-  readonly stateDirectory?: string | undefined
-}): Promise<string> {
-  const { findStateDirectories } = await import('../app/state-directory.ts')
-  const [folder] = await findStateDirectories(stateDirectory)
-  if (folder !== undefined) return join(folder, 'sandbox')
-  throw new OperationError(
-    'config-missing',
-    'choosing where to restore to: expected a directory, found none that is ours',
-    {
-      hint: 'Name one with "--sandbox-directory", or with the setting "sandbox-directory".',
-    },
-  )
 }

@@ -292,7 +292,7 @@ export const configurationSchema = z
     'sandbox-directory': absolutePath()
       .optional()
       .describe(
-        'Where throw-away servers are restored to, each in a folder of its own that is removed afterwards. Needs room for the cluster. Not set: the folder "sandbox" in the state directory.',
+        'Where throw-away servers are restored to, each in a folder of its own that is removed afterwards, and where parallel dumps and loads keep files meanwhile. Needs room for the cluster. Not set: the folder "sandbox" in the state directory.',
       ),
   })
   .superRefine(checkReferences)

@@ -1,12 +1,16 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { parseLsn, type Lsn } from '../domain/lsn.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { startPiped } from '../platform/piped-process.ts'
+import { startPiped, type PipedProcess } from '../platform/piped-process.ts'
 import { clientEnvironment } from '../postgres/client-environment.ts'
 import type { ClientPrograms } from '../postgres/client-programs.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
+import { directoryOutput } from './dump-directory.ts'
 import { pgDumpArguments, type DumpSelection } from './dump-selection.ts'
+import { makeSpool, type Spooling } from './spool.ts'
 import { wholeOutput } from './whole-output.ts'
 
 export interface DumpDatabaseRequest {
@@ -14,6 +18,8 @@ export interface DumpDatabaseRequest {
   readonly conninfo: Conninfo
   readonly programs: ClientPrograms
   readonly selection: DumpSelection
+  /** For the directory format. */
+  readonly spooling?: Spooling | undefined
 }
 
 /** Where the server was. Between the two the dump was taken; its content is that of the first, of one snapshot. */
@@ -36,7 +42,7 @@ export interface DatabaseDump extends AsyncDisposable {
 
 /** Begins to dump a database as it is now: in a snapshot that is exported by a session of ours, whose LSN is known. */
 export async function dumpDatabase(
-  { conninfo, programs, selection }: DumpDatabaseRequest,
+  { conninfo, programs, selection, spooling }: DumpDatabaseRequest,
   context: RunContext,
 ): Promise<DatabaseDump> {
   const env = clientEnvironment(conninfo)
@@ -44,13 +50,25 @@ export async function dumpDatabase(
   const session = opened.use(await connect(conninfo, context))
   await session.query('begin isolation level repeatable read read only')
   const { snapshot, lsn: startLsn } = await exportSnapshot(session)
-  const program = opened.use(
-    await startPiped(programs.pgDump, pgDumpArguments(selection, snapshot), { env, signal: context.signal }),
-  )
+  const start = async (directory?: { path: string; jobs: number }): Promise<PipedProcess> =>
+    opened.use(
+      await startPiped(programs.pgDump, pgDumpArguments(selection, { snapshot, directory }), {
+        env,
+        signal: context.signal,
+      }),
+    )
+  const what = `dumping database ${quote(conninfo.dbname)}`
+  let output: AsyncIterable<Uint8Array>
+  if (selection.format === 'directory') {
+    assert(spooling, 'the directory format needs a place for its files')
+    const spool = opened.use(await makeSpool(spooling.parent, context))
+    const folder = join(spool.path, 'dump')
+    const program = await start({ path: folder, jobs: spooling.jobs })
+    output = directoryOutput({ program, folder, spool, what }, context)
+  } else output = wholeOutput(await start(), { format: selection.format, what })
   let stopLsn: Lsn | undefined
   const chunks = async function* (): AsyncGenerator<Uint8Array, void> {
-    const what = `dumping database ${quote(conninfo.dbname)}`
-    yield* wholeOutput(program, { format: selection.format, what })
+    yield* output
     stopLsn = await readLsn(session)
   }
   const lifetime = opened.move()

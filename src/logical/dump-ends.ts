@@ -1,18 +1,18 @@
-import type { DumpSelection } from './dump-selection.ts'
+import type { StreamFormat } from './dump-selection.ts'
 
-/** How a custom archive begins: `magic` in pg_backup_archiver.h. */
-const customMagic = 'PGDMP'
+/** How a custom archive begins, and the table of contents of a directory: `magic` in pg_backup_archiver.h. */
+export const customMagic = 'PGDMP'
 /** How pg_dump, and pg_dumpall, end what they write as text. */
 const plainTrailer = /^-- PostgreSQL database (?:cluster )?dump complete$/m
 const keptBytes = 1024
 
 /** Watches a dump go by, and knows afterwards whether it has the ends of a whole one. */
 export class DumpEnds {
-  readonly #format: DumpSelection['format']
+  readonly #format: StreamFormat
   #head: Buffer = Buffer.alloc(0)
   #tail: Buffer = Buffer.alloc(0)
 
-  constructor(format: DumpSelection['format']) {
+  constructor(format: StreamFormat) {
     this.#format = format
   }
 

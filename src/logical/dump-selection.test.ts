@@ -14,7 +14,7 @@ describe('pgDumpArguments', () => {
       content: 'schema-only',
     } as const
 
-    assert.deepEqual(pgDumpArguments(selection, '00000003-0000001B-1'), [
+    assert.deepEqual(pgDumpArguments(selection, { snapshot: '00000003-0000001B-1' }), [
       '--format=custom',
       '--compress=0',
       '--no-password',
@@ -30,7 +30,14 @@ describe('pgDumpArguments', () => {
     ])
   })
 
+  test('has several processes write a directory', () => {
+    const selection = { ...wholeDatabase, format: 'directory' } as const
+    const args = pgDumpArguments(selection, { snapshot: 'x', directory: { path: '/spool/dump', jobs: 3 } })
+
+    assert.ok(['--format=directory', '--file=/spool/dump', '--jobs=3'].every((arg) => args.includes(arg)))
+  })
+
   test('does not ask for strict names where none is asked for', () => {
-    assert.ok(!pgDumpArguments(wholeDatabase, 'x').includes('--strict-names'))
+    assert.ok(!pgDumpArguments(wholeDatabase, { snapshot: 'x' }).includes('--strict-names'))
   })
 })

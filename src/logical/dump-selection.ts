@@ -1,7 +1,10 @@
+/** What pg_dump writes as one stream. `custom`: can be restored in parts; `plain`: SQL text. */
+export type StreamFormat = 'custom' | 'plain'
+
 /** What of a database is dumped, and how. Patterns are those of pg_dump, which psql's \d has too. */
 export interface DumpSelection {
-  /** `custom`: can be restored in parts; `plain`: SQL text. */
-  readonly format: 'custom' | 'plain'
+  /** `directory`: as `custom`, in files, by several processes at once. */
+  readonly format: StreamFormat | 'directory'
   readonly tables: readonly string[]
   readonly excludeTables: readonly string[]
   /** Their definition is dumped, and not their rows. */
@@ -21,13 +24,19 @@ export const wholeDatabase: DumpSelection = {
   content: 'all',
 }
 
+interface DumpWay {
+  readonly snapshot: string
+  /** Of the directory format: which pg_dump makes, and how many processes write there. */
+  readonly directory?: { readonly path: string; readonly jobs: number } | undefined
+}
+
 /**
  * The arguments of pg_dump. It does not compress: the repository does, faster and for all formats. A pattern that matches
  * nothing is an error, for a dump that silently lacks a table is none.
  */
 export function pgDumpArguments(
   { format, content, ...patterns }: DumpSelection,
-  snapshot: string,
+  { snapshot, directory }: DumpWay,
 ): readonly string[] {
   const included = [...patterns.tables, ...patterns.schemas]
   return [
@@ -35,6 +44,7 @@ export function pgDumpArguments(
     '--compress=0',
     '--no-password',
     `--snapshot=${snapshot}`,
+    ...(directory === undefined ? [] : [`--file=${directory.path}`, `--jobs=${directory.jobs}`, '--no-sync']),
     ...patterns.tables.map((pattern) => `--table=${pattern}`),
     ...patterns.excludeTables.map((pattern) => `--exclude-table=${pattern}`),
     ...patterns.excludeTableData.map((pattern) => `--exclude-table-data=${pattern}`),

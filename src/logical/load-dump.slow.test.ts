@@ -9,7 +9,7 @@ import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import { findClientPrograms, type ClientPrograms } from '../postgres/client-programs.ts'
 import { parseConninfo } from '../postgres/conninfo.ts'
 import { dumpDatabase } from './dump-database.ts'
-import { wholeDatabase } from './dump-selection.ts'
+import { wholeDatabase, type StreamFormat } from './dump-selection.ts'
 import { loadDump } from './load-dump.ts'
 import { wholeDump, type LoadSelection } from './load-selection.ts'
 
@@ -17,7 +17,7 @@ describe('loadDump', () => {
   let scratch: Scratch
   let server: TestServer
   let programs: ClientPrograms
-  const dumps = new Map<'custom' | 'plain', Uint8Array>()
+  const dumps = new Map<StreamFormat, Uint8Array>()
   before(async () => {
     scratch = await createScratch('load')
     server = await startServer({ major: clientMajor, scratch })
@@ -46,11 +46,17 @@ describe('loadDump', () => {
   })
   const load = (
     dbname: string,
-    selection: Partial<LoadSelection>,
+    selection: Partial<LoadSelection> & { readonly format?: StreamFormat },
     chunks = inPieces(dumps.get(selection.format ?? 'custom') ?? assert.fail()),
   ): Promise<void> =>
     loadDump(
-      { conninfo: conninfo(dbname), programs, selection: { ...wholeDump, ...selection }, chunks },
+      {
+        conninfo: conninfo(dbname),
+        programs,
+        selection: { ...wholeDump, ...selection },
+        chunks,
+        sizeBytes: 0,
+      },
       recordingContext(),
     )
   const create = async (dbname: string): Promise<string> => {

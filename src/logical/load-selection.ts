@@ -26,12 +26,12 @@ export const wholeDump: LoadSelection = {
   isClean: false,
 }
 
-/** Throws `usage` when a part is asked for of a dump that is SQL text, which only runs as a whole. */
-export function requireLoadable({ format, ...selection }: LoadSelection): void {
-  if (format === 'custom') return
+/** Throws `usage` when a part, or several jobs, are asked for of a dump that is SQL text, which only runs as a whole. */
+export function requireLoadable({ format, ...selection }: LoadSelection, jobs: number): void {
+  if (format !== 'plain') return
   const { tables, schemas, content, section, hasNoOwner, hasNoPrivileges, isClean } = selection
   const isWhole = tables.length + schemas.length === 0 && content === 'all' && section === undefined
-  if (isWhole && !hasNoOwner && !hasNoPrivileges && !isClean) return
+  if (isWhole && !hasNoOwner && !hasNoPrivileges && !isClean && jobs === 1) return
   throw new OperationError(
     'usage',
     'loading a part of a dump, or another way than it was taken: expected one of the custom format, found SQL text',
@@ -41,27 +41,44 @@ export function requireLoadable({ format, ...selection }: LoadSelection): void {
   )
 }
 
+/** Where pg_restore reads an archive. */
+export interface ArchivePath {
+  /** A file of the custom format, or a directory. */
+  readonly path: string
+  readonly jobs: number
+}
+
 /**
- * The arguments of pg_restore, which reads the archive from its standard input. All of it in one transaction: a load that
- * fails has changed nothing.
+ * The arguments of pg_restore, which reads the archive from its standard input, or from where it lies. One job does all of it
+ * in one transaction: a load that fails has changed nothing. Several cannot.
  */
 export function pgRestoreArguments(
   { tables, schemas, content, section, ...flags }: LoadSelection,
   dbname: string,
+  archive?: ArchivePath,
 ): readonly string[] {
   return [
     `--dbname=${quoteConninfoValue(dbname)}`,
     '--no-password',
     '--exit-on-error',
-    '--single-transaction',
+    archive === undefined || archive.jobs === 1 ? '--single-transaction' : `--jobs=${archive.jobs}`,
     ...tables.map((name) => `--table=${name}`),
     ...schemas.map((name) => `--schema=${name}`),
     ...(tables.length + schemas.length > 0 ? ['--strict-names'] : []),
     ...(content === 'all' ? [] : [`--${content}`]),
     ...(section === undefined ? [] : [`--section=${section}`]),
-    ...(flags.hasNoOwner ? ['--no-owner'] : []),
-    ...(flags.hasNoPrivileges ? ['--no-privileges'] : []),
-    ...(flags.isClean ? ['--clean', '--if-exists'] : []),
+    ...flagArguments(flags),
+    ...(archive === undefined ? [] : [archive.path]),
+  ]
+}
+
+type Flags = Pick<LoadSelection, 'hasNoOwner' | 'hasNoPrivileges' | 'isClean'>
+
+function flagArguments({ hasNoOwner, hasNoPrivileges, isClean }: Flags): readonly string[] {
+  return [
+    ...(hasNoOwner ? ['--no-owner'] : []),
+    ...(hasNoPrivileges ? ['--no-privileges'] : []),
+    ...(isClean ? ['--clean', '--if-exists'] : []),
   ]
 }
 

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { formatLsn } from '../domain/lsn.ts'
 import { formatPostgresVersion, type PostgresVersion } from '../domain/postgres-version.ts'
 import { quote } from '../domain/quote.ts'
@@ -15,6 +16,7 @@ import { dumpGlobals } from './dump-globals.ts'
 import type { DumpSelection } from './dump-selection.ts'
 import { listDatabases, requireDatabases, serverTime } from './list-databases.ts'
 import { countContents } from './read-contents.ts'
+import { makeSpool, type Spooling } from './spool.ts'
 
 export interface DumpRequest {
   readonly conninfo: Conninfo
@@ -35,6 +37,8 @@ export interface DumpTools {
   readonly programs: ClientPrograms
   /** zstd level. */
   readonly compressionLevel: number
+  /** For the directory format. */
+  readonly spooling?: Spooling | undefined
 }
 
 export interface RunDump {
@@ -110,10 +114,10 @@ async function writeDatabase(
   { writer, tools, facts }: Writing & { readonly facts: Map<string, string> },
   context: RunContext,
 ): Promise<DumpMember> {
-  const { programs, place } = tools
+  const { programs, spooling } = tools
   const { selection } = request
   const conninfo = { ...request.conninfo, dbname: database }
-  await using dump = await dumpDatabase({ conninfo, programs, selection }, context)
+  await using dump = await dumpDatabase({ conninfo, programs, selection, spooling }, context)
   const description = {
     name: memberOfDatabase(database),
     kind: 'database',
@@ -126,9 +130,19 @@ async function writeDatabase(
   note('snapshot', dump.snapshot)
   note('start LSN', formatLsn(startLsn))
   note('stop LSN', formatLsn(stopLsn))
-  if (selection.format === 'custom') {
-    const chunks = readMember(place, { entry: { label }, member }, context)
-    note('entries', String(await countContents({ programs, chunks }, context)))
-  }
+  if (selection.format !== 'plain') note('entries', String(await readBack({ label, member }, tools, context)))
   return member
+}
+
+/** How many entries the archive has that was stored. */
+async function readBack(
+  { label, member }: { readonly label: DumpEntry['label']; readonly member: DumpMember },
+  { programs, place, spooling }: DumpTools,
+  context: RunContext,
+): Promise<number> {
+  const chunks = readMember(place, { entry: { label }, member }, context)
+  if (member.format !== 'directory') return countContents({ programs, chunks, spool: undefined }, context)
+  assert(spooling, 'the directory format needs a place for its files')
+  await using spool = await makeSpool(spooling.parent, context)
+  return await countContents({ programs, chunks, spool }, context)
 }

@@ -7,6 +7,7 @@ import type { Conninfo } from '../postgres/conninfo.ts'
 import { quoteIdentifier } from '../postgres/quote-sql.ts'
 import { loadDump } from './load-dump.ts'
 import type { LoadSelection } from './load-selection.ts'
+import type { Spooling } from './spool.ts'
 
 export interface LoadRequest {
   /** Of the server, and of a database that is there. */
@@ -18,6 +19,9 @@ export interface LoadRequest {
   readonly selection: LoadSelection
   readonly programs: ClientPrograms
   readonly chunks: AsyncIterable<Uint8Array>
+  /** As for `loadDump`. */
+  readonly sizeBytes: number
+  readonly spooling?: Spooling | undefined
 }
 
 /**

@@ -1,9 +1,10 @@
-import { constants, open, unlink } from 'node:fs/promises'
+import { constants, mkdir, open, rm, unlink } from 'node:fs/promises'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { releaseMemory } from '../platform/release-memory.ts'
 import { hasSystemCode, writeFailure } from '../platform/durable-file.ts'
+import { unpackDirectory } from './unpack-directory.ts'
 
 /**
  * Writes a dump as pg_dump wrote it to a new file of this user's alone, for psql or pg_restore: complete when this resolves,
@@ -36,12 +37,28 @@ export async function writeDumpFile(
   }
 }
 
+/**
+ * Writes a dump of the directory format to a new directory of this user's alone, for pg_restore: complete when this resolves,
+ * else it is removed. Throws as `writeDumpFile` does.
+ */
+export async function writeDumpDirectory(
+  path: string,
+  chunks: AsyncIterable<Uint8Array>,
+  context: Pick<RunContext, 'signal'>,
+): Promise<void> {
+  await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
+    throw hasSystemCode(error, 'EEXIST') ? occupied(path) : writeFailure(path, error)
+  })
+  try {
+    await unpackDirectory({ folder: path }, chunks, context)
+  } catch (error) {
+    await rm(path, { recursive: true, force: true })
+    throw error
+  }
+}
+
 function occupied(path: string): OperationError {
-  return new OperationError(
-    'not-confirmed',
-    `writing a dump to ${quote(path)}: there is such a file already`,
-    {
-      hint: 'Name a file that is not there.',
-    },
-  )
+  return new OperationError('not-confirmed', `writing a dump to ${quote(path)}: there is something already`, {
+    hint: 'Name one that is not there.',
+  })
 }

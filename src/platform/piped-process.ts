@@ -21,6 +21,7 @@ interface PipedResult extends ProcessExit {
 
 /** A program at work on a stream. Disposing it kills its process group, unless it has ended. */
 export interface PipedProcess extends AsyncDisposable {
+  readonly pid: number
   /** What it writes, as it comes: it waits when nobody reads. Ends with the program, however that ended. */
   readonly output: AsyncIterable<Uint8Array>
   /** Resolves when the program and whatever holds its output have ended. Rejects with the reason of an abort, or when its input failed. */
@@ -52,8 +53,10 @@ export async function startPiped(
   const closed = once(child, 'close')
   closed.catch(() => undefined) // it could not be started, which is thrown below
   await spawned(child, file)
+  const { pid } = child
+  if (pid === undefined) throw new Error('a child that was started without a number')
   const kill = (): void => {
-    if (child.pid !== undefined && isRunning(child)) sendSignal(-child.pid, 'SIGKILL')
+    if (isRunning(child)) sendSignal(-pid, 'SIGKILL')
   }
   signal.addEventListener('abort', kill, { once: true })
   const fed = feed(child, input, kill)
@@ -71,6 +74,7 @@ export async function startPiped(
   const result = ended()
   result.catch(() => undefined) // whoever asks for it is told
   return {
+    pid,
     output: stdout,
     ended: result,
     [Symbol.asyncDispose]: async () => {

@@ -24,7 +24,8 @@ export function clientEnvironment(conninfo: Conninfo): Readonly<Record<string, s
     TZ: 'UTC',
     // No service, password or certificate of anybody's home is taken up by chance.
     HOME: '/nonexistent',
-    PGPASSFILE: conninfo.passfile ?? conninfo.defaultPassfile ?? '/dev/null',
+    // One that cannot be there is passed over; of /dev/null the programs say that it is no plain file.
+    PGPASSFILE: conninfo.passfile ?? conninfo.defaultPassfile ?? '/nonexistent/pgpass',
     PGHOST: host,
     PGHOSTADDR: hostaddr,
     PGPORT: String(port),

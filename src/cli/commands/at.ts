@@ -85,7 +85,7 @@ async function advance(
   const { configuration } = await loadAsOwner(environment)
   const [{ askToAdvance }, { sandboxParent }] = await Promise.all([
     import('../ask-to-advance.ts'),
-    import('../with-sandbox-place.ts'),
+    import('../sandbox-parent.ts'),
   ])
   const folder = resolve(await sandboxParent(sandboxDirectory, configuration), wanted)
   const document = await askToAdvance({ folder, options, keep }, environment.context)

@@ -8,6 +8,7 @@ import { formatLsn } from '../../domain/lsn.ts'
 import { isOperationError, OperationError, operationErrors } from '../../domain/operation-error.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
+import { readJobCount } from '../read-job-count.ts'
 import { damageLines } from '../output/damage-lines.ts'
 import { printable } from '../output/text.ts'
 import type { Style } from '../output/text.ts'
@@ -33,7 +34,7 @@ export function registerBackup(program: Command, environment: CommandEnvironment
     )
     .option('--audit', 'read everything, and compare it with what the WAL says has changed')
     .option('--max-rate <size>', 'read at most this much in a second, such as 50MB', readSize)
-    .option('--workers <count>', 'how many workers compress and encrypt', readCount)
+    .option('--workers <count>', 'how many workers compress and encrypt', readJobCount)
     .option('--dry-run', 'check everything and print the plan; take nothing')
     .action((options: BackupOptions) => run(options, environment))
 }
@@ -165,10 +166,4 @@ function readSize(text: string): number {
     if (!isOperationError(error, 'usage')) throw error
   }
   throw new InvalidArgumentError('Expected a size such as 50MB.')
-}
-
-function readCount(text: string): number {
-  const count = /^\d{1,2}$/.test(text) ? Number(text) : 0
-  if (count >= 1 && count <= 64) return count
-  throw new InvalidArgumentError('Expected a whole number from 1 to 64.')
 }

@@ -10,6 +10,8 @@ import { lastCommitAt } from '../../sandbox/last-commit.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { printable } from '../output/text.ts'
+import { sandboxParent } from '../sandbox-parent.ts'
+import { readJobCount } from '../read-job-count.ts'
 import { addSandboxOptions, type SandboxOptions } from '../target-options.ts'
 
 interface DumpOptions extends SandboxOptions {
@@ -18,7 +20,8 @@ interface DumpOptions extends SandboxOptions {
   readonly all?: true
   readonly globals?: boolean
   readonly rolePasswords: boolean
-  readonly format: DumpSelection['format']
+  readonly format?: DumpSelection['format']
+  readonly jobs?: number
   readonly table: readonly string[]
   readonly excludeTable: readonly string[]
   readonly excludeTableData: readonly string[]
@@ -38,7 +41,15 @@ export function registerDump(program: Command, environment: CommandEnvironment):
     .option('--no-globals', 'no roles and tablespaces')
     .option('--no-role-passwords', 'roles without their passwords, for which no superuser is needed')
     .addOption(
-      new Option('--format <format>', 'as pg_dump has it').choices(['custom', 'plain']).default('custom'),
+      new Option(
+        '--format <format>',
+        'as pg_dump has it; default: custom, with several jobs directory',
+      ).choices(['custom', 'plain', 'directory']),
+    )
+    .option(
+      '--jobs <count>',
+      'how many processes dump a database at once, with the directory format',
+      readJobCount,
     )
     .option('--table <pattern...>', 'these tables only', [])
     .option('--exclude-table <pattern...>', 'all but these tables', [])
@@ -97,8 +108,13 @@ async function take(
   environment: CommandEnvironment,
   source: Pick<TakeDumpRequest, 'conninfo' | 'facts'> = {},
 ): Promise<void> {
-  const { database, all } = options
+  const { database, all, jobs = 1 } = options
+  const selection = selectionOf(options)
   const { configuration } = await loadAsOwner(environment)
+  const spooling =
+    selection.format === 'directory'
+      ? { parent: await sandboxParent(options.sandboxDirectory, configuration), jobs }
+      : undefined
   const { takeDump } = await import('../../app/take-dump.ts')
   const taken = await takeDump(
     {
@@ -109,7 +125,8 @@ async function take(
       databases: database,
       hasGlobals: options.globals ?? all === true,
       hasPasswords: options.rolePasswords,
-      selection: selectionOf(options),
+      selection,
+      spooling,
       ...source,
     },
     environment.context,
@@ -127,13 +144,25 @@ function selectionOf(options: DumpOptions): DumpSelection {
   return {
     ...wholeDatabase,
     content,
-    format: options.format,
+    format: formatOf(options),
     tables: options.table,
     excludeTables: options.excludeTable,
     excludeTableData: options.excludeTableData,
     schemas: options.schema,
     excludeSchemas: options.excludeSchema,
   }
+}
+
+function formatOf({ format, jobs = 1 }: DumpOptions): DumpSelection['format'] {
+  if (format === undefined) return jobs > 1 ? 'directory' : 'custom'
+  if (jobs === 1 || format === 'directory') return format
+  throw new OperationError(
+    'usage',
+    `dumping with ${jobs} jobs: expected the directory format, found ${format}`,
+    {
+      hint: 'Leave --format or --jobs out: only the directory format is written by several processes.',
+    },
+  )
 }
 
 function toText({

@@ -13,6 +13,8 @@ import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { confirmName } from '../confirm-name.ts'
 import { printable } from '../output/text.ts'
+import { readJobCount } from '../read-job-count.ts'
+import { sandboxParent } from '../sandbox-parent.ts'
 
 interface LoadOptions {
   readonly database?: string
@@ -31,6 +33,8 @@ interface LoadOptions {
   readonly clean?: true
   readonly confirm?: string
   readonly acceptOlderRepository?: true
+  readonly jobs?: number
+  readonly sandboxDirectory?: string
 }
 
 /** `load`: a dump back into a server, or out as the file that pg_dump wrote. */
@@ -75,6 +79,11 @@ export function registerLoad(program: Command, environment: CommandEnvironment):
     .option('--no-privileges', 'without who may do what')
     .option('--clean', 'drop what is there under the same names first')
     .option('--confirm <name>', 'the name of the database, to drop things in it')
+    .option('--jobs <count>', 'how many processes load at once; what fails then is not undone', readJobCount)
+    .option(
+      '--sandbox-directory <dir>',
+      'where files are kept meanwhile, with several jobs or the directory format',
+    )
     .option('--accept-older-repository', 'load although the repository went back to an older copy of itself')
     .action((label: string, options: LoadOptions) => load(label, options, environment))
 }
@@ -100,6 +109,8 @@ async function load(text: string, options: LoadOptions, environment: CommandEnvi
       wanted: wantedOf(options),
       selection: selectionOf(options),
       acceptsOlder: options.acceptOlderRepository === true,
+      jobs: options.jobs ?? 1,
+      spoolParent: () => sandboxParent(options.sandboxDirectory, configuration),
     },
     environment.context,
   )

@@ -6,6 +6,7 @@ import { isOperationError, operationErrors } from '../../domain/operation-error.
 import type { VerifyScope } from '../../verify/plan-verify.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
+import { readJobCount } from '../read-job-count.ts'
 import { damageText } from '../output/damage-text.ts'
 import { formatAge, printable, type Style } from '../output/text.ts'
 
@@ -26,7 +27,7 @@ export function registerVerify(program: Command, environment: CommandEnvironment
         .conflicts('all'),
     )
     .option('--all', 'begin anew, also when a run was interrupted')
-    .option('--workers <count>', 'how many workers decrypt and check', readCount)
+    .option('--workers <count>', 'how many workers decrypt and check', readJobCount)
     .action((options: VerifyOptions) => verify(options, environment))
 }
 
@@ -102,10 +103,4 @@ function readPercent(text: string): number {
   const percent = /^\d{1,3}(?:\.\d{1,3})?%?$/.test(text) ? Number.parseFloat(text) : 0
   if (percent > 0 && percent <= 100) return percent
   throw new InvalidArgumentError('Expected a part in percent, such as 10.')
-}
-
-function readCount(text: string): number {
-  const count = /^\d{1,2}$/.test(text) ? Number(text) : 0
-  if (count >= 1 && count <= 64) return count
-  throw new InvalidArgumentError('Expected a whole number from 1 to 64.')
 }
