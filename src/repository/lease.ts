@@ -1,4 +1,4 @@
-import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import {
   isHeld,
@@ -94,11 +94,8 @@ export class Lease implements AsyncDisposable {
 
   /** Beside the work, which does not wait for it. What stays is found by the next one. */
   async #forgetOlder(keys: readonly string[]): Promise<void> {
-    try {
-      await tidyAway(this.#repository, keys, this.#context)
-    } catch (error) {
-      if (!isOperationError(error) && !this.#context.signal.aborted) throw error
-    }
+    // Whatever kept it from that, the work meets as well if it matters.
+    await tidyAway(this.#repository, keys, this.#context).catch(() => undefined)
   }
 
   async #keepBeating(): Promise<void> {
