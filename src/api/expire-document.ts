@@ -27,6 +27,15 @@ interface ExpiredRepoListing {
   readonly ownWal: readonly string[]
   /** What was done; null in a dry run and when it was refused. */
   readonly done: { readonly removed: readonly string[]; readonly ownWal: readonly string[] } | null
+  readonly dumps: {
+    /** False: no rule for dumps is set, and none expires. */
+    readonly hasRules: boolean
+    readonly keep: readonly { readonly label: string; readonly reasons: readonly string[] }[]
+    /** What the plan takes out of the catalogue. */
+    readonly remove: readonly { readonly label: string; readonly reason: string }[]
+    /** What was done; null in a dry run and when it was refused. */
+    readonly done: { readonly removed: readonly string[] } | null
+  }
   /** What the sweep deleted, or in a dry run would delete now; null when there was none. */
   readonly swept: {
     readonly deletedBytes: number

@@ -5,6 +5,7 @@ import { isOperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readProcessIdentity } from '../platform/process-identity.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
+import type { Catalogue } from '../repository/catalogue.ts'
 import { acquireLease, type Lease } from '../repository/lease.ts'
 import {
   applyExpire,
@@ -12,10 +13,13 @@ import {
   type AppliedExpire,
   type Permission,
 } from '../retention/apply-expire.ts'
-import type { KeepRules } from '../retention/keep-rules.ts'
+import { applyExpireDumps, requireDumpPermission } from '../retention/apply-expire-dumps.ts'
+import { noRules, type KeepRules } from '../retention/keep-rules.ts'
+import type { DumpExpirePlan } from '../retention/plan-expire-dumps.ts'
 import type { PlanWarning } from '../retention/plan-warnings.ts'
 import { planExpire, type ExpirePlan } from '../retention/plan-expire.ts'
 import { defaultGraceMs, sweepCluster, type SweepResult } from '../retention/sweep.ts'
+import { planDumps, type ExpiredDumps } from './expire-dumps.ts'
 import { gatherExpireFacts, requireManifests } from './expire-facts.ts'
 import { rememberCatalogue } from './guarded-catalogue.ts'
 import { chooseRepos, openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
@@ -33,6 +37,7 @@ export interface ExpiredRepo {
   readonly plan: ExpirePlan
   /** Undefined: a dry run, or it was refused. */
   readonly applied: AppliedExpire | undefined
+  readonly dumps: ExpiredDumps
   /** Undefined: a clock seems to be wrong, or another sweep runs; in a dry run what a sweep would delete now. */
   readonly swept: SweepResult | undefined
   /** What stood in the way; undefined when nothing did. */
@@ -61,7 +66,9 @@ export async function expireCluster(request: ExpireRequest, context: RunContext)
       const usesReserve = !request.isDryRun
       const selection = { configuration, clusterName: settings.name, repoName: name, usesReserve }
       await using opened = await openCluster(selection, context)
-      repos.push(await expireRepo({ ...request, rules }, opened.repositories[0], context))
+      repos.push(
+        await expireRepo({ ...request, rules, dumpRules: rules.dumps }, opened.repositories[0], context),
+      )
     } catch (error) {
       context.signal.throwIfAborted()
       failures.push({ name, error })
@@ -80,6 +87,8 @@ export function keepRulesOf(
 
 interface RepoRequest extends Permission {
   readonly rules: KeepRules
+  /** Default: none, so that no dump expires. */
+  readonly dumpRules?: KeepRules
   readonly isDryRun: boolean
 }
 
@@ -95,20 +104,26 @@ export async function expireRepo(
   }
   await using lease = await acquireExpireLease(place, context)
   const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
-  const { planned, decide, isAnythingListed } = await planRepo(request, place, held)
-  const sweeping = { isAnythingListed, isDryRun: false }
+  const { planned, ...deciding } = await planRepo(request, place, held)
+  const { plan, dumps } = planned
+  const sweeping = { isAnythingListed: deciding.isAnythingListed, isDryRun: false }
   try {
-    requirePermission(planned.plan, request, place)
+    requirePermission(plan, request, place)
+    requireDumpPermission(dumps.plan, request, place)
   } catch (failure) {
     // What was given up before is not held up by what must not be given up now; only a wrong clock holds up both.
-    const maySweep = planned.plan.clockDoubt === undefined && request.confirmed === undefined
+    const isClockRight = (plan.clockDoubt ?? dumps.plan.clockDoubt) === undefined
+    const maySweep = isClockRight && request.confirmed === undefined
     const sweep = maySweep ? await trySweep(sweeping, place, held) : undefined
     return { ...planned, swept: sweep?.swept, failure }
   }
-  const applied = await applyExpire({ plan: planned.plan, decide, lease }, place, held)
+  const applied = await applyExpire({ plan, decide: deciding.decide, lease }, place, held)
+  const decideDumps = { plan: dumps.plan, decide: deciding.decideDumps, lease }
+  const appliedDumps = await applyExpireDumps(decideDumps, place, held)
   // Dying here leaves objects that nothing lists any more: the next sweep finds them.
-  if (applied.catalogue !== undefined) await rememberCatalogue(place, held)
-  return { ...planned, applied, ...(await trySweep(sweeping, place, held)) }
+  if ((applied.catalogue ?? appliedDumps.catalogue) !== undefined) await rememberCatalogue(place, held)
+  const done = { applied, dumps: { ...dumps, removed: appliedDumps.removed } }
+  return { ...planned, ...done, ...(await trySweep(sweeping, place, held)) }
 }
 
 interface PlannedRepo {
@@ -116,17 +131,21 @@ interface PlannedRepo {
   /** Now or ever. */
   readonly isAnythingListed: boolean
   readonly decide: (backups: readonly ListedBackup[]) => ExpirePlan
+  readonly decideDumps: (catalogue: Catalogue) => DumpExpirePlan
 }
 
 async function planRepo(
-  { rules }: RepoRequest,
+  { rules, dumpRules = noRules }: RepoRequest,
   place: ClusterRepository,
   context: RunContext,
 ): Promise<PlannedRepo> {
-  const { catalogue, knowledge } = await gatherExpireFacts(place, context)
+  const facts = await gatherExpireFacts(place, context)
+  const { catalogue, knowledge } = facts
   const decide = (backups: readonly ListedBackup[]): ExpirePlan => planExpire(backups, rules, knowledge)
   const plan = decide(catalogue.backups)
-  for (const warning of plan.warnings) context.report({ kind: 'warning', ...warnedOf(warning, place) })
+  const dumps = await planDumps({ rules: dumpRules, facts }, place, context)
+  const warnings = [...plan.warnings, ...dumps.expired.plan.warnings]
+  for (const warning of warnings) context.report({ kind: 'warning', ...warnedOf(warning, place) })
   if (plan.remove.length + plan.ownWal.length > 0) await requireManifests(catalogue, place, context)
   const planned: ExpiredRepo = {
     name: place.name,
@@ -134,10 +153,11 @@ async function planRepo(
     backups: catalogue.backups,
     plan,
     applied: undefined,
+    dumps: dumps.expired,
     swept: undefined,
     failure: undefined,
   }
-  return { planned, decide, isAnythingListed: catalogue.number > 0 }
+  return { planned, decide, decideDumps: dumps.decide, isAnythingListed: catalogue.number > 0 }
 }
 
 const warnedOf = ({ message, hint }: PlanWarning, { name }: ClusterRepository): PlanWarning => ({

@@ -13,7 +13,7 @@ import type { Branch } from '../retention/branch-needs.ts'
 import type { DeleteKnowledge } from '../retention/plan-delete.ts'
 import type { ExpireKnowledge } from '../retention/plan-expire.ts'
 import type { DamageKind } from '../verify/damage.ts'
-import { provenAt, type VerifyState } from '../verify/verify-state.ts'
+import { damagedLabels, provenAt, type VerifyState } from '../verify/verify-state.ts'
 import { readVerifyState } from '../verify/verify-state-store.ts'
 import { endsOf, findReaches, reachByTimeline } from './backup-reach.ts'
 import { readGuardedCatalogue } from './guarded-catalogue.ts'
@@ -22,6 +22,8 @@ import type { ClusterRepository } from './open-cluster.ts'
 export interface ExpireFacts {
   readonly catalogue: Catalogue
   readonly knowledge: ExpireKnowledge & DeleteKnowledge
+  /** What `verify` found damage in of whatever kind, dumps too. */
+  readonly damaged: ReadonlySet<BackupLabel>
 }
 
 /** Finds out what is stored of a cluster and in which state, as far as forgetting depends on it. Changes nothing. */
@@ -39,6 +41,7 @@ export async function gatherExpireFacts(place: ClusterRepository, context: RunCo
   }
   return {
     catalogue,
+    damaged: damagedLabels(state),
     knowledge: {
       nowMs: context.clock.now(),
       writtenAtMs: await readWrittenAt(place, context),

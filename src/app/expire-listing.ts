@@ -3,6 +3,7 @@ import type { KeptListing } from '../api/sweep-document.ts'
 import { formatInstant, instantFromMs } from '../domain/target-time.ts'
 import type { KeptBytes } from '../retention/kept-bytes.ts'
 import type { SweepResult, SweptKinds } from '../retention/sweep.ts'
+import type { ExpiredDumps } from './expire-dumps.ts'
 import type { ExpiredCluster, ExpiredRepo } from './expire-cluster.ts'
 
 /** What expired, as programs are told of it. */
@@ -16,7 +17,7 @@ export function listExpired({ name, repos, failures }: ExpiredCluster, dryRun: b
   }
 }
 
-function listRepo({ name, location, plan, applied, swept, failure }: ExpiredRepo): Repo {
+function listRepo({ name, location, plan, applied, dumps, swept, failure }: ExpiredRepo): Repo {
   return {
     name,
     location,
@@ -25,12 +26,17 @@ function listRepo({ name, location, plan, applied, swept, failure }: ExpiredRepo
     remove: plan.remove,
     ownWal: plan.ownWal,
     done: applied === undefined ? null : { removed: applied.removed, ownWal: applied.ownWal },
+    dumps: listDumps(dumps),
     swept: swept === undefined ? null : listSwept(swept),
     failure: failure === undefined ? null : messageOf(failure),
   }
 }
 
 type Repo = ExpireDocument['repos'][number]
+
+function listDumps({ plan: { hasRules, keep, remove }, removed }: ExpiredDumps): Repo['dumps'] {
+  return { hasRules, keep, remove, done: removed === undefined ? null : { removed } }
+}
 
 function listSwept({ deleted, kept, waiting, postponedFor }: SweepResult): NonNullable<Repo['swept']> {
   const [gone, left] = [sumSwept(deleted), sumSwept(waiting)]

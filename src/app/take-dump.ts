@@ -9,6 +9,8 @@ import { connect } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
 import { readServerVersion } from '../postgres/server-facts.ts'
 import { clusterConnection } from './cluster-connection.ts'
+import { expireAfterDump } from './expire-after-dump.ts'
+import { keepRulesOf } from './expire-cluster.ts'
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import { renewRoots } from './renew-roots.ts'
 import { chooseRepos, openCluster, type ClusterSelection } from './open-cluster.ts'
@@ -28,7 +30,10 @@ export interface TakenDump extends RunDump {
   readonly durationMs: number
 }
 
-/** Takes a dump of a cluster's databases into the first of its repositories, or the one that is named. */
+/**
+ * Takes a dump of a cluster's databases into the first of its repositories, or the one that is named; then expires dumps
+ * there, when the rules want it.
+ */
 export async function takeDump(request: TakeDumpRequest, context: RunContext): Promise<TakenDump> {
   const startedAt = context.clock.monotonic()
   const { configuration, clusterName, repoName, variables } = request
@@ -48,6 +53,7 @@ export async function takeDump(request: TakeDumpRequest, context: RunContext): P
   await rememberCatalogue(place, context)
   await renewRoots(place, context)
   const durationMs = context.clock.monotonic() - startedAt
+  await expireAfterDump(keepRulesOf(configuration, settings).dumps, place, context)
   return {
     ...done,
     cluster: settings.name,

@@ -39,6 +39,28 @@ const keptCount = (what: string) =>
 const keptPeriods = (of: string) =>
   keptCount(`Keep the newest backup of each of the last so many ${of} in which there is one, in UTC.`)
 
+const keptDumps = (of: string) =>
+  keptCount(`Keep the newest dump of each of the last so many ${of} in which there is one, in UTC.`)
+
+const dumpKeep = z
+  .strictObject({
+    count: keptCount('Keep the newest so many dumps of what was dumped.'),
+    window: duration()
+      .optional()
+      .describe('Keep all dumps of so long, such as "30d". Not set: this rule keeps none.'),
+    daily: keptDumps('days'),
+    weekly: keptDumps('weeks'),
+    monthly: keptDumps('months'),
+    yearly: keptDumps('years'),
+    minimum: wholeNumber(1, 100_000)
+      .default(1)
+      .describe('Never keep fewer usable dumps of what was dumped than this, whatever the other rules say.'),
+    'after-dump': flag()
+      .default(true)
+      .describe('Whether a dump, once it is complete, expires older ones by these rules.'),
+  })
+  .transform(camelKeys)
+
 const keep = z
   .strictObject({
     count: keptCount('Keep the newest so many usable backups.'),
@@ -57,6 +79,11 @@ const keep = z
     'after-backup': flag()
       .default(true)
       .describe('Whether a backup, once it is complete, expires older ones by these rules.'),
+    dumps: dumpKeep
+      .prefault({})
+      .describe(
+        'Which dumps "expire" keeps: of whatever was dumped, the union of what these rules ask for. Without a rule no dump expires.',
+      ),
   })
   .transform(camelKeys)
 

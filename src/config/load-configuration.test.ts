@@ -40,6 +40,17 @@ describe('loadConfiguration', () => {
     } as never)
   })
 
+  test('gives the rules for dumps of a section in a section, and a cluster with rules of its own none but these', async () => {
+    const keep = 'keep: { window: 14d, dumps: { count: 7, window: 30d } }\n'
+    const { configuration } = await load(`${sound}${keep}`, { HOLDFAST_KEEP_DUMPS_COUNT: '8' })
+
+    const defaults = { minimum: 1, afterDump: true }
+    assert.deepEqual(configuration.keep.dumps, { ...defaults, count: 8, window: 30 * 24 * 3_600_000 })
+    const own = sound.replace('repos:', '    keep: {}\nrepos:')
+    const { clusters } = (await load(`${own}${keep}`)).configuration
+    assert.deepEqual(Object.values(clusters)[0]?.keep?.dumps, defaults)
+  })
+
   test('says where every value came from', async () => {
     const { sources } = await load(sound, { HOLDFAST_BACKUP_COMPRESSION_LEVEL: '9' })
     const sourceOf = (path: string) => sources.find((setting) => setting.path.join('.') === path)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { pgDumpArguments, wholeDatabase } from './dump-selection.ts'
+import { describePart, pgDumpArguments, wholeDatabase } from './dump-selection.ts'
 
 describe('pgDumpArguments', () => {
   test('names everything, keeps what looks like an option from being one, and lets no pattern match nothing', () => {
@@ -25,8 +25,8 @@ describe('pgDumpArguments', () => {
       '--exclude-table-data=audit',
       '--schema=s',
       '--exclude-schema=t',
-      '--strict-names',
       '--schema-only',
+      '--strict-names',
     ])
   })
 
@@ -39,5 +39,14 @@ describe('pgDumpArguments', () => {
 
   test('does not ask for strict names where none is asked for', () => {
     assert.ok(!pgDumpArguments(wholeDatabase, { snapshot: 'x' }).includes('--strict-names'))
+  })
+})
+
+describe('describePart', () => {
+  test('gives one text for one part, and tells the whole from every part', () => {
+    assert.equal(describePart({ ...wholeDatabase, format: 'plain' }), 'everything')
+    const part = { ...wholeDatabase, tables: ['b', 'a'], content: 'data-only' } as const
+    assert.equal(describePart(part), '--data-only --table=a --table=b')
+    assert.equal(describePart({ ...part, tables: ['a', 'b'] }), describePart(part))
   })
 })

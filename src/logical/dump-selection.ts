@@ -1,3 +1,5 @@
+import { everything } from '../repository/dump-contents.ts'
+
 /** What pg_dump writes as one stream. `custom`: can be restored in parts; `plain`: SQL text. */
 export type StreamFormat = 'custom' | 'plain'
 
@@ -35,22 +37,35 @@ interface DumpWay {
  * nothing is an error, for a dump that silently lacks a table is none.
  */
 export function pgDumpArguments(
-  { format, content, ...patterns }: DumpSelection,
+  selection: DumpSelection,
   { snapshot, directory }: DumpWay,
 ): readonly string[] {
-  const included = [...patterns.tables, ...patterns.schemas]
+  const included = [...selection.tables, ...selection.schemas]
   return [
-    `--format=${format}`,
+    `--format=${selection.format}`,
     '--compress=0',
     '--no-password',
     `--snapshot=${snapshot}`,
     ...(directory === undefined ? [] : [`--file=${directory.path}`, `--jobs=${directory.jobs}`, '--no-sync']),
+    ...partArguments(selection),
+    ...(included.length > 0 ? ['--strict-names'] : []),
+  ]
+}
+
+/** The same text for the same part of a database, in whatever order it was asked for. */
+export function describePart(selection: DumpSelection): string {
+  const part = partArguments(selection)
+  return part.length === 0 ? everything : part.toSorted().join(' ')
+}
+
+/** None: all of it. */
+function partArguments({ content, ...patterns }: DumpSelection): readonly string[] {
+  return [
     ...patterns.tables.map((pattern) => `--table=${pattern}`),
     ...patterns.excludeTables.map((pattern) => `--exclude-table=${pattern}`),
     ...patterns.excludeTableData.map((pattern) => `--exclude-table-data=${pattern}`),
     ...patterns.schemas.map((pattern) => `--schema=${pattern}`),
     ...patterns.excludeSchemas.map((pattern) => `--exclude-schema=${pattern}`),
-    ...(included.length > 0 ? ['--strict-names'] : []),
     ...(content === 'all' ? [] : [`--${content}`]),
   ]
 }

@@ -6,6 +6,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import type { ClientPrograms } from '../postgres/client-programs.ts'
 import { connect } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
+import { passwordsFact, selectionFact } from '../repository/dump-contents.ts'
 import type { DumpEntry } from '../repository/dump-entry.ts'
 import type { DumpHead, DumpMember } from '../repository/dump-head.ts'
 import { readMember, type DumpPlace } from '../repository/dump-reader.ts'
@@ -13,7 +14,7 @@ import { openDumpWriter, type DumpWriter } from '../repository/dump-writer.ts'
 import { acquireDumpLease, chooseDumpLabel, publishDump } from '../repository/take-dump.ts'
 import { dumpDatabase } from './dump-database.ts'
 import { dumpGlobals } from './dump-globals.ts'
-import type { DumpSelection } from './dump-selection.ts'
+import { describePart, type DumpSelection } from './dump-selection.ts'
 import { listDatabases, requireDatabases, serverTime } from './list-databases.ts'
 import { countContents } from './read-contents.ts'
 import { makeSpool, type Spooling } from './spool.ts'
@@ -71,9 +72,13 @@ export async function runDump(request: DumpRequest, tools: DumpTools, context: R
       ...Object.entries(request.facts ?? {}),
       ['server version', formatPostgresVersion(tools.version)],
       ['client version', tools.programs.version],
+      [selectionFact, describePart(request.selection)],
     ])
     const members: DumpMember[] = []
-    if (request.hasGlobals) members.push(await writeGlobals(request, { writer, tools }, held))
+    if (request.hasGlobals) {
+      facts.set(passwordsFact, request.hasPasswords ? 'with' : 'without')
+      members.push(await writeGlobals(request, { writer, tools }, held))
+    }
     for (const database of databases) {
       held.report({ kind: 'note', message: `dumping database ${quote(database)}` })
       members.push(await writeDatabase({ request, database, label }, { writer, tools, facts }, held))

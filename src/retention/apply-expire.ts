@@ -24,31 +24,41 @@ export interface Permission {
 }
 
 /** Throws unless the plan may be carried out as it is. */
-export function requirePermission(
-  plan: ExpirePlan,
+export function requirePermission(plan: ExpirePlan, permission: Permission, place: ArchivePlace): void {
+  const { clockDoubt, isDrastic, remove, ownWal, keep } = plan
+  const drastic = `half or more of ${remove.length + keep.length} backups would go (${remove.length}) or lose the WAL behind them (${ownWal.length})`
+  requireAllowed({ noun: 'backups', clockDoubt, drastic: isDrastic ? drastic : undefined }, permission, place)
+}
+
+/** What speaks against a plan. */
+interface Doubts {
+  readonly noun: 'backups' | 'dumps'
+  readonly clockDoubt: string | undefined
+  /** How much would go, when that is too much for a mistake. */
+  readonly drastic: string | undefined
+}
+
+/** Throws unless nothing speaks against a plan, or whoever runs this knows. */
+export function requireAllowed(
+  { noun, clockDoubt, drastic }: Doubts,
   { confirmed, acceptsClock }: Permission,
   place: ArchivePlace,
 ): void {
   const { name } = place.cluster
   if (confirmed !== undefined && confirmed !== name) throw wrongName(confirmed, place)
-  if (plan.clockDoubt !== undefined && !acceptsClock) {
+  if (clockDoubt !== undefined && !acceptsClock) {
     throw new OperationError(
       'clock-doubtful',
-      `expiring backups of ${describePlace(place)}: a clock seems to be wrong: ${plan.clockDoubt}`,
+      `expiring ${noun} of ${describePlace(place)}: a clock seems to be wrong: ${clockDoubt}`,
       {
-        hint: 'Set the clock right; when it is right and the backups are all that there is to expect, add "--accept-clock".',
+        hint: `Set the clock right; when it is right and the ${noun} are all that there is to expect, add "--accept-clock".`,
       },
     )
   }
-  if (plan.isDrastic && confirmed === undefined) {
-    const { remove, ownWal, keep } = plan
-    throw new OperationError(
-      'not-confirmed',
-      `expiring backups of ${describePlace(place)}: half or more of ${remove.length + keep.length} backups would go (${remove.length}) or lose the WAL behind them (${ownWal.length})`,
-      {
-        hint: `Look at it with "--dry-run", and add "--confirm ${name}" when that is what you want.`,
-      },
-    )
+  if (drastic !== undefined && confirmed === undefined) {
+    throw new OperationError('not-confirmed', `expiring ${noun} of ${describePlace(place)}: ${drastic}`, {
+      hint: `Look at it with "--dry-run", and add "--confirm ${name}" when that is what you want.`,
+    })
   }
 }
 

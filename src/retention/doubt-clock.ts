@@ -1,10 +1,13 @@
-import type { BackupLabel } from '../domain/backup-label.ts'
+import { nounOf, type BackupLabel } from '../domain/backup-label.ts'
 import { formatDuration } from '../domain/duration.ts'
 import { formatInstant, instantFromMs } from '../domain/target-time.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
 
 /** So far the clocks of two hosts may be apart: a backup's times are of the server's clock, "now" is of ours (T2). */
 const skewMs = 10 * 60 * 1000
+/** A backup or a dump, as far as it tells the time. */
+export type Ended = Pick<ListedBackup, 'label' | 'stoppedAt'>
+
 const leastSilenceMs = 30 * 24 * 60 * 60 * 1000
 const intervalsOfSilence = 10
 /** The usual time between two backups is the median of so many. */
@@ -17,8 +20,10 @@ const newestEntries = 10
 /** What the clock is held against. */
 export interface Moments {
   readonly nowMs: number
-  /** Backups whose time is not doubted, as they were listed. */
-  readonly listed: readonly ListedBackup[]
+  /** Those whose time is not doubted, as they were listed. */
+  readonly listed: readonly Ended[]
+  /** What they are. */
+  readonly noun: 'backup' | 'backup or dump'
   /** When the entries of the catalogue were stored, by the store's clock. */
   readonly writtenAtMs: readonly number[]
 }
@@ -29,17 +34,17 @@ export interface Moments {
  * of the newest backups or before one of the newest entries of the catalogue. A clock that jumped ahead looks like that,
  * also when the backup that was just taken and the store follow the same one.
  */
-export function doubtClock({ nowMs, listed, writtenAtMs }: Moments): string | undefined {
+export function doubtClock({ nowMs, listed, noun, writtenAtMs }: Moments): string | undefined {
   const ended = listed.map(endMs)
   const allowed = Math.max(leastSilenceMs, intervalsOfSilence * usualIntervalMs(ended))
   const now = formatInstant(instantFromMs(nowMs))
   const latest = Math.max(...ended)
   const expected = `where at most ${formatDuration(allowed)} were expected`
   if (nowMs - latest > allowed)
-    return `it is ${now}, and the newest backup is ${formatDuration(nowMs - latest)} old, ${expected}`
+    return `it is ${now}, and the newest ${noun} is ${formatDuration(nowMs - latest)} old, ${expected}`
   const gap = longestGap(ended, newestGaps)
   if (gap.lengthMs > allowed)
-    return `no backup ended in the ${formatDuration(gap.lengthMs)} before ${timeOf(gap.endMs)}, ${expected}`
+    return `no ${noun} ended in the ${formatDuration(gap.lengthMs)} before ${timeOf(gap.endMs)}, ${expected}`
   const silence = longestGap([...writtenAtMs.toSorted((one, other) => one - other), nowMs], newestEntries)
   if (silence.lengthMs <= allowed) return undefined
   return `nothing was listed in the repository in the ${formatDuration(silence.lengthMs)} before ${timeOf(silence.endMs)}, ${expected}`
@@ -59,19 +64,16 @@ function longestGap(moments: readonly number[], newest: number): Gap {
 }
 
 /**
- * Backups whose time cannot be true, and why (T1): those that ended in the future, and those that ended before one that was
+ * Backups, or dumps, whose time cannot be true, and why (T1): those that ended in the future, and those that ended before one that was
  * listed before them. Of the latter, whatever is not needed to bring the others into the order in which they were listed.
  */
-export function findDoubtfulTimes(
-  listed: readonly ListedBackup[],
-  nowMs: number,
-): ReadonlyMap<BackupLabel, string> {
+export function findDoubtfulTimes(listed: readonly Ended[], nowMs: number): ReadonlyMap<BackupLabel, string> {
   const doubtful = new Map<BackupLabel, string>()
   for (const backup of listed) {
     if (endMs(backup) > nowMs + skewMs)
       doubtful.set(
         backup.label,
-        `it is ${timeOf(nowMs)}, but backup ${backup.label} ended at ${timeOf(endMs(backup))}`,
+        `it is ${timeOf(nowMs)}, but ${nounOf(backup.label)} ${backup.label} ended at ${timeOf(endMs(backup))}`,
       )
   }
   const past = listed.filter(({ label }) => !doubtful.has(label))
@@ -80,7 +82,7 @@ export function findDoubtfulTimes(
     if (!certain.has(index))
       doubtful.set(
         label,
-        `backup ${label} was listed before others that ended before it, or after others that ended after it`,
+        `${nounOf(label)} ${label} was listed before others that ended before it, or after others that ended after it`,
       )
   }
   return doubtful
@@ -110,7 +112,7 @@ function risingLengths(moments: readonly number[]): readonly number[] {
   return lengths
 }
 
-const endMs = ({ stoppedAt }: ListedBackup): number => Number(stoppedAt / 1000n)
+const endMs = ({ stoppedAt }: Ended): number => Number(stoppedAt / 1000n)
 const timeOf = (epochMs: number): string => formatInstant(instantFromMs(epochMs))
 
 function usualIntervalMs(ended: readonly number[]): number {

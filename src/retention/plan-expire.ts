@@ -272,7 +272,7 @@ function assemble(
     remove,
     ownWal,
     warnings: warnOfPlan({ ...backups, needs }),
-    clockDoubt: changed === 0 ? undefined : doubtClock({ ...knowledge, listed: believed }),
+    clockDoubt: changed === 0 ? undefined : doubtClock({ ...knowledge, listed: believed, noun: 'backup' }),
     // One of two goes in the usual course where one is kept.
     isDrastic: changed * 2 > sorted.length || (changed > 1 && changed * 2 === sorted.length),
   }

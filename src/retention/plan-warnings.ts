@@ -1,4 +1,4 @@
-import type { BackupLabel } from '../domain/backup-label.ts'
+import { nounOf, type BackupLabel } from '../domain/backup-label.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
 import type { BranchNeed } from './branch-needs.ts'
 import type { BackupState } from './usability.ts'
@@ -20,7 +20,7 @@ interface WarningFacts {
 
 /** What a plan works around. */
 export function warnOfPlan(facts: WarningFacts): readonly PlanWarning[] {
-  return [...ofUnknown(facts), ...ofTimes(facts), ...ofNothingUsable(facts), ...ofBareTimelines(facts)]
+  return [...ofUnknown(facts), ...warnOfTimes(facts), ...ofNothingUsable(facts), ...ofBareTimelines(facts)]
 }
 
 function ofUnknown({ listed, stateOf }: WarningFacts): readonly PlanWarning[] {
@@ -34,7 +34,14 @@ function ofUnknown({ listed, stateOf }: WarningFacts): readonly PlanWarning[] {
   }))
 }
 
-function ofTimes({ listed, doubtful }: WarningFacts): readonly PlanWarning[] {
+/** Of backups, or of dumps. */
+export function warnOfTimes({
+  listed,
+  doubtful,
+}: {
+  readonly listed: readonly { readonly label: BackupLabel }[]
+  readonly doubtful: ReadonlyMap<BackupLabel, string>
+}): readonly PlanWarning[] {
   const those = listed.filter(({ label }) => doubtful.has(label))
   if (those.length > mostNamed) {
     const [reason] = those.flatMap(({ label }) => doubtful.get(label) ?? []).slice(-1)
@@ -42,8 +49,8 @@ function ofTimes({ listed, doubtful }: WarningFacts): readonly PlanWarning[] {
     return [{ message, hint: 'Set the clock right if it is wrong now.' }]
   }
   return those.map(({ label }) => ({
-    message: `a clock was wrong, so backup ${label} is not counted: ${doubtful.get(label) ?? ''}`,
-    hint: `Set the clock right if it is wrong now; when other backups are enough, run "holdfast delete ${label}".`,
+    message: `a clock was wrong, so ${nounOf(label)} ${label} is not counted: ${doubtful.get(label) ?? ''}`,
+    hint: `Set the clock right if it is wrong now; when other ${nounOf(label)}s are enough, run "holdfast delete ${label}".`,
   }))
 }
 
@@ -80,8 +87,10 @@ function ofBareTimelines({ listed, needs = [] }: WarningFacts): readonly PlanWar
 
 const mostNamed = 5
 
-function namesOf(backups: readonly { readonly label: BackupLabel }[]): string {
+/** Of backups, or of dumps: one at least, and some of the newest by name. */
+export function namesOf(backups: readonly { readonly label: BackupLabel }[]): string {
   const names = backups.slice(-mostNamed).map(({ label }) => label)
   const more = backups.length > mostNamed ? ` and ${backups.length - mostNamed} older ones` : ''
-  return `${backups.length === 1 ? 'backup' : 'backups'} ${names.join(', ')}${more}`
+  const [noun] = backups.map(({ label }) => nounOf(label))
+  return `${noun ?? 'backup'}${backups.length === 1 ? '' : 's'} ${names.join(', ')}${more}`
 }

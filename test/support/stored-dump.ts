@@ -3,6 +3,7 @@ import type { RunContext } from '../../src/domain/run-context.ts'
 import { instantFromMs } from '../../src/domain/target-time.ts'
 import type { DumpEntry } from '../../src/repository/dump-entry.ts'
 import type { DumpPlace } from '../../src/repository/dump-reader.ts'
+import type { DumpHead } from '../../src/repository/dump-head.ts'
 import { openDumpWriter } from '../../src/repository/dump-writer.ts'
 import type { Lease } from '../../src/repository/lease.ts'
 import { acquireDumpLease, publishDump } from '../../src/repository/take-dump.ts'
@@ -13,12 +14,14 @@ interface StoredDump {
   readonly isListed?: boolean
   /** One that is held already. Default: one of its own. */
   readonly lease?: Lease
+  /** Default: some that say nothing of what is in it. */
+  readonly facts?: DumpHead['facts']
 }
 
 /** Stores a dump of two members with a part each, and lists it. */
 export async function storeDump(
   place: DumpPlace,
-  { label: text, isListed = true, lease: held }: StoredDump,
+  { label: text, isListed = true, lease: held, facts = { 'server-version': '18.1' } }: StoredDump,
   context: RunContext,
 ): Promise<DumpEntry> {
   await using stack = new AsyncDisposableStack()
@@ -30,7 +33,6 @@ export async function storeDump(
   const app = { name: 'app', kind: 'database', database: 'app', format: 'custom' }
   await writer.writeMember(app, bytesOf('PGDMP and so on'))
   const startedAt = instantFromMs(labelTimeMs(label))
-  const facts = { 'server-version': '18.1' }
   const dump = await writer.finish({ startedAt, stoppedAt: instantFromMs(labelTimeMs(label) + 1000), facts })
   if (isListed) await publishDump({ place, lease, dump }, context)
   return dump

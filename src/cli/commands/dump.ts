@@ -6,6 +6,7 @@ import { formatDuration } from '../../domain/duration.ts'
 import { formatLsn } from '../../domain/lsn.ts'
 import { OperationError } from '../../domain/operation-error.ts'
 import { wholeDatabase, type DumpSelection } from '../../logical/dump-selection.ts'
+import { pastFact } from '../../repository/dump-contents.ts'
 import { lastCommitAt } from '../../sandbox/last-commit.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
@@ -88,7 +89,7 @@ async function dumpPast(options: DumpOptions, environment: CommandEnvironment): 
     const { reached, plan, conninfo } = sandbox
     const facts = {
       backup: plan.backup.label,
-      'recovered to LSN': formatLsn(reached.lsn),
+      [pastFact]: formatLsn(reached.lsn),
       'last commit': lastCommitAt(reached) ?? 'before the backup',
     }
     await take(options, environment, { conninfo, facts })
@@ -172,7 +173,7 @@ function toText({
   facts,
   durationMs,
 }: DumpDocument): string {
-  const reached = facts['recovered to LSN']
+  const reached = facts[pastFact]
   const apart = members.length > 1 ? 'each database is as of another moment\n' : ''
   return [
     `dump ${label} is complete in repo ${repo}\n`,

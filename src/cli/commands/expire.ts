@@ -20,20 +20,25 @@ interface ExpireOptions {
 export function registerExpire(program: Command, environment: CommandEnvironment): void {
   program
     .command('expire')
-    .description('forget backups and WAL by the keep rules')
+    .description('forget backups, dumps and WAL by the keep rules')
     .option('--dry-run', 'print what would be kept and removed, and why; change nothing')
-    .option('--confirm <name>', 'the name of the cluster, when half of the backups or more would go')
+    .option(
+      '--confirm <name>',
+      'the name of the cluster, when half of the backups or of the dumps, or more, would go',
+    )
     .option('--accept-clock', 'go on although the clock, or that of a backup, seems to be wrong')
     .action((options: ExpireOptions) => run(options, environment))
 }
 
 async function run(options: ExpireOptions, environment: CommandEnvironment): Promise<void> {
   const { configuration } = await loadAsOwner(environment)
-  const [{ expireCluster }, { listExpired, messageOf, sumSwept }, { describeKept }] = await Promise.all([
-    import('../../app/expire-cluster.ts'),
-    import('../../app/expire-listing.ts'),
-    import('../../retention/kept-bytes.ts'),
-  ])
+  const [{ expireCluster }, { listExpired, messageOf, sumSwept }, { describeKept }, { expiredDumpsText }] =
+    await Promise.all([
+      import('../../app/expire-cluster.ts'),
+      import('../../app/expire-listing.ts'),
+      import('../../retention/kept-bytes.ts'),
+      import('../output/expired-dumps-text.ts'),
+    ])
   const { cluster: clusterName, repo: repoName } = environment.options
   const isDryRun = options.dryRun === true
   const request = {
@@ -47,8 +52,10 @@ async function run(options: ExpireOptions, environment: CommandEnvironment): Pro
   const expired = await expireCluster(request, environment.context)
   environment.answer({
     document: listExpired(expired, isDryRun),
-    text: (style) =>
-      expired.repos.map((repo) => repoText(expired, repo, { style, sumSwept, describeKept })).join('\n'),
+    text: (style) => {
+      const look = { style, sumSwept, describeKept, expiredDumpsText }
+      return expired.repos.map((repo) => repoText(expired, repo, look)).join('\n')
+    },
   })
   const [failure, ...others] = failuresOf(expired)
   for (const error of others) environment.context.report({ kind: 'warning', message: messageOf(error) })
@@ -65,6 +72,10 @@ function failuresOf({ repos, failures }: ExpiredCluster): readonly unknown[] {
 
 interface Look {
   readonly style: Style
+  readonly expiredDumpsText: (
+    dumps: ExpiredRepo['dumps'],
+    look: { readonly cluster: string; readonly style: Style },
+  ) => string
   readonly describeKept: (kept: SweepResult['kept'][number]) => string
   readonly sumSwept: (kinds: SweepResult['deleted']) => { readonly count: number; readonly bytes: number }
 }
@@ -83,6 +94,7 @@ function repoText({ name }: ExpiredCluster, repo: ExpiredRepo, look: Look): stri
     plan.isDrastic && applied === undefined
       ? look.style('yellow', `half or more would go or lose the WAL behind them: needs "--confirm ${name}"\n`)
       : '',
+    look.expiredDumpsText(repo.dumps, { cluster: name, style: look.style }),
     repo.swept === undefined ? '' : sweptText(repo.swept, isSwept, look),
   ].join('')
 }

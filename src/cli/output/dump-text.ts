@@ -79,7 +79,8 @@ export function dumpText({ dump, head, cluster, repo, location }: DescribedDump,
   ].join('')
 }
 
-function databasesText({ databases, databaseCount }: DumpEntry): string {
+/** The first few by name, and how many more. */
+export function databasesText({ databases, databaseCount }: DumpEntry): string {
   const named = databases.slice(0, mostNamed)
   const more = databaseCount - named.length
   const text = named.map(printable).join(', ')
