@@ -16,12 +16,17 @@ export interface UnpackedPrograms {
 
 /**
  * Packages of the distribution, unpacked into the user's cache folder: nothing of the system changes, and no right beyond
- * the user's own is needed. The first call downloads them; later ones find them there under `name`.
+ * the user's own is needed. The first call downloads them; later ones find them there under `name`. `suite` takes them from
+ * another release of Debian: their programs need the loader and the libraries that come with them.
  */
-export async function unpackPackages(name: string, packages: readonly string[]): Promise<UnpackedPrograms> {
+export async function unpackPackages(
+  name: string,
+  packages: readonly string[],
+  suite?: string,
+): Promise<UnpackedPrograms> {
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'holdfast-test')
   const root = join(cache, name)
-  if (!existsSync(join(root, 'complete'))) await unpackInto(root, cache, packages)
+  if (!existsSync(join(root, 'complete'))) await unpackInto({ root, cache, suite }, packages)
   const libraryFolder = join(root, 'usr/lib/x86_64-linux-gnu')
   const libraries = [libraryFolder, join(root, 'lib/x86_64-linux-gnu'), join(libraryFolder, 'ceph')]
   const path = [join(root, 'usr/bin'), join(root, 'usr/sbin'), '/usr/local/bin', '/usr/bin', '/bin']
@@ -29,11 +34,14 @@ export async function unpackPackages(name: string, packages: readonly string[]):
 }
 
 /** Under a name of its own first: another test may be doing the same. */
-async function unpackInto(root: string, cache: string, packages: readonly string[]): Promise<void> {
+async function unpackInto(
+  { root, cache, suite }: { root: string; cache: string; suite: string | undefined },
+  packages: readonly string[],
+): Promise<void> {
   await mkdir(cache, { recursive: true })
   const unfinished = await mkdtemp(join(cache, 'unfinished-'))
   try {
-    const archives = await download(join(unfinished, 'apt'), packages)
+    const archives = await download({ folder: join(unfinished, 'apt'), suite }, packages)
     const tree = join(unfinished, 'root')
     await mkdir(tree)
     for (const archive of archives) run('dpkg-deb', ['-x', archive, tree])
@@ -45,7 +53,10 @@ async function unpackInto(root: string, cache: string, packages: readonly string
 }
 
 /** The packages, also when this machine has them, and those that they need and it does not have. */
-async function download(folder: string, packages: readonly string[]): Promise<string[]> {
+async function download(
+  { folder, suite }: { folder: string; suite: string | undefined },
+  packages: readonly string[],
+): Promise<string[]> {
   const archives = join(folder, 'archives')
   await mkdir(join(archives, 'partial'), { recursive: true })
   await mkdir(join(folder, 'lists', 'partial'), { recursive: true })
@@ -54,6 +65,7 @@ async function download(folder: string, packages: readonly string[]): Promise<st
     `Dir::State::Lists=${join(folder, 'lists')}`,
     'Debug::NoLocking=1',
     `APT::Sandbox::User=${process.env['USER'] ?? 'root'}`,
+    ...(suite === undefined ? [] : await sourcesOf(suite, folder)),
   ].flatMap((option) => ['-o', option])
   run('apt-get', [...options, '--quiet', 'update'])
   run('apt-get', [
@@ -67,6 +79,21 @@ async function download(folder: string, packages: readonly string[]): Promise<st
     ...packages,
   ])
   return (await readdir(archives)).filter((name) => name.endsWith('.deb')).map((name) => join(archives, name))
+}
+
+/** Options for nothing but this release, from where the system has its own. */
+async function sourcesOf(suite: string, folder: string): Promise<readonly string[]> {
+  const file = join(folder, 'suite.sources')
+  const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
+  const lines = [
+    'Types: deb',
+    'URIs: http://deb.debian.org/debian',
+    `Suites: ${suite}`,
+    'Components: main',
+    `Signed-By: ${keyring}`,
+  ]
+  await writeFile(file, `${lines.join('\n')}\n`)
+  return [`Dir::Etc::sourcelist=${file}`, 'Dir::Etc::sourceparts=/dev/null']
 }
 
 function run(program: string, args: readonly string[]): void {
