@@ -23,7 +23,7 @@ export interface CopyRequest {
   readonly from: string | undefined
   /** None: all other repos of the cluster. */
   readonly to: readonly string[]
-  /** None: all backups that are lacking. */
+  /** Of backups and dumps; none: all that are lacking. */
   readonly labels: readonly string[]
   /** Whether what `verify` found damaged there is replaced by what is good here. */
   readonly isRepair: boolean
@@ -54,8 +54,8 @@ export async function copyRepository(request: CopyRequest, context: RunContext):
   const settings = selectCluster(configuration, clusterName)
   const { source, targets } = chooseBetween(request, reposOfCluster(configuration, settings))
   await using from = await openPlace(source, { configuration, name: settings.name }, context)
-  const { backups } = await readGuardedCatalogue(from, context)
-  for (const label of wanted) requireListed(label, backups) // before another repository is touched
+  const listed = await readGuardedCatalogue(from, context)
+  for (const label of wanted) requireListed(label, listed) // before another repository is touched
   const repos: CopiedRepo[] = []
   const failures: CopiedCluster['failures'][number][] = []
   for (const target of targets) {
@@ -163,6 +163,7 @@ export function listCopied({ cluster, from, repos, failures }: CopiedCluster, dr
       name,
       location,
       backups: result.copied,
+      dumps: result.dumps,
       forgotten: result.forgotten,
       otherBackups: result.twins,
       walFiles: result.wal.count,

@@ -7,11 +7,11 @@ interface InOrderOptions {
 }
 
 /**
- * Works on several at a time and gives the results in the order of what there was to do. Whoever stops listening, and
+ * Works on several at a time and gives the results in the order of what there was to do, which may itself come bit by bit. Whoever stops listening, and
  * the first failure, end what has begun: nothing goes on afterwards.
  */
 export async function* inOrder<Task, Result>(
-  tasks: Iterable<Task>,
+  tasks: Iterable<Task> | AsyncIterable<Task>,
   { limit, context }: InOrderOptions,
   work: (task: Task, context: RunContext) => Promise<Result>,
 ): AsyncGenerator<Result, void> {
@@ -25,7 +25,7 @@ export async function* inOrder<Task, Result>(
     begun.push(result)
   }
   try {
-    for (const task of tasks) {
+    for await (const task of tasks) {
       begin(task)
       if (begun.length < limit) continue
       const first = begun.shift()

@@ -59,7 +59,14 @@ export type CatalogueChange =
       readonly labels: readonly BackupLabel[]
       readonly ownWal: readonly BackupLabel[]
     }
-  | { readonly kind: 'publish-dump'; readonly dump: DumpEntry }
+  | {
+      readonly kind: 'publish-dump'
+      readonly dump: DumpEntry
+      /** Of a copy, as for a backup. Default: not pinned. */
+      readonly decided?: Pick<ListedDump, 'isPinned'>
+    }
+  /** Another head counts from now on, of the same bytes; what was decided about the dump stays. */
+  | { readonly kind: 'revise-dump'; readonly dump: DumpEntry }
   | { readonly kind: 'remove-dumps'; readonly labels: readonly BackupLabel[] }
   /** Of a backup or a dump. */
   | { readonly kind: 'pin'; readonly label: BackupLabel }
@@ -221,6 +228,7 @@ function applyChange({ backups, dumps }: Listed, change: CatalogueChange): Liste
     case 'remove':
       return { backups: changeBackups(backups, change), dumps }
     case 'publish-dump':
+    case 'revise-dump':
     case 'remove-dumps':
       return { backups, dumps: changeDumps(dumps, change) }
     case 'pin':
@@ -259,12 +267,21 @@ function changeBackups(
 
 function changeDumps(
   dumps: readonly ListedDump[],
-  change: ChangeOf<'publish-dump' | 'remove-dumps'>,
+  change: ChangeOf<'publish-dump' | 'revise-dump' | 'remove-dumps'>,
 ): readonly ListedDump[] {
-  if (change.kind === 'remove-dumps') return dumps.filter(({ label }) => !change.labels.includes(label))
-  const { dump } = change
-  if (!dumps.some(({ label }) => label === dump.label)) return [...dumps, { ...dump, isPinned: false }]
-  throw new OperationError('busy', `listing dump ${dump.label}: it is listed already`)
+  switch (change.kind) {
+    case 'publish-dump':
+      if (dumps.some(({ label }) => label === change.dump.label)) {
+        throw new OperationError('busy', `listing dump ${change.dump.label}: it is listed already`)
+      }
+      return change.decided === undefined
+        ? [...dumps, { ...change.dump, isPinned: false }]
+        : insertByTime(dumps, { ...change.dump, ...change.decided })
+    case 'revise-dump':
+      return dumps.map((dump) => (dump.label === change.dump.label ? { ...dump, ...change.dump } : dump))
+    case 'remove-dumps':
+      return dumps.filter(({ label }) => !change.labels.includes(label))
+  }
 }
 
 /** The last letter of a label says whether it is of a backup or a dump, so no two of both have the same. */
@@ -276,9 +293,9 @@ function setPin<One extends ListedBackup | ListedDump>(
 }
 
 /** A copy stands where it was taken: the order is evidence of when that was. */
-function insertByTime(backups: readonly ListedBackup[], copy: ListedBackup): readonly ListedBackup[] {
-  const later = backups.findIndex(({ stoppedAt }) => stoppedAt > copy.stoppedAt)
-  return later === -1 ? [...backups, copy] : backups.toSpliced(later, 0, copy)
+function insertByTime<One extends ListedBackup | ListedDump>(all: readonly One[], copy: One): readonly One[] {
+  const later = all.findIndex(({ stoppedAt }) => stoppedAt > copy.stoppedAt)
+  return later === -1 ? [...all, copy] : all.toSpliced(later, 0, copy)
 }
 
 /** One entry by its number. Throws `damaged` when it is not there or not what it should be. */

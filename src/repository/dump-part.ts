@@ -69,7 +69,7 @@ export class DumpPartSealer {
     this.#sealFrame(true)
     releaseMemory(this.#frame)
     const bytes = this.#sealed.subarray(0, this.#sizeBytes)
-    const part = { number: this.#number, sizeBytes: bytes.length, rawBytes, tag: tagOf(bytes) }
+    const part = { number: this.#number, sizeBytes: bytes.length, rawBytes, tag: dumpPartTag(bytes) }
     return { bytes, part }
   }
 
@@ -100,22 +100,76 @@ export function* openDumpPart(
   part: DumpPart,
   identity: Omit<ObjectIdentity, 'kind'>,
 ): Generator<Uint8Array, void> {
+  for (const { payload, raw } of openFrames(sealed, part, identity)) {
+    if (raw.buffer !== payload.buffer && payload.buffer !== sealed.buffer) releaseMemory(payload)
+    yield raw
+  }
+}
+
+interface Resealing {
+  readonly from: Omit<ObjectIdentity, 'kind'>
+  readonly to: Omit<ObjectIdentity, 'kind'>
+  /** Gets the raw bytes in order, each piece after its seal was checked; they are gone when it returns. */
+  readonly onRaw: (raw: Uint8Array) => void
+}
+
+/** The same part for another repository, as it was compressed. Throws `damaged` as `openDumpPart` does. */
+export function resealDumpPart(
+  sealed: Uint8Array,
+  part: DumpPart,
+  { from, to, onRaw }: Resealing,
+): SealedPart {
+  const sealer = createObjectSealer({ ...to, kind: 'dump-part' })
+  const bytes = Buffer.allocUnsafe(sealed.length) // a seal takes as much in every repository
+  let sizeBytes = 0
+  const append = (piece: Uint8Array): void => {
+    bytes.set(piece, sizeBytes)
+    sizeBytes += piece.length
+  }
+  append(sealer.header)
+  const frames = openFrames(sealed, part, from)
+  for (let frame = frames.next(); frame.done !== true;) {
+    const { payload, raw } = frame.value
+    onRaw(raw)
+    const following = frames.next()
+    const pieces = sealer.sealFrame([payload], following.done === true)
+    for (const piece of pieces) append(piece)
+    for (const piece of [raw, payload, ...pieces])
+      if (piece.buffer !== sealed.buffer && piece.byteLength > 0) releaseMemory(piece)
+    frame = following
+  }
+  assert.equal(sizeBytes, bytes.length)
+  return { bytes, part: { ...part, tag: dumpPartTag(bytes) } }
+}
+
+interface OpenFrame {
+  readonly payload: Uint8Array
+  /** May lie in the payload, and that in the sealed part. */
+  readonly raw: Uint8Array
+}
+
+function* openFrames(
+  sealed: Uint8Array,
+  part: DumpPart,
+  identity: Omit<ObjectIdentity, 'kind'>,
+): Generator<OpenFrame, void> {
   const { key } = identity
-  if (sealed.length !== part.sizeBytes || tagOf(sealed) !== part.tag)
+  if (sealed.length !== part.sizeBytes || dumpPartTag(sealed) !== part.tag)
     throw damaged(key, 'it is not the part that its dump means')
   let rawBytes = 0
   for (const payload of openSealedObject(sealed, { ...identity, kind: 'dump-part' })) {
     const raw = unpackPayload(payload, dumpFrameBytes, `"${key}"`)
-    if (raw.buffer !== payload.buffer && payload.buffer !== sealed.buffer) releaseMemory(payload)
     rawBytes += raw.length
     if (rawBytes > part.rawBytes) break
-    yield raw
+    yield { payload, raw }
   }
   if (rawBytes !== part.rawBytes)
     throw damaged(key, `expected ${part.rawBytes} bytes of content, found ${rawBytes}`)
 }
 
-const tagOf = (sealed: Uint8Array): string => Buffer.from(sealed.subarray(-tagBytes)).toString('hex')
+/** By which the head of a dump means a stored part. */
+export const dumpPartTag = (sealed: Uint8Array): string =>
+  Buffer.from(sealed.subarray(-tagBytes)).toString('hex')
 
 function damaged(key: string, found: string): OperationError {
   return new OperationError('damaged', `reading "${key}": ${found}`)

@@ -217,7 +217,7 @@ describe('runTransfer, repairing,', () => {
 
     const { repaired } = await transfer(from, to, { damaged: keys })
 
-    assert.deepEqual(repaired, { packs: 0, walFiles: 0, backups: [] })
+    assert.deepEqual(repaired, { packs: 0, walFiles: 0, backups: [], dumps: [] })
     const deleted = store.calls.filter(({ operation }) => operation === 'delete')
     assert.ok(deleted.every(({ subject }) => subject === '' || subject.includes('/lease/')))
   })

@@ -3,7 +3,7 @@ import type { ArchivePlace } from '../archive/archive-place.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { instantFromMs, type Instant } from '../domain/target-time.ts'
-import { readCatalogueEntry, type CatalogueEntry } from '../repository/catalogue.ts'
+import { labelsOf, readCatalogueEntry, type CatalogueEntry } from '../repository/catalogue.ts'
 import { listNumbers } from '../repository/numbered-objects.ts'
 import { catalogPrefix } from '../repository/object-keys.ts'
 
@@ -24,7 +24,7 @@ export async function readListedOnce(
   for (const number of await listNumbers(repository, catalogPrefix(cluster.id), context)) {
     try {
       const entry = await readCatalogueEntry(repository, { clusterId: cluster.id, number }, context)
-      for (const { label } of entry.backups) everListed.add(label)
+      for (const label of labelsOf(entry)) everListed.add(label)
       oldest ??= entry
     } catch (error) {
       if (!isAboutObject(error)) throw error

@@ -32,7 +32,10 @@ describe('runTransfer, of what is damaged,', () => {
 
       const { repaired, failures } = await transfer(from, to, { damaged: [key] })
 
-      assert.deepEqual([repaired, failures], [{ packs: 1, walFiles: 0, backups: [olderBackup] }, []])
+      assert.deepEqual(
+        [repaired, failures],
+        [{ packs: 1, walFiles: 0, backups: [olderBackup], dumps: [] }, []],
+      )
       await assertSame(from, to)
       assert.deepEqual(
         (await listed(to)).map(({ label: name, revision }) => [name, revision]),
@@ -91,7 +94,7 @@ describe('runTransfer, of what is damaged,', () => {
 
     const { repaired, failures } = await transfer(from, to, { damaged: keys })
 
-    assert.deepEqual(repaired, { packs: 0, walFiles: 0, backups: [] })
+    assert.deepEqual(repaired, { packs: 0, walFiles: 0, backups: [], dumps: [] })
     assert.deepEqual(
       failures.map(({ subject, error }) => [subject, error.code]),
       [

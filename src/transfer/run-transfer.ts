@@ -1,4 +1,3 @@
-import { hostname } from 'node:os'
 import { surveyArchive } from '../archive/archive-inventory.ts'
 import { describePlace } from '../archive/archive-place.ts'
 import { isAboutObject } from '../archive/object-trouble.ts'
@@ -10,10 +9,11 @@ import { readProcessIdentity } from '../platform/process-identity.ts'
 import type { ListedBackup } from '../repository/backup-entry.ts'
 import { changeCatalogue, readCatalogue } from '../repository/catalogue.ts'
 import { assertSameCluster } from '../repository/cluster-record.ts'
-import { acquireLease, type Lease } from '../repository/lease.ts'
+import type { Lease } from '../repository/lease.ts'
 import { readLeases } from '../repository/lease-beat.ts'
 import { holdReadingLease } from '../restore/hold-restore-lease.ts'
 import { createWalNeed } from '../retention/needed-wal.ts'
+import { copyDumps, healDumps, type CopiedDump } from './copy-dumps.ts'
 import { KnownPacks, type KnownPack } from './known-packs.ts'
 import { planTransfer, type TransferPlan } from './plan-transfer.ts'
 import { readListedOnce } from './read-listed-once.ts'
@@ -21,6 +21,7 @@ import { replacePacks } from './replace-packs.ts'
 import { replaceWal } from './replace-wal.ts'
 import { reviseBackups } from './revise-backups.ts'
 import { transferBackup } from './transfer-backup.ts'
+import { acquireListingLease } from './transfer-lease.ts'
 import { transferNames } from './transfer-names.ts'
 import { transferOwnWal } from './transfer-own-wal.ts'
 import { openTransferPool, type PackTools } from './transfer-packs.ts'
@@ -41,21 +42,24 @@ export interface TransferRequest {
 export interface TransferResult extends Pick<TransferPlan, 'forgotten' | 'twins'> {
   /** In a dry run those that would be copied, with 0 bytes. */
   readonly copied: readonly { readonly label: BackupLabel; readonly storedBytes: number }[]
+  /** In a dry run those that would be copied, with what they take here. */
+  readonly dumps: readonly CopiedDump[]
   /** One that is damaged does not keep the others from being copied. */
   readonly failures: readonly FailedCopy[]
   readonly wal: CopiedWal
-  /** What was damaged there and is good now: packs, archived files and what belongs to them, and backups that list other packs. */
+  /** What was damaged there and is good now: packs, archived files and what belongs to them, backups that list other packs, dumps. */
   readonly repaired: {
     readonly packs: number
     readonly walFiles: number
     readonly backups: readonly BackupLabel[]
+    readonly dumps: readonly BackupLabel[]
   }
   readonly nameLists: number
 }
 
 /**
  * Copies from one repository of a cluster into another what that one lacks: backups, all WAL that the backups need that it
- * lists then, and the lists of names. Everything is opened by its seal, and sealed anew with the other's keys. A backup is listed
+ * lists then, the lists of names, and dumps. Everything is opened by its seal, and sealed anew with the other's keys. A backup is listed
  * when its WAL, its packs and its manifest are there. Right to repeat: what was copied by a copying that failed is used.
  *
  * Nothing is swept from either meanwhile, and no backup is taken into the other one. Throws `cluster-mismatch` when the two
@@ -70,8 +74,7 @@ export async function runTransfer(
   assertSameCluster(to.cluster, from.cluster, to.repository.store.location)
   const preview = await prepare(request, places, context) // refuses what cannot be meant, before anything is written
   if (request.isDryRun) return previewTransfer(preview, places, context)
-  await using lease = await acquireLease(to.repository, leaseRequest(places, 'backup'), context)
-  await passSweepsOver(places, context)
+  await using lease = await acquireListingLease(places, 'backup', context)
   if (request.damaged.length > 0) await refuseRestores(to, context)
   await using _ = await holdReadingLease(from, 'copy', context)
   const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
@@ -80,20 +83,6 @@ export async function runTransfer(
   const { failures, ...repaired } = await repairDamage(request.damaged, tools, held)
   const copied = await copyAll(await prepare(request, places, held), tools, held)
   return { ...copied, repaired, failures: [...failures, ...copied.failures] }
-}
-
-function leaseRequest({ from, to }: TransferPlaces, scope: string): Parameters<typeof acquireLease>[1] {
-  const purpose = `copy of cluster "${from.cluster.name}" from "${from.repository.store.location}" by ${hostname()}`
-  return { clusterId: to.cluster.id, scope, purpose, holder: readProcessIdentity() }
-}
-
-/**
- * A sweep that began before we held the scope of backups may be deleting what we are about to find and use. Whoever begins later
- * sees us. Throws `busy` while one runs.
- */
-async function passSweepsOver(places: TransferPlaces, context: RunContext): Promise<void> {
-  const lease = await acquireLease(places.to.repository, leaseRequest(places, 'sweep'), context)
-  await lease[Symbol.asyncDispose]()
 }
 
 /** Whatever is damaged may still be read by a restore that needs another part of it. */
@@ -125,19 +114,23 @@ async function repairDamage(
   { lease, ...tools }: CopyTools,
   context: RunContext,
 ): Promise<TransferResult['repaired'] & Pick<TransferResult, 'failures'>> {
-  if (damagedKeys.length === 0) return { packs: 0, walFiles: 0, backups: [], failures: [] }
+  if (damagedKeys.length === 0) return { ...nothingRepaired, failures: [] }
   const repairTools = { ...tools, confirm: () => lease.confirm() }
   const packs = await replacePacks(damagedKeys, repairTools, context)
   const { replaced } = packs
   const { revised, failures } = await reviseBackups({ replaced, damagedKeys }, repairTools, context)
   const wal = await replaceWal(damagedKeys, repairTools, context)
+  const dumps = await healDumps(damagedKeys, tools, context)
   return {
     packs: replaced.size,
     walFiles: wal.count,
     backups: revised,
-    failures: [...packs.failures, ...failures, ...wal.failures],
+    dumps: dumps.dumps,
+    failures: [...packs.failures, ...failures, ...wal.failures, ...dumps.failures],
   }
 }
+
+const nothingRepaired: TransferResult['repaired'] = { packs: 0, walFiles: 0, backups: [], dumps: [] }
 
 interface Prepared {
   readonly plan: TransferPlan
@@ -150,12 +143,13 @@ async function prepare(
   { from, to }: TransferPlaces,
   context: RunContext,
 ): Promise<Prepared> {
-  const { backups: source } = await readCatalogue(from.repository, from.cluster.id, context)
-  const { backups: target } = await readCatalogue(to.repository, to.cluster.id, context)
+  const source = await readCatalogue(from.repository, from.cluster.id, context)
+  const target = await readCatalogue(to.repository, to.cluster.id, context)
   const plan = planTransfer({ source, target, wanted, ...(await readListedOnce(to, context)) })
   const { histories } = await surveyArchive(from, context)
   const { walSegmentSize: segmentSize } = from.cluster
-  return { plan, isNeeded: createWalNeed({ backups: [...target, ...plan.backups], histories, segmentSize }) }
+  const backups = [...target.backups, ...plan.backups]
+  return { plan, isNeeded: createWalNeed({ backups, histories, segmentSize }) }
 }
 
 async function previewTransfer(
@@ -169,9 +163,10 @@ async function previewTransfer(
     forgotten: plan.forgotten,
     twins: plan.twins,
     copied: plan.backups.map(({ label }) => ({ label, storedBytes: 0 })),
+    dumps: plan.dumps.map(({ label, storedBytes }) => ({ label, storedBytes })),
     failures: [],
     wal: { count, bytes: 0 },
-    repaired: { packs: 0, walFiles: 0, backups: [] },
+    repaired: nothingRepaired,
     nameLists: 0,
   }
 }
@@ -200,13 +195,15 @@ async function copyAll(
   const rest = await transferWal(findMissingWal(isNeeded, tools, context), tools, context)
   addWal(rest)
   const names = await transferNames(isNeeded, tools, context)
+  const dumps = await copyDumps(plan.dumps, tools, context)
   return {
     forgotten: plan.forgotten,
     twins: plan.twins,
     copied,
     wal,
     nameLists: names.count,
-    failures: [...failures, ...rest.failures, ...names.failures],
+    dumps: dumps.dumps,
+    failures: [...failures, ...rest.failures, ...names.failures, ...dumps.failures],
   }
 }
 

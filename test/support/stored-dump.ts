@@ -12,16 +12,24 @@ interface StoredDump {
   readonly label: string
   /** Default: true. */
   readonly isListed?: boolean
+  /** Of further members, by name. Default: none. */
+  readonly contents?: Readonly<Record<string, Uint8Array>>
   /** One that is held already. Default: one of its own. */
   readonly lease?: Lease
   /** Default: some that say nothing of what is in it. */
   readonly facts?: DumpHead['facts']
 }
 
-/** Stores a dump of two members with a part each, and lists it. */
+/** Stores a dump of two members with a part each, and those that are wanted besides, and lists it. */
 export async function storeDump(
   place: DumpPlace,
-  { label: text, isListed = true, lease: held, facts = { 'server-version': '18.1' } }: StoredDump,
+  {
+    label: text,
+    isListed = true,
+    contents = {},
+    lease: held,
+    facts = { 'server-version': '18.1' },
+  }: StoredDump,
   context: RunContext,
 ): Promise<DumpEntry> {
   await using stack = new AsyncDisposableStack()
@@ -32,12 +40,14 @@ export async function storeDump(
   await writer.writeMember(globals, bytesOf('CREATE ROLE app;\n'))
   const app = { name: 'app', kind: 'database', database: 'app', format: 'custom' }
   await writer.writeMember(app, bytesOf('PGDMP and so on'))
+  for (const [name, content] of Object.entries(contents))
+    await writer.writeMember({ ...app, name }, bytesOf(content))
   const startedAt = instantFromMs(labelTimeMs(label))
   const dump = await writer.finish({ startedAt, stoppedAt: instantFromMs(labelTimeMs(label) + 1000), facts })
   if (isListed) await publishDump({ place, lease, dump }, context)
   return dump
 }
 
-async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
-  yield Buffer.from(text)
+async function* bytesOf(text: string | Uint8Array): AsyncGenerator<Uint8Array> {
+  yield typeof text === 'string' ? Buffer.from(text) : text
 }

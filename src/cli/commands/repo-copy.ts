@@ -18,10 +18,13 @@ interface CopyOptions {
 export function registerRepoCopy(repo: Command, environment: CommandEnvironment): void {
   repo
     .command('copy')
-    .description('copy backups and WAL that another repository of the cluster lacks')
+    .description('copy backups, WAL and dumps that another repository of the cluster lacks')
     .option('--from <repo>', 'the repository to copy from (default: the first of the cluster)')
     .option('--to <repo...>', 'repositories to copy to (default: all others of the cluster)')
-    .option('--backup <label...>', 'copy these, also if they were expired there (default: all that lack)')
+    .option(
+      '--backup <label...>',
+      'copy these backups or dumps, also if expired there (default: all that lack)',
+    )
     .option('--repair', 'replace what verify found damaged there')
     .option('--dry-run', 'print what would be copied; change nothing')
     .action((options: CopyOptions) => run(options, environment))
@@ -67,24 +70,36 @@ function copiedText({ cluster, from, repos }: CopiedCluster, isDryRun: boolean, 
   const verb = isDryRun ? 'would be copied' : 'copied'
   return repos
     .map(({ name, location, result }) => {
-      const { copied, forgotten, twins, wal, nameLists, repaired } = result
-      const bytes = copied.reduce((sum, { storedBytes }) => sum + storedBytes, 0)
-      const sizes = isDryRun ? '' : `, ${formatByteSize(bytes)} of packs and manifests`
+      const { copied, dumps, forgotten, twins, wal, nameLists } = result
+      const sizes = isDryRun ? '' : `, ${formatByteSize(sumOf(copied))} of packs and manifests`
       const lines = [
         `${style('bold', `cluster ${cluster}`)}, from repo ${from.name} to repo ${name} (${printable(location)})`,
-        `backups ${verb}: ${copied.length === 0 ? 'none' : copied.map(({ label }) => label).join(', ')}${sizes}`,
+        `backups ${verb}: ${namesOf(copied)}${sizes}`,
         `WAL files ${verb}: ${wal.count}${isDryRun ? '' : ` (${formatByteSize(wal.bytes)}), lists of names: ${nameLists}`}`,
-        ...(repaired.packs + repaired.walFiles + repaired.backups.length === 0
-          ? []
-          : [
-              `replaced: ${repaired.packs} damaged packs, ${repaired.walFiles} of WAL; manifests of ${repaired.backups.length} backups`,
-            ]),
+        `dumps ${verb}: ${namesOf(dumps)}${dumps.length === 0 ? '' : `, ${formatByteSize(sumOf(dumps))}`}`,
+        ...repairedLines(result),
         ...(forgotten.length === 0
           ? []
           : [`not copied, because expired there: ${forgotten.join(', ')} (--backup LABEL brings one back)`]),
-        ...(twins.length === 0 ? [] : [`other backups of the same label there: ${twins.join(', ')}`]),
+        ...(twins.length === 0 ? [] : [`others of the same label there: ${twins.join(', ')}`]),
       ]
       return `${lines.join('\n')}\n`
     })
     .join('\n')
+}
+
+type Copied = CopiedCluster['repos'][number]['result']
+
+const namesOf = (copied: Copied['dumps']): string =>
+  copied.length === 0 ? 'none' : copied.map(({ label }) => label).join(', ')
+
+const sumOf = (copied: Copied['dumps']): number =>
+  copied.reduce((sum, { storedBytes }) => sum + storedBytes, 0)
+
+function repairedLines({ repaired: { packs, walFiles, backups, dumps } }: Copied): readonly string[] {
+  if (packs + walFiles + backups.length + dumps.length === 0) return []
+  const healed = dumps.length === 0 ? '' : `; dumps ${dumps.join(', ')}`
+  return [
+    `replaced: ${packs} damaged packs, ${walFiles} of WAL; manifests of ${backups.length} backups${healed}`,
+  ]
 }
