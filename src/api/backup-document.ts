@@ -47,15 +47,18 @@ export interface BackupDocument extends JsonDocument {
   /** Why the incremental backup that was begun was given up for a full one; null when there was no such reason. */
   readonly auditFailure: string | null
   /** The other repositories of the cluster; none when the repository was named. */
-  readonly copies: readonly {
-    readonly repo: string
-    /** Null when it could not be opened. */
-    readonly location: string | null
-    /** What was still lacking there when the backup was complete. */
-    readonly storedBytes: number
-    /** Why it does not have the backup; null when it has. */
-    readonly failure: string | null
-  }[]
+  readonly copies: readonly CopyListing[]
+}
+
+/** Another repository that a backup or a dump was to be copied to. */
+export interface CopyListing {
+  readonly repo: string
+  /** Null when it could not be opened. */
+  readonly location: string | null
+  /** What was still lacking there when the backup, or the dump, was complete. */
+  readonly storedBytes: number
+  /** Why it does not have it; null when it has. */
+  readonly failure: string | null
 }
 
 /** The answer of `backup --dry-run`. */

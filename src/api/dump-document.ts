@@ -1,3 +1,4 @@
+import type { CopyListing } from './backup-document.ts'
 import type { JsonDocument } from './json-document.ts'
 
 /** One listed dump, in `info` and as the answer of commands on it. */
@@ -59,6 +60,8 @@ export interface DeleteDumpDocument extends JsonDocument {
 /** The answer of `dump`. */
 export interface DumpDocument extends DumpDetailsDocument {
   readonly durationMs: number
+  /** The other repositories of the cluster; none when the repository was named. */
+  readonly copies: readonly CopyListing[]
 }
 
 /** The answer of `load`. */

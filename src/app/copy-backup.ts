@@ -10,13 +10,13 @@ import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import { openCluster, type ClusterRepository, type ClusterSelection } from './open-cluster.ts'
 import { renewRoots } from './renew-roots.ts'
 
-/** A repository that a backup was to be copied to. */
+/** A repository that a backup or a dump was to be copied to. */
 export interface BackupCopy {
   readonly repo: string
   /** Undefined when it could not be opened. */
   readonly location: string | undefined
   readonly storedBytes: number
-  /** Why it does not have the backup; undefined: it has. */
+  /** Why it does not have it; undefined: it has. */
   readonly failure: unknown
 }
 
@@ -119,12 +119,9 @@ export async function openFollowers(
   first: ClusterRepository,
   context: RunContext,
 ): Promise<Followers> {
-  const { configuration, clusterName, repoName } = selection
   await using opened = new AsyncDisposableStack()
-  const isAlone = repoName !== undefined || !configuration.backup.copyToAll
-  const repos = isAlone ? [] : reposOfCluster(configuration, selectCluster(configuration, clusterName))
   const [followers, failures]: [Follower[], BackupCopy[]] = [[], []]
-  for (const repo of repos.filter(({ name }) => name !== first.name)) {
+  for (const repo of otherRepos(selection, first)) {
     try {
       followers.push(await follow(repo, { selection, first, opened }, context))
     } catch (failure) {
@@ -133,6 +130,16 @@ export async function openFollowers(
     }
   }
   return new Followers(selection, opened.move(), { followers, failures })
+}
+
+/** The repos that what goes into the first one is copied to. */
+export function otherRepos(
+  { configuration, clusterName, repoName }: ClusterSelection,
+  first: Pick<ClusterRepository, 'name'>,
+): readonly RepoConfiguration[] {
+  const isAlone = repoName !== undefined || !configuration.backup.copyToAll
+  const repos = isAlone ? [] : reposOfCluster(configuration, selectCluster(configuration, clusterName))
+  return repos.filter(({ name }) => name !== first.name)
 }
 
 async function follow(

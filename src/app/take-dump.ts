@@ -13,6 +13,8 @@ import { expireAfterDump } from './expire-after-dump.ts'
 import { keepRulesOf } from './expire-cluster.ts'
 import { readGuardedCatalogue, rememberCatalogue } from './guarded-catalogue.ts'
 import { renewRoots } from './renew-roots.ts'
+import { copyDumpToOthers } from './copy-dump.ts'
+import type { BackupCopy } from './copy-backup.ts'
 import { chooseRepos, openCluster, type ClusterSelection } from './open-cluster.ts'
 
 export interface TakeDumpRequest extends ClusterSelection, Omit<DumpRequest, 'conninfo'> {
@@ -28,11 +30,13 @@ export interface TakenDump extends RunDump {
   readonly repo: string
   readonly location: string
   readonly durationMs: number
+  /** The other repositories of the cluster. */
+  readonly copies: readonly BackupCopy[]
 }
 
 /**
  * Takes a dump of a cluster's databases into the first of its repositories, or the one that is named; then expires dumps
- * there, when the rules want it.
+ * there, when the rules want it, and copies it into the others.
  */
 export async function takeDump(request: TakeDumpRequest, context: RunContext): Promise<TakenDump> {
   const startedAt = context.clock.monotonic()
@@ -54,12 +58,15 @@ export async function takeDump(request: TakeDumpRequest, context: RunContext): P
   await renewRoots(place, context)
   const durationMs = context.clock.monotonic() - startedAt
   await expireAfterDump(keepRulesOf(configuration, settings).dumps, place, context)
+  const copying = { configuration, clusterName, repoName, label: done.dump.label, from: place }
+  const copies = await copyDumpToOthers(copying, context)
   return {
     ...done,
     cluster: settings.name,
     repo: name,
     location: place.repository.store.location,
     durationMs,
+    copies,
   }
 }
 

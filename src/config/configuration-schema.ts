@@ -258,7 +258,7 @@ const backup = z
     'copy-to-all': flag()
       .default(true)
       .describe(
-        'Whether a backup goes into all repositories of the cluster: into the first, and out of memory into the others. False: into the first only.',
+        'Whether a backup or a dump goes into all repositories of the cluster: into the first, and from there into the others, a backup out of memory. False: into the first only.',
       ),
     'audit-every': wholeNumber(1, 100_000)
       .default(30)

@@ -9,6 +9,7 @@ import { isOperationError, OperationError, operationErrors } from '../../domain/
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { readJobCount } from '../read-job-count.ts'
+import { listCopies, tellFailedCopies } from '../failed-copies.ts'
 import { damageLines } from '../output/damage-lines.ts'
 import { printable } from '../output/text.ts'
 import type { Style } from '../output/text.ts'
@@ -73,32 +74,13 @@ async function run(options: BackupOptions, environment: CommandEnvironment): Pro
     durationMs: Math.round(durationMs),
     damagedFiles: taken.damagedFiles.map(listDamagedFile),
     auditFailure: taken.auditFailure?.message ?? null,
-    copies: taken.copies.map(({ failure, location: place, ...copy }) => ({
-      ...copy,
-      location: place ?? null,
-      failure: failure === undefined ? null : messageOf(failure),
-    })),
+    copies: listCopies(taken.copies),
   }
   environment.answer({ document, text: (style) => takenText(taken, style) })
-  tellFailedCopies(taken, environment)
+  tellFailedCopies(taken.backup.label, taken.copies, environment)
   if (taken.auditFailure !== undefined) environment.exitWith(operationErrors['audit-failed'].exitCode)
   if (taken.backup.damagedPageCount > 0) environment.exitWith(operationErrors['pages-damaged'].exitCode)
 }
-
-/** The backup is good where it is; that it is not where it was to be as well is not passed over. */
-function tellFailedCopies({ backup, copies }: TakenBackup, environment: CommandEnvironment): void {
-  for (const { repo, failure } of copies) {
-    if (failure === undefined) continue
-    environment.context.report({
-      kind: 'warning',
-      message: `repo "${repo}" does not have backup ${backup.label}: ${messageOf(failure)}`,
-      hint: 'Run "holdfast repo copy" when it can be reached.',
-    })
-    environment.exitWith(isOperationError(failure) ? operationErrors[failure.code].exitCode : 1)
-  }
-}
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 function nothingToAudit(): OperationError {
   return new OperationError(

@@ -10,6 +10,7 @@ import { pastFact } from '../../repository/dump-contents.ts'
 import { lastCommitAt } from '../../sandbox/last-commit.ts'
 import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
+import { listCopies, tellFailedCopies } from '../failed-copies.ts'
 import { printable } from '../output/text.ts'
 import { sandboxParent } from '../sandbox-parent.ts'
 import { readJobCount } from '../read-job-count.ts'
@@ -132,11 +133,16 @@ async function take(
     },
     environment.context,
   )
-  const { durationMs, members, facts, ...place } = taken
+  const { durationMs, members, facts, copies, ...place } = taken
   const { listDumpDetails } = await import('../../app/list-dump.ts')
   const details = listDumpDetails({ ...place, head: { members, facts } })
-  const document: DumpDocument = { ...details, durationMs: Math.round(durationMs) }
+  const document: DumpDocument = {
+    ...details,
+    durationMs: Math.round(durationMs),
+    copies: listCopies(copies),
+  }
   environment.answer({ document, text: () => toText(document) })
+  tellFailedCopies(document.dump.label, copies, environment)
 }
 
 function selectionOf(options: DumpOptions): DumpSelection {
@@ -172,6 +178,7 @@ function toText({
   members,
   facts,
   durationMs,
+  copies,
 }: DumpDocument): string {
   const reached = facts[pastFact]
   const apart = members.length > 1 ? 'each database is as of another moment\n' : ''
@@ -183,5 +190,8 @@ function toText({
     ),
     `${formatByteSize(rawBytes)}, stored in ${formatByteSize(storedBytes)}, took ${formatDuration(durationMs)}\n`,
     reached === undefined ? apart : `all of it as of LSN ${reached}\n`,
+    ...copies
+      .filter(({ failure }) => failure === null)
+      .map(({ repo: other, location }) => `copied to repo ${other}, ${printable(location ?? '')}\n`),
   ].join('')
 }
