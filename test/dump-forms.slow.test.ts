@@ -159,6 +159,9 @@ const neededByTables = `
   create function twice(i int) returns int language plpgsql immutable as 'begin return 2 * i; end';
   create function touch() returns trigger language plpgsql as 'begin return new; end';`
 
+/** Each run has a key of its own. */
+const withoutKey = (text: string): string => text.replace(/^\\(?:un)?restrict .*$/gm, '')
+
 for (const major of [14, 15, 16, 17, 18] as const)
   describe(`the usual forms of dumps, of PostgreSQL ${major}`, () => {
     let scratch: Scratch
@@ -246,7 +249,6 @@ for (const major of [14, 15, 16, 17, 18] as const)
       expectOk(await run('load', label, '--globals', '--to-file', globals))
       expectOk(await run('load', label, '--database', 'shop', '--to-file', shop))
 
-      const withoutKey = (text: string): string => text.replace(/^\\(?:un)?restrict .*$/gm, '')
       const theirs = await program(['pg_dumpall', '-g', '--database=postgres'])
       assert.equal(withoutKey(await readFile(globals, 'utf8')), withoutKey(theirs))
       assert.equal(withoutKey(await readFile(shop, 'utf8')), withoutKey(await program(['pg_dump', 'shop'])))
