@@ -7,6 +7,8 @@ import type { IntegrityListing } from './verify-document.ts'
 /** The answer of `info`. */
 export interface InfoDocument extends JsonDocument {
   readonly cluster: string
+  /** True: dumps are all that there is to be, so that nothing is missing without backups and WAL. */
+  readonly isLogicalOnly: boolean
   readonly repos: readonly RepoListing[]
   /** Repositories that could not be read. */
   readonly failures: readonly { readonly name: string; readonly location: string; readonly message: string }[]

@@ -5,7 +5,8 @@ export interface InitDocument extends JsonDocument {
   readonly cluster: string
   readonly systemIdentifier: string
   readonly serverVersion: string
-  readonly dataDirectory: string
+  /** Null for a cluster of dumps only: nobody asks for it. */
+  readonly dataDirectory: string | null
   readonly configuration: { readonly file: string; readonly made: 'created' | 'exists' }
   readonly repo: {
     readonly name: string

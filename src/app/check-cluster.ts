@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { forgetBehind } from '../archive/repositories-behind.ts'
 import { forgetAcknowledgements } from '../archive/repository-set.ts'
-import { reposOfCluster, selectCluster, type RepoConfiguration } from '../config/select-configured.ts'
+import { selectCluster } from '../config/select-configured.ts'
 import type { LoadedConfiguration } from '../config/load-configuration.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { Environment } from '../platform/environment.ts'
@@ -9,13 +9,14 @@ import { connect, type PostgresSession } from '../postgres/connection.ts'
 import { readServerFacts, type ServerFacts } from '../postgres/server-facts.ts'
 import { checkArchiving } from './check-archiving.ts'
 import { checkCopies } from './check-copies.ts'
+import { checkLogicalCluster } from './check-logical-cluster.ts'
 import { checkWalLag } from './check-wal-lag.ts'
 import { checkItems, failedItem, type CheckItem } from './check-item.ts'
 import { checkRepository } from './check-repository.ts'
 import { checkServer } from './check-server.ts'
 import { clusterConnection } from './cluster-connection.ts'
-import { openCluster, type ClusterRepository } from './open-cluster.ts'
 import { ownArchiveCommand } from './own-archive-command.ts'
+import { tryRepositories } from './try-repositories.ts'
 
 export interface CheckRequest {
   readonly loaded: LoadedConfiguration
@@ -36,9 +37,11 @@ export interface CheckedCluster {
 export async function checkCluster(request: CheckRequest, context: RunContext): Promise<CheckedCluster> {
   const { loaded, clusterName } = request
   const settings = selectCluster(loaded.configuration, clusterName)
+  if (settings.logicalOnly) return checkLogicalCluster(request, context)
   await using held = new AsyncDisposableStack()
   const server = await tryServer(request, held, context)
-  const repositories = await tryRepositories(request, held, context)
+  const selection = { ...request, configuration: loaded.configuration }
+  const repositories = await tryRepositories(selection, held, context)
   const opened = repositories.flatMap((repo) => ('opened' in repo ? [repo.opened] : []))
   const items: CheckItem[] = [
     { name: 'configuration', state: 'ok', message: loaded.file ?? 'from the environment' },
@@ -104,29 +107,4 @@ async function serverChecks(
   const archiveCommand =
     file === undefined ? undefined : ownArchiveCommand({ configFile: file, cluster: name })
   return checkServer({ ...server, dataDirectory, archiveCommand }, context)
-}
-
-type TriedRepository =
-  | { readonly opened: ClusterRepository; readonly settings: RepoConfiguration }
-  | { readonly item: CheckItem }
-
-async function tryRepositories(
-  { loaded: { configuration }, clusterName, repoName }: CheckRequest,
-  held: AsyncDisposableStack,
-  context: RunContext,
-): Promise<readonly TriedRepository[]> {
-  const repos = reposOfCluster(configuration, selectCluster(configuration, clusterName))
-  const tried: TriedRepository[] = []
-  for (const settings of repos.filter(({ name }) => repoName === undefined || name === repoName)) {
-    try {
-      const cluster = held.use(
-        await openCluster({ configuration, clusterName, repoName: settings.name }, context),
-      )
-      tried.push({ opened: cluster.repositories[0], settings })
-    } catch (error) {
-      context.signal.throwIfAborted()
-      tried.push({ item: failedItem(`repo ${settings.name}`, error) })
-    }
-  }
-  return tried
 }

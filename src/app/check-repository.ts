@@ -1,7 +1,7 @@
 import { stat, statfs } from 'node:fs/promises'
 import { readArchiveInventory, type ArchiveInventory } from '../archive/archive-inventory.ts'
 import type { RepoConfiguration } from '../config/select-configured.ts'
-import { labelTimeMs } from '../domain/backup-label.ts'
+import { labelTimeMs, nounOf } from '../domain/backup-label.ts'
 import { formatByteSize } from '../domain/byte-size.ts'
 import { formatDuration } from '../domain/duration.ts'
 import { quote } from '../domain/quote.ts'
@@ -9,7 +9,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import type { BackupEntry, ListedBackup } from '../repository/backup-entry.ts'
 import { assertSameCluster } from '../repository/cluster-record.ts'
 import { readManifestHead } from '../repository/manifest-reader.ts'
-import type { ServerFacts } from '../postgres/server-facts.ts'
+import type { ServerFacts, ServerIdentity } from '../postgres/server-facts.ts'
 import { localFolderOf } from '../storage/open-store.ts'
 import { readNewestDrill } from '../drill/drill-report-store.ts'
 import { judgeDrill } from './judge-drill.ts'
@@ -64,16 +64,17 @@ export async function checkRepository(
     ...(repository.store.protection === undefined
       ? []
       : [await check('protection', () => checkProtection(opened, backups, context))]),
-    ...(path === undefined ? [] : [await check('space', () => checkSpace(path, backups))]),
+    ...(path === undefined ? [] : [await check('space', () => checkSpace(path, backups.at(-1)))]),
     ...(path === undefined || facts === undefined
       ? []
       : [await check('place', () => checkPlace(path, facts))]),
   ]
 }
 
-type Verdict = Omit<CheckItem, 'name'>
+export type Verdict = Omit<CheckItem, 'name'>
 
-async function checkProtection(
+/** What would be left if somebody deleted everything, and whether what the newest backup needs is locked. */
+export async function checkProtection(
   { repository, cluster }: ClusterRepository,
   backups: readonly ListedBackup[],
   context: RunContext,
@@ -100,7 +101,8 @@ async function ageOfNeeded(
   return oldest === Infinity ? undefined : context.clock.now() - oldest
 }
 
-function judgeKey({ keyFile, passphraseFile }: RepoConfiguration): Verdict {
+/** That the repository could be opened has proven it. */
+export function judgeKey({ keyFile, passphraseFile }: RepoConfiguration): Verdict {
   const secret = keyFile ?? passphraseFile
   if (secret !== undefined)
     return { state: 'ok', message: `${quote(secret)} opens it, and nobody else may read that file` }
@@ -111,7 +113,8 @@ function judgeKey({ keyFile, passphraseFile }: RepoConfiguration): Verdict {
   }
 }
 
-function judgeIdentity({ cluster, repository }: ClusterRepository, facts: ServerFacts): Verdict {
+/** Whether the server is the one that the repository knows. Throws `cluster-mismatch`. */
+export function judgeIdentity({ cluster, repository }: ClusterRepository, facts: ServerIdentity): Verdict {
   const { systemIdentifier, version, walSegmentSize } = facts
   assertSameCluster(
     cluster,
@@ -124,7 +127,8 @@ function judgeIdentity({ cluster, repository }: ClusterRepository, facts: Server
   }
 }
 
-function judgeAge({ catalogue, freshness, writtenAtMs, forgetful }: JudgedCatalogue): Verdict {
+/** Whether the catalogue may be an older copy of itself. */
+export function judgeAge({ catalogue, freshness, writtenAtMs, forgetful }: JudgedCatalogue): Verdict {
   if (freshness.kind === 'went-back') {
     const { message, hint } = freshness.error
     return { state: 'failed', message, hint }
@@ -164,7 +168,7 @@ function judgeArchive({ timelines, conflicts }: ArchiveInventory, backups: reado
 }
 
 /** A week and a day: who takes one every Sunday is not warned on Monday. */
-const oldBackupMs = 8 * 24 * 60 * 60 * 1000
+export const oldBackupMs = 8 * 24 * 60 * 60 * 1000
 
 function judgeLastBackup(backups: readonly BackupEntry[], now: number): Verdict {
   const last = backups.at(-1)
@@ -186,17 +190,22 @@ function judgeLastBackup(backups: readonly BackupEntry[], now: number): Verdict 
 
 const leastFreeShare = 0.05
 
-async function checkSpace(path: string, backups: readonly BackupEntry[]): Promise<Verdict> {
+/** Whether there is room for another one like the last. */
+export async function checkSpace(
+  path: string,
+  last: { readonly label: string; readonly storedBytes: number } | undefined,
+): Promise<Verdict> {
   const { bavail, blocks, bsize } = await statfs(path)
   const free = bavail * bsize
   const total = blocks * bsize
-  const next = backups.at(-1)?.storedBytes ?? 0
+  const next = last?.storedBytes ?? 0
   const message = `${formatByteSize(free)} of ${formatByteSize(total)} are free`
-  if (free < next) {
+  if (last !== undefined && free < next) {
+    const noun = nounOf(last.label)
     return {
       state: 'warning',
-      message: `${message}, less than the last backup took`,
-      hint: 'Make room before the next backup; WAL needs some as well.',
+      message: `${message}, less than the last ${noun} took`,
+      hint: `Make room before the next ${noun}${noun === 'dump' ? '' : '; WAL needs some as well'}.`,
     }
   }
   if (free < total * leastFreeShare) {

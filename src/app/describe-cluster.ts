@@ -48,6 +48,8 @@ export interface DescribedRepo extends RecoveryReach {
 
 export interface DescribedCluster {
   readonly name: string
+  /** Whether there are to be dumps only. */
+  readonly isLogicalOnly: boolean
   readonly repos: readonly DescribedRepo[]
   /** Repositories that could not be read, and why. */
   readonly failures: readonly { readonly name: string; readonly location: string; readonly error: unknown }[]
@@ -75,7 +77,7 @@ export async function describeCluster(
     }
   }
   if (repos.length === 0 && failures[0] !== undefined) throw failures[0].error
-  return { name: cluster.name, repos, failures }
+  return { name: cluster.name, isLogicalOnly: cluster.logicalOnly, repos, failures }
 }
 
 /** One listed backup and what its manifest says of it. */

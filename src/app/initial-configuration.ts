@@ -35,6 +35,10 @@ export interface WantedSetup {
   readonly configFile: string
   readonly cluster: ClusterName
   readonly connection: string
+  /** Where the password is. */
+  readonly passfile: string | undefined
+  /** Whether dumps are all that is wanted. */
+  readonly isLogicalOnly: boolean
   readonly dataDirectory: string | undefined
   readonly binDirectory: string | undefined
   readonly runAs: string | undefined
@@ -88,9 +92,9 @@ export async function planConfiguration(wanted: WantedSetup): Promise<PlannedCon
   }
   refuseSecret(wanted.connection)
   const repo = newRepo(wanted)
-  const { cluster, connection, dataDirectory, binDirectory, runAs } = wanted
+  const { cluster: name, ...settings } = wanted
   const newText = renderConfiguration({
-    cluster: { name: cluster, connection, dataDirectory, binDirectory, runAs },
+    cluster: { name, ...settings },
     repo: { ...repo, s3: wanted.s3, gcs: wanted.gcs, sftp: wanted.sftp, azure: wanted.azure },
   })
   return { repo, newText }
@@ -104,7 +108,7 @@ function refuseSecret(connection: string): void {
     'usage',
     `reading --connection: expected a connection string without secrets, found one that ${fault}`,
     {
-      hint: 'Put the password into ~/.pgpass of the user that runs the tool, mode 0600.',
+      hint: 'Put the password into ~/.pgpass of the user that runs the tool, mode 0600, or into a file like it that --passfile names.',
     },
   )
 }
@@ -158,6 +162,8 @@ function agreeingRepo(configuration: Configuration, wanted: WantedSetup): Planne
   const repo = { name: parseRepoName(name), location, keyFile, passphraseFile, s3, gcs, sftp, azure }
   const differences = [
     ...difference('connection', wanted.connection, settings.connection),
+    ...difference('passfile', wanted.passfile, settings.passfile),
+    ...difference('logical-only', String(wanted.isLogicalOnly), String(settings.logicalOnly)),
     ...difference('data-directory', wanted.dataDirectory, settings.dataDirectory),
     ...difference('bin-directory', wanted.binDirectory, settings.binDirectory),
     ...lockDifference(wanted.lock, repo),

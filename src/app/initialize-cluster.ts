@@ -7,12 +7,15 @@ import { formatPostgresVersion } from '../domain/postgres-version.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import type { Environment } from '../platform/environment.ts'
-import type { Conninfo } from '../postgres/conninfo.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import { readServerFacts, type ServerFacts } from '../postgres/server-facts.ts'
-import { localFolderOf } from '../storage/open-store.ts'
 import { applyStatements, changeStatements, settingsToChange } from './apply-settings.ts'
 import { clusterConnection } from './cluster-connection.ts'
+import {
+  applyLogicalInitialization,
+  planLogicalInitialization,
+  type LogicalPlan,
+} from './initialize-logical-cluster.ts'
 import {
   planConfiguration,
   writeConfiguration,
@@ -23,6 +26,7 @@ import { makeRepository, type Made, type MadeRepository } from './make-repositor
 import { ownArchiveCommand, programPath } from './own-archive-command.ts'
 import { restartCommand } from './restart-command.ts'
 import { judgeSettings, readServerSettings, type SettingFinding } from './server-settings.ts'
+import { refuseKeyInRepository, refuseRepositoryInCluster } from './unsafe-places.ts'
 
 export interface InitializeRequest extends WantedSetup {
   readonly variables: Environment
@@ -36,7 +40,8 @@ export interface InitializedCluster extends MadeRepository {
   readonly cluster: string
   readonly systemIdentifier: string
   readonly serverVersion: string
-  readonly dataDirectory: string
+  /** Undefined for a cluster of dumps only. */
+  readonly dataDirectory: string | undefined
   readonly configuration: { readonly file: string; readonly made: Made }
   /** As they are now, after what was applied. */
   readonly settings: readonly SettingFinding[]
@@ -49,7 +54,10 @@ export interface InitializedCluster extends MadeRepository {
 }
 
 /** Everything that was decided before anything is made. */
-export interface InitializationPlan {
+export type InitializationPlan = PhysicalPlan | LogicalPlan
+
+interface PhysicalPlan {
+  readonly kind: 'physical'
   readonly request: InitializeRequest
   readonly facts: ServerFacts
   readonly repo: PlannedRepo
@@ -63,16 +71,18 @@ export async function planInitialization(
   request: InitializeRequest,
   context: RunContext,
 ): Promise<InitializationPlan> {
-  await using session = await connect(connectionOf(request), context)
+  if (request.isLogicalOnly) return planLogicalInitialization(request, context)
+  await using session = await connect(clusterConnection(request, request.variables), context)
   const facts = await readServerFacts(session)
   refuseStandby(facts, request.cluster)
   const { repo, newText } = await planConfiguration(request)
-  refuseUnsafePlaces(repo, facts)
+  refuseKeyInRepository(repo)
+  refuseRepositoryInCluster(repo, facts)
   await warnIfUnreachable(context)
   const { configFile, cluster } = request
   const archiveCommand = ownArchiveCommand({ configFile, cluster })
   refuseForeign(judgeSettings(await readServerSettings(session), archiveCommand), request)
-  return { request, facts, repo, newText, archiveCommand }
+  return { kind: 'physical', request, facts, repo, newText, archiveCommand }
 }
 
 /**
@@ -84,8 +94,9 @@ export async function applyInitialization(
   plan: InitializationPlan,
   context: RunContext,
 ): Promise<InitializedCluster> {
+  if (plan.kind === 'logical') return applyLogicalInitialization(plan, context)
   const { request, facts, repo, newText, archiveCommand } = plan
-  await using session = await connect(connectionOf(request), context)
+  await using session = await connect(clusterConnection(request, request.variables), context)
   const made = await makeRepository(repo, { name: request.cluster, facts }, context)
   if (newText !== undefined) await writeConfiguration(request.configFile, newText)
   // What was archived ahead so far may not be in this repository.
@@ -110,18 +121,11 @@ export async function applyInitialization(
 
 /** Where the data directory of a server is, for a root that does not know yet whom to become. */
 export async function askForDataDirectory(
-  { connection, variables }: Pick<InitializeRequest, 'connection' | 'variables'>,
+  request: Pick<InitializeRequest, 'connection' | 'passfile' | 'variables'>,
   context: RunContext,
 ): Promise<string> {
-  await using session = await connect(connectionOf({ connection, variables }), context)
+  await using session = await connect(clusterConnection(request, request.variables), context)
   return (await readServerFacts(session)).dataDirectory
-}
-
-function connectionOf({
-  connection,
-  variables,
-}: Pick<InitializeRequest, 'connection' | 'variables'>): Conninfo {
-  return clusterConnection({ connection, passfile: undefined }, variables)
 }
 
 function refuseStandby(facts: ServerFacts, cluster: string): void {
@@ -132,30 +136,6 @@ function refuseStandby(facts: ServerFacts, cluster: string): void {
     { hint: 'Name the connection of the primary.' },
   )
 }
-
-/** A key that is stored with what it locks protects nothing; a repository inside the cluster dies with it. */
-function refuseUnsafePlaces({ location, keyFile }: PlannedRepo, facts: ServerFacts): void {
-  const path = localFolderOf(location)
-  if (path === undefined) return
-  if (keyFile !== undefined && isInside(keyFile, path)) {
-    throw new OperationError(
-      'path-unsafe',
-      `setting up the key ${quote(keyFile)}: it would lie in its own repository`,
-      {
-        hint: 'Name another place with --key-file: whoever gets the repository must not get the key with it.',
-      },
-    )
-  }
-  if (isInside(path, facts.dataDirectory) || isInside(facts.dataDirectory, path)) {
-    throw new OperationError(
-      'path-unsafe',
-      `setting up the repository ${quote(path)}: it and the data directory ${quote(facts.dataDirectory)} lie in each other`,
-      { hint: 'Name a place outside the data directory, best on another machine or disk.' },
-    )
-  }
-}
-
-const isInside = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`)
 
 /** Warns when the user that we are could not run the archive_command. */
 async function warnIfUnreachable(context: RunContext): Promise<void> {

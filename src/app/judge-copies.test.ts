@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parseBackupLabel } from '../domain/backup-label.ts'
-import { judgeCopies, type CopyPlace } from './judge-copies.ts'
+import { judgeCopies, judgeDumpCopies, type CopyPlace } from './judge-copies.ts'
 
 const [monday, tuesday] = ['20260216-030000F', '20260217-030000I'].map(parseBackupLabel) as [
   CopyPlace['labels'][number],
@@ -44,6 +44,21 @@ describe('judgeCopies', () => {
 
   test('has nothing to say before the first backup', () => {
     assert.deepEqual(judgeCopies([place({ labels: [] })], 'disk 1'), [])
+  })
+})
+
+describe('judgeDumpCopies', () => {
+  test('counts the server as a copy, and does not ask for a restore that was tried', () => {
+    const places = [place({ name: 'a', isDrilled: false }), place({ name: 'b', labels: [] })]
+
+    const [rule, ...others] = judgeDumpCopies(places, 'server db.example.com')
+
+    assert.match(
+      rule?.message ?? '',
+      /^the newest dump is in a: 2 copies with the cluster, on 2 media, .*; lacking: a second repository with the newest dump, a copy off site$/,
+    )
+    assert.deepEqual(others, [])
+    assert.deepEqual(judgeDumpCopies([place({ labels: [] })], undefined), [])
   })
 })
 

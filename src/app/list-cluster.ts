@@ -20,10 +20,11 @@ import { listDump } from './list-dump.ts'
 import type { DescribedWindow } from './window-commits.ts'
 
 /** A described cluster as programs are told of it. */
-export function listCluster({ name, repos, failures }: DescribedCluster): InfoDocument {
+export function listCluster({ name, isLogicalOnly, repos, failures }: DescribedCluster): InfoDocument {
   return {
     version: 1,
     cluster: name,
+    isLogicalOnly,
     repos: repos.map(listRepo),
     failures: failures.map(({ error, ...repo }) => ({
       ...repo,

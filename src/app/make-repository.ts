@@ -1,7 +1,7 @@
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import type { ServerFacts } from '../postgres/server-facts.ts'
+import type { ServerIdentity } from '../postgres/server-facts.ts'
 import { ensureCluster, listClusters } from '../repository/cluster-record.ts'
 import {
   createRepository,
@@ -35,7 +35,7 @@ export interface MadeRepository {
 /** Makes the key, the repository and the cluster's record in it, each unless it is there. Never a new key for old data. */
 export async function makeRepository(
   repo: PlannedRepo,
-  { name, facts }: { readonly name: string; readonly facts: ServerFacts },
+  { name, facts }: { readonly name: string; readonly facts: ServerIdentity },
   context: RunContext,
 ): Promise<MadeRepository> {
   await using store = await createStore(
@@ -89,7 +89,7 @@ async function ensureKey(path: string, isRepositoryThere: boolean): Promise<{ pa
 
 async function ensureRecord(
   repository: Repository,
-  { name, facts }: { name: string; facts: ServerFacts },
+  { name, facts }: { name: string; facts: ServerIdentity },
   context: RunContext,
 ): Promise<Made> {
   const { systemIdentifier, version, walSegmentSize } = facts

@@ -1,6 +1,7 @@
 import type { PushedFile } from '../archive/push-file.ts'
 import { noteBehind, readBehind } from '../archive/repositories-behind.ts'
 import type { Configuration } from '../config/configuration-schema.ts'
+import { requirePhysical } from '../config/require-physical.ts'
 import { selectCluster } from '../config/select-configured.ts'
 import { copiesRequired } from '../domain/archive-policy.ts'
 import type { RunContext } from '../domain/run-context.ts'
@@ -33,7 +34,12 @@ export async function openPlacesForPush(
   { configuration, clusterName, walFolder }: Wanted,
   context: RunContext,
 ): Promise<PlacesForPush> {
-  const repos = chooseRepos(configuration, selectCluster(configuration, clusterName), undefined)
+  const settings = selectCluster(configuration, clusterName)
+  requirePhysical(settings, {
+    doing: 'archiving WAL of',
+    hint: 'Take "archive_command" out of the settings of the server, or "logical-only" out of the configuration.',
+  })
+  const repos = chooseRepos(configuration, settings, undefined)
   const required = copiesRequired(configuration.archive.policy, repos.length)
   const mayLack = required < repos.length
   const open = (passOver: ReadonlySet<string>): Promise<OpenedPlaces> =>

@@ -1,5 +1,7 @@
 import { findNewestTimeline, surveyArchive, type ArchiveSurvey } from '../archive/archive-inventory.ts'
 import type { ArchivePlace } from '../archive/archive-place.ts'
+import { loadInstead, requirePhysical } from '../config/require-physical.ts'
+import { selectCluster } from '../config/select-configured.ts'
 import { formatLsn, toLsn, type Lsn } from '../domain/lsn.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
@@ -46,6 +48,10 @@ export interface SearchedHistory extends FoundAccidents {
 
 /** Looks for what was done to the data, along one timeline of one repository. Throws `wal-missing` when nothing is archived. */
 export async function searchHistory(request: SearchRequest, context: RunContext): Promise<SearchedHistory> {
+  requirePhysical(selectCluster(request.configuration, request.clusterName), {
+    doing: 'looking through the WAL of',
+    hint: `Only WAL tells what was done to the data. ${loadInstead}`,
+  })
   await using opened = await openCluster(request, context)
   const [place] = opened.repositories
   const { backups } = await readCatalogue(place.repository, place.cluster.id, context)

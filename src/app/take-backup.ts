@@ -13,6 +13,7 @@ import type { Environment } from '../platform/environment.ts'
 import type { BackupEntry } from '../repository/backup-entry.ts'
 import { localFolderOf } from '../storage/open-store.ts'
 import { damagedLabels } from '../verify/verify-state.ts'
+import { requirePhysical } from '../config/require-physical.ts'
 import { selectCluster } from '../config/select-configured.ts'
 import { openFollowers, type BackupCopy, type Followers } from './copy-backup.ts'
 import { clusterConnection } from './cluster-connection.ts'
@@ -80,6 +81,10 @@ export async function takeBackup(request: TakeBackupRequest, context: RunContext
 function openFirst(request: TakeBackupRequest, context: RunContext): Promise<OpenedCluster> {
   const { configuration, clusterName, repoName } = request
   const settings = selectCluster(configuration, clusterName)
+  requirePhysical(settings, {
+    doing: 'taking a backup of',
+    hint: 'Run "holdfast dump --all"; where a physical backup is possible after all, remove "logical-only" from the configuration and run "holdfast init" again.',
+  })
   const [{ name }] = chooseRepos(configuration, settings, repoName)
   return openCluster({ configuration, clusterName, repoName: name }, context)
 }

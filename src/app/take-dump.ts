@@ -50,7 +50,7 @@ export async function takeDump(request: TakeDumpRequest, context: RunContext): P
   const { compressionLevel } = configuration.backup
   const { version, programs } = await programsFor({ conninfo, settings, variables }, context)
   const done = await runDump(
-    { ...request, conninfo },
+    { ...request, conninfo, excludedDatabases: settings.excludedDatabases },
     { place, version, programs, compressionLevel, spooling: request.spooling },
     context,
   )

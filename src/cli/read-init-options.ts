@@ -9,6 +9,8 @@ import type { CommandEnvironment } from './command-environment.ts'
 
 export interface InitOptions {
   readonly connection?: string
+  readonly passfile?: string
+  readonly logicalOnly?: true
   readonly repoName?: string
   readonly keyFile?: string
   readonly passphraseFile?: string
@@ -47,6 +49,8 @@ export async function readInitOptions(
     configFile,
     cluster: parseClusterName(cluster),
     connection,
+    passfile: absolute(options.passfile),
+    isLogicalOnly: options.logicalOnly === true,
     location: formatRepositoryLocation(parseRepositoryLocation(repo)),
     s3: readStoreOptions('s3', options.s3, repo),
     gcs: readStoreOptions('gcs', options.gcs, repo),
@@ -95,14 +99,20 @@ function readStoreOptions(kind: ReachedKind, written: readonly string[], repo: s
 }
 
 async function completeAnswers(
-  { connection }: InitOptions,
+  { connection, logicalOnly }: InitOptions,
   environment: CommandEnvironment,
 ): Promise<Answers> {
   const { cluster, repo } = environment.options
   if (cluster !== undefined && connection !== undefined && repo !== undefined)
     return { cluster, connection, repo }
   if (!process.stdin.isTTY || !process.stdout.isTTY) throw missing({ cluster, connection, repo })
-  return ask({ cluster, connection, repo }, environment)
+  const example = connectionExamples[logicalOnly === true ? 'logical' : 'physical']
+  return ask({ cluster, connection, repo }, { example, environment })
+}
+
+const connectionExamples = {
+  physical: 'host=/var/run/postgresql user=postgres dbname=postgres',
+  logical: 'host=db.example.com user=holdfast dbname=postgres sslmode=verify-full sslrootcert=system',
 }
 
 function missing(given: Given): OperationError {
@@ -113,7 +123,12 @@ function missing(given: Given): OperationError {
   })
 }
 
-async function ask(given: Given, { surroundings }: CommandEnvironment): Promise<Answers> {
+interface Asking {
+  readonly example: string
+  readonly environment: CommandEnvironment
+}
+
+async function ask(given: Given, { example, environment: { surroundings } }: Asking): Promise<Answers> {
   const { isCancel, text } = await import('@clack/prompts')
   const question = async (
     message: string,
@@ -132,13 +147,7 @@ async function ask(given: Given, { surroundings }: CommandEnvironment): Promise<
   }
   return {
     cluster: given.cluster ?? (await question('What is the cluster called?', 'main', clusterFault)),
-    connection:
-      given.connection ??
-      (await question(
-        'How is its server reached?',
-        'host=/var/run/postgresql user=postgres dbname=postgres',
-        () => undefined,
-      )),
+    connection: given.connection ?? (await question('How is its server reached?', example, () => undefined)),
     repo:
       given.repo ??
       (await question('Where do its backups go?', 'posix:/var/lib/holdfast-repo', locationFault)),

@@ -42,6 +42,7 @@ export async function withSandboxPlace<Result>(
   const { configuration, file } = await loadAsOwner(environment)
   const [
     { selectCluster },
+    { loadInstead, requirePhysical },
     { openFirstPlace },
     { guardRestore },
     { holdRestoreLease },
@@ -50,6 +51,7 @@ export async function withSandboxPlace<Result>(
     { spareRepositories },
   ] = await Promise.all([
     import('../config/select-configured.ts'),
+    import('../config/require-physical.ts'),
     import('../app/open-archive-places.ts'),
     import('../app/guarded-catalogue.ts'),
     import('../restore/hold-restore-lease.ts'),
@@ -59,6 +61,7 @@ export async function withSandboxPlace<Result>(
   ])
   const { context } = environment
   const settings = selectCluster(configuration, environment.options.cluster)
+  requirePhysical(settings, { doing: 'opening a throw-away server on', hint: loadInstead })
   const selection = { configuration, clusterName: settings.name, repoName: environment.options.repo }
   const acceptsOlder = options.acceptOlderRepository === true
   const guard = (candidate: ClusterRepository): Promise<void> =>

@@ -113,6 +113,17 @@ const cluster = z
       .min(1, 'a list of at least one repo name')
       .optional()
       .describe('The repos that hold this cluster. Not set: all that are configured.'),
+    'logical-only': flag()
+      .default(false)
+      .describe(
+        'Whether it is protected by dumps only, because its server allows no physical backup, as is usual with managed and remote ones. Nothing is archived then.',
+      ),
+    'excluded-databases': z
+      .array(z.string('the name of a database'), 'a list of names of databases')
+      .optional()
+      .describe(
+        'Databases that "dump --all" and "check" leave out, such as one that a provider keeps for itself. Not set: none.',
+      ),
     links: choice(['error', 'follow', 'as-link'])
       .default('error')
       .describe(

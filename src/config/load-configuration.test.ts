@@ -36,7 +36,7 @@ describe('loadConfiguration', () => {
     })
     assert.equal(configuration.archive.prefetch, 16)
     assert.deepEqual({ ...configuration.clusters }, {
-      main: { connection: 'host=/run/postgresql user=postgres', links: 'error' },
+      main: { connection: 'host=/run/postgresql user=postgres', logicalOnly: false, links: 'error' },
     } as never)
   })
 
@@ -180,6 +180,7 @@ describe('loadConfiguration', () => {
       connection: 'host=/run/postgresql user=postgres',
       dataDirectory: '/data',
       repos: ['local', 'second'],
+      logicalOnly: false,
       links: 'error',
     })
     assert.equal(configuration.backup.fastCheckpoint, false)
@@ -226,7 +227,9 @@ describe('loadConfiguration', () => {
     })
 
     assert.equal(file, undefined)
-    assert.deepEqual(Object.values(configuration.clusters), [{ connection: 'host=db', links: 'error' }])
+    assert.deepEqual(Object.values(configuration.clusters), [
+      { connection: 'host=db', logicalOnly: false, links: 'error' },
+    ])
   })
 
   test('names the places when there is nothing at all', async () => {

@@ -19,11 +19,27 @@ describe('renderConfiguration', () => {
 
     const { clusters, repos } = configurationSchema.parse(parse(text))
     assert.deepEqual(Object.values(clusters), [
-      { connection: main.connection, runAs: 'postgres', dataDirectory: '/data', links: 'error' },
+      {
+        connection: main.connection,
+        runAs: 'postgres',
+        dataDirectory: '/data',
+        logicalOnly: false,
+        links: 'error',
+      },
     ])
     assert.deepEqual(Object.values(repos), [
       { location: 'posix:/backup', keyFile: '/etc/local.key', encryption: 'required' },
     ])
+  })
+
+  test('writes what makes a cluster one of dumps only, and where its password is', () => {
+    const text = renderConfiguration({
+      cluster: { ...main, passfile: '/etc/pass', isLogicalOnly: true },
+      repo: local,
+    })
+
+    const [cluster] = Object.values(configurationSchema.parse(parse(text)).clusters)
+    assert.deepEqual([cluster?.logicalOnly, cluster?.passfile], [true, '/etc/pass'])
   })
 
   test('writes comments that loading understands once they are not comments any more', () => {

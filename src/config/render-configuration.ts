@@ -11,6 +11,7 @@ export interface InitialConfiguration {
     readonly dataDirectory?: string | undefined
     readonly binDirectory?: string | undefined
     readonly runAs?: string | undefined
+    readonly isLogicalOnly?: boolean | undefined
   }
   readonly repo: {
     readonly name: RepoName
@@ -43,6 +44,7 @@ export function renderConfiguration(initial: InitialConfiguration): string {
         'data-directory': cluster.dataDirectory,
         'bin-directory': cluster.binDirectory,
         'run-as': cluster.runAs,
+        'logical-only': cluster.isLogicalOnly === true ? true : undefined,
       },
     },
     repos: {

@@ -2,12 +2,15 @@ import { OperationError } from '../domain/operation-error.ts'
 import { parseTargetTime, type Instant } from '../domain/target-time.ts'
 import type { PostgresSession } from '../postgres/connection.ts'
 
-/** The databases that can be dumped, by name: those that let somebody in, without templates. */
-export async function listDatabases(session: PostgresSession): Promise<readonly string[]> {
+/** The databases that can be dumped, by name: those that let somebody in, without templates and what is excluded. */
+export async function listDatabases(
+  session: PostgresSession,
+  excluded: readonly string[] = [],
+): Promise<readonly string[]> {
   const rows = await session.query<{ datname: string }>(
     'select datname from pg_catalog.pg_database where datallowconn and not datistemplate order by datname',
   )
-  return rows.map(({ datname }) => datname)
+  return rows.map(({ datname }) => datname).filter((name) => !excluded.includes(name))
 }
 
 /** Throws `not-found` unless all of these are among the databases of the server. */

@@ -21,8 +21,9 @@ import { makeSpool, type Spooling } from './spool.ts'
 
 export interface DumpRequest {
   readonly conninfo: Conninfo
-  /** Undefined: all that let somebody in. */
+  /** Undefined: all that let somebody in, but for the excluded ones. */
   readonly databases: readonly string[] | undefined
+  readonly excludedDatabases?: readonly string[] | undefined
   /** Whether roles and tablespaces are dumped, too. */
   readonly hasGlobals: boolean
   /** Whether that includes the hashes of passwords. */
@@ -62,7 +63,7 @@ export async function runDump(request: DumpRequest, tools: DumpTools, context: R
   await using lease = await acquireDumpLease(place, context)
   const held = { ...context, signal: AbortSignal.any([context.signal, lease.lost]) }
   await using session = await connect(request.conninfo, held)
-  const databases = request.databases ?? (await listDatabases(session))
+  const databases = request.databases ?? (await listDatabases(session, request.excludedDatabases))
   await requireDatabases(session, databases)
   const label = await chooseDumpLabel(place, held)
   const writer = openDumpWriter(place, { label, lease, compressionLevel: tools.compressionLevel }, held)

@@ -1,11 +1,13 @@
 import { parseLsn, type Lsn } from '../domain/lsn.ts'
-import { OperationError } from '../domain/operation-error.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import { quote } from '../domain/quote.ts'
 import { parseServerVersionNum, type PostgresVersion } from '../domain/postgres-version.ts'
 import { parseSystemIdentifier, type SystemIdentifier } from '../domain/system-identifier.ts'
 import { parseTimelineId, type TimelineId } from '../domain/timeline.ts'
 import { toWalSegmentSize, type WalSegmentSize } from '../domain/wal-segment.ts'
 import type { PostgresSession } from './connection.ts'
 import { quoteIdentifier } from './quote-sql.ts'
+import { isServerAnswer, serverWords } from './server-error.ts'
 
 export interface Tablespace {
   readonly oid: number
@@ -90,6 +92,49 @@ export async function readServerFacts(session: PostgresSession): Promise<ServerF
     archiveTimeoutSeconds: Number(setting('archive_timeout')),
     hasFullPageWrites: setting('full_page_writes') === 'on',
     tablespaces: await readTablespaces(session),
+  }
+}
+
+/** What tells a cluster from others, whichever node of it answers, and on which host it is. */
+export type ServerIdentity = Pick<ServerFacts, 'version' | 'systemIdentifier' | 'walSegmentSize'>
+
+/**
+ * Reads it as any role may that no right was taken from. Throws `server-unsuitable` for a server that does not let this role
+ * ask: without a system identifier nothing would notice when another server answers.
+ */
+export async function readServerIdentity(session: PostgresSession): Promise<ServerIdentity> {
+  const version = await readServerVersion(session)
+  const [row] = await askForIdentity(session)
+  if (row === undefined)
+    throw new OperationError('server-failed', `${session.description} gave no control data`)
+  return {
+    version,
+    systemIdentifier: parseSystemIdentifier(unsigned(row.system_identifier)),
+    walSegmentSize: toWalSegmentSize(Number(row.segment_size)),
+  }
+}
+
+async function askForIdentity(
+  session: PostgresSession,
+): Promise<readonly { system_identifier: string; segment_size: string }[]> {
+  try {
+    return await session.query(
+      `select system_identifier::pg_catalog.text as system_identifier,
+          (select setting from pg_catalog.pg_settings where name = 'wal_segment_size') as segment_size
+         from pg_catalog.pg_control_system()`,
+      [],
+      purpose,
+    )
+  } catch (cause) {
+    if (!isServerAnswer(cause) || isOperationError(cause, 'server-unreachable')) throw cause
+    throw new OperationError(
+      'server-unsuitable',
+      `asking ${session.description} for its system identifier: expected pg_control_system() to give it, found ${quote(serverWords(cause))}`,
+      {
+        cause,
+        hint: `As a superuser, run: GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO ${quoteIdentifier(session.user)}; when a provider does not allow that, its servers cannot be told apart and are not supported.`,
+      },
+    )
   }
 }
 

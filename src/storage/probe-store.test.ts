@@ -5,7 +5,7 @@ import { testContext } from '../../test/support/repository.ts'
 import { collect } from '../../test/support/store-contract.ts'
 import { MemoryStore } from './memory/memory-store.ts'
 import type { ObjectStore } from './object-store.ts'
-import { probePrefix, probeStore, refuseUnfit } from './probe-store.ts'
+import { probePrefix, probeStore, proveWritable, refuseUnfit } from './probe-store.ts'
 
 describe('probeStore', () => {
   test('finds nothing wrong with a store that keeps its promises, and leaves nothing behind', async () => {
@@ -59,6 +59,29 @@ describe('probeStore', () => {
       (await collect(store.list(''))).map(({ key }) => key),
       [`${probePrefix}new/0`],
     )
+  })
+})
+
+describe('proveWritable', () => {
+  test('is content with a store that keeps what it is given, and leaves nothing behind', async () => {
+    const context = testContext()
+    const store = new MemoryStore('test', context.clock)
+
+    await proveWritable(store, context)
+
+    assert.deepEqual(await collect(store.list('')), [])
+  })
+
+  test('throws for one that overwrites, and for one that loses what was written', async () => {
+    const context = testContext()
+    const inner = new MemoryStore('test', context.clock)
+    const losing = new FaultyStore(inner, [
+      { kind: 'lost-write', at: { operation: 'putIfAbsent', subject: probePrefix } },
+    ])
+
+    await assert.rejects(proveWritable(overwriting(inner), context), { code: 'store-failed' })
+    await assert.rejects(proveWritable(losing, context), { code: 'store-failed' })
+    assert.deepEqual(await collect(inner.list('')), [])
   })
 })
 

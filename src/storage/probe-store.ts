@@ -71,6 +71,21 @@ async function remove(store: ObjectStore, keys: readonly string[], { signal }: C
   return leftCount
 }
 
+/**
+ * The least of a probe, cheap enough to be done every day: an object is written, not overwritten, and comes back. Throws
+ * `store-failed` for a broken promise. One small object is left where the credentials may only add.
+ */
+export async function proveWritable(store: ObjectStore, caller: Context): Promise<void> {
+  const context = { ...caller, isShortLived: true }
+  const key = `${probePrefix}${freshName()}/0`
+  const name = 'never overwrites'
+  try {
+    refuseUnfit(store, { promises: [{ name, fault: await neverOverwrites(store, key, context) }] })
+  } finally {
+    await remove(store, [key], context)
+  }
+}
+
 /** Throws `store-failed` for a store that breaks a promise. */
 export function refuseUnfit(store: ObjectStore, { promises }: Pick<ProbeReport, 'promises'>): void {
   const broken = promises.filter(({ fault }) => fault !== undefined)
@@ -83,18 +98,20 @@ export function refuseUnfit(store: ObjectStore, { promises }: Pick<ProbeReport, 
   )
 }
 
-/** Each gives what is wrong. The key is its own. */
-const looks: Readonly<
-  Record<string, (store: ObjectStore, key: string, context: Context) => Promise<string | undefined>>
-> = {
-  'never overwrites': async (store, key, context) => {
-    const bytes = randomBytes(100)
-    if ((await store.putIfAbsent(key, bytes, context)) !== 'created') return 'a free key was said to be taken'
-    if ((await store.putIfAbsent(key, randomBytes(100), context)) !== 'exists') {
-      return 'an object was overwritten: conditional writes are ignored'
-    }
-    return isSame(await store.get(key, undefined, context), bytes) ? undefined : 'other bytes came back'
-  },
+/** Gives what is wrong. The key is its own. */
+type Look = (store: ObjectStore, key: string, context: Context) => Promise<string | undefined>
+
+const neverOverwrites: Look = async (store, key, context) => {
+  const bytes = randomBytes(100)
+  if ((await store.putIfAbsent(key, bytes, context)) !== 'created') return 'a free key was said to be taken'
+  if ((await store.putIfAbsent(key, randomBytes(100), context)) !== 'exists') {
+    return 'an object was overwritten: conditional writes are ignored'
+  }
+  return isSame(await store.get(key, undefined, context), bytes) ? undefined : 'other bytes came back'
+}
+
+const looks: Readonly<Record<string, Look>> = {
+  'never overwrites': neverOverwrites,
   'tells one of racing writers that it won': async (store, key, context) => {
     const contents = Array.from({ length: racers }, () => randomBytes(100))
     const answers = await Promise.all(contents.map((bytes) => store.putIfAbsent(key, bytes, context)))

@@ -117,8 +117,16 @@ async function openReachable(
   environment: CommandEnvironment,
   context: RunContext,
 ): Promise<OpenedPlaces> {
-  const { openArchivePlaces } = await import('../../app/open-archive-places.ts')
+  const [{ openArchivePlaces }, { requirePhysical }, { selectCluster }] = await Promise.all([
+    import('../../app/open-archive-places.ts'),
+    import('../../config/require-physical.ts'),
+    import('../../config/select-configured.ts'),
+  ])
   const { cluster, repo } = environment.options
+  requirePhysical(selectCluster(configuration, cluster), {
+    doing: 'fetching WAL of',
+    hint: 'Take "restore_command" out of the settings of the server: there is no WAL of this cluster.',
+  })
   const selection = { configuration, clusterName: cluster, repoName: repo }
   // The first that can be opened may have the file; that it is absent all of them have to say.
   const places = await openArchivePlaces({ ...selection, enough: 1 }, context)

@@ -90,22 +90,45 @@ interface Look {
   readonly style: Style
 }
 
-function clusterText({ name, repos, failures }: DescribedCluster, look: Look): string {
+function clusterText(described: DescribedCluster, look: Look): string {
+  const { repos, failures } = described
   const broken = failures.map(({ name: repo, location, error }) => {
     const message = error instanceof Error ? error.message : String(error)
     return `${look.style('red', `repo ${repo}`)} (${printable(location)}) cannot be read: ${printable(message)}\n`
   })
-  return [...repos.map((repo) => repoText(name, repo, look)), ...broken].join('\n')
+  return [...repos.map((repo) => repoText(described, repo, look)), ...broken].join('\n')
 }
 
-function repoText(name: string, repo: DescribedRepo, { now, style }: Look): string {
-  const { cluster, location, isEncrypted, backups, dumps, windows } = repo
+function repoText(
+  { name, isLogicalOnly }: Pick<DescribedCluster, 'name' | 'isLogicalOnly'>,
+  repo: DescribedRepo,
+  look: Look,
+): string {
+  const { style } = look
+  const { cluster, location, isEncrypted, backups, dumps } = repo
+  // What there is is told in any case: the cluster may have had backups before.
+  const isPhysical = !isLogicalOnly || backups.length > 0
   const listed = [...backups, ...dumps]
   const stored = listed.reduce((sum, { storedBytes }) => sum + storedBytes, repo.inventory.storedBytes)
   return [
     `${style('bold', `cluster ${name}`)}: PostgreSQL ${cluster.major}, system ${cluster.systemIdentifier}\n`,
     `repo ${repo.name}: ${printable(location)}, ${isEncrypted ? '' : 'not '}encrypted, ${formatByteSize(stored)} stored\n`,
     ...ageLines(repo, style),
+    ...(isPhysical ? backupSections(repo, look) : []),
+    dumps.length > 0
+      ? `\n${style('bold', 'dumps')}\n${dumpTable(repo, look)}`
+      : isLogicalOnly
+        ? `\n${style('bold', 'dumps')}\nnone yet; "holdfast dump --all" takes the first\n`
+        : '',
+    ...(isPhysical ? walSections(repo, style) : []),
+    `\n${style('bold', 'verified')}: ${integrityText(repo, look)}`,
+    ...(isPhysical ? [`${style('bold', 'restore tried')}: ${drillText(repo, look)}`] : []),
+  ].join('')
+}
+
+function backupSections(repo: DescribedRepo, { now, style }: Look): readonly string[] {
+  const { backups, windows } = repo
+  return [
     `\n${style('bold', 'recovery window')}\n`,
     windows.length === 0
       ? 'nothing can be recovered yet: there is no backup with all its WAL\n'
@@ -119,12 +142,12 @@ function repoText(name: string, repo: DescribedRepo, { now, style }: Look): stri
           backups.map((backup) => backupRow(backup, repo, now)),
           style,
         ),
-    dumps.length === 0 ? '' : `\n${style('bold', 'dumps')}\n${dumpTable(repo, { now, style })}`,
-    `\n${style('bold', 'WAL archive')}: ${formatByteSize(repo.inventory.storedBytes)}\n`,
-    walText(repo, style),
-    `\n${style('bold', 'verified')}: ${integrityText(repo, { now, style })}`,
-    `${style('bold', 'restore tried')}: ${drillText(repo, { now, style })}`,
-  ].join('')
+  ]
+}
+
+function walSections(repo: DescribedRepo, style: Style): readonly string[] {
+  const size = formatByteSize(repo.inventory.storedBytes)
+  return [`\n${style('bold', 'WAL archive')}: ${size}\n`, walText(repo, style)]
 }
 
 /** Says when the listing may be an old one; nothing when that is out of the question. */

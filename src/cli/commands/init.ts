@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import type { InitDocument } from '../../api/init-document.ts'
 import { clusterConnection, socketOf } from '../../app/cluster-connection.ts'
 import {
@@ -12,6 +12,7 @@ import {
 } from '../../app/initialize-cluster.ts'
 import { prepareFolders } from '../../app/prepare-folders.ts'
 import type { SettingFinding } from '../../app/server-settings.ts'
+import { OperationError } from '../../domain/operation-error.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
 import { formatTable } from '../output/table.ts'
 import { printable } from '../output/text.ts'
@@ -29,6 +30,13 @@ export function registerInit(program: Command, environment: CommandEnvironment):
     .option(
       '--connection <conninfo>',
       'how the server is reached: a libpq connection string without a password',
+    )
+    .option('--passfile <file>', 'where the password of the connection is, as .pgpass has it, mode 0600')
+    .addOption(
+      new Option(
+        '--logical-only',
+        'for dumps only: of a server that allows no physical backup, such as a managed one',
+      ).conflicts(['apply', 'replaceArchiveCommand', 'dataDirectory']),
     )
     .option(
       '--s3 <name=value>',
@@ -91,9 +99,10 @@ async function planAsOwner(
   { context }: CommandEnvironment,
 ): Promise<InitializationPlan> {
   if (process.geteuid?.() !== 0) return planInitialization(request, context)
-  const { connection, runAs, variables } = request
-  const socket = socketOf(clusterConnection({ connection, passfile: undefined }, variables))
+  const { runAs, variables } = request
+  const socket = socketOf(clusterConnection(request, variables))
   const isKnown = runAs !== undefined || request.dataDirectory !== undefined || socket !== undefined
+  if (!isKnown && request.isLogicalOnly) throw nobodyToBecome()
   const dataDirectory = isKnown ? request.dataDirectory : await askForDataDirectory(request, context)
   const plans: InitializationPlan[] = []
   await becomeClusterOwner({ runAs, dataDirectory, socket }, async (user) => {
@@ -104,8 +113,25 @@ async function planAsOwner(
   return plans[0] ?? assert.fail('root either becomes the owner or is refused')
 }
 
-function toDocument({ keyFile, restart, ...made }: InitializedCluster): InitDocument {
-  return { version: 1, ...made, keyFile: keyFile ?? null, restart: restart ?? null }
+/** Of a server elsewhere nothing here says whose the repository should be. */
+function nobodyToBecome(): OperationError {
+  return new OperationError(
+    'usage',
+    'setting up a cluster of dumps only as root: expected --run-as, found none',
+    {
+      hint: 'Name the user that configuration, key and repository are to belong to with --run-as, or run the command as that user.',
+    },
+  )
+}
+
+function toDocument({ keyFile, restart, dataDirectory, ...made }: InitializedCluster): InitDocument {
+  return {
+    version: 1,
+    ...made,
+    dataDirectory: dataDirectory ?? null,
+    keyFile: keyFile ?? null,
+    restart: restart ?? null,
+  }
 }
 
 function toText(made: InitializedCluster, style: Style): string {
@@ -127,13 +153,20 @@ function toText(made: InitializedCluster, style: Style): string {
     ...summary,
     '',
     ...keyLines(made, style),
-    'settings of the server:',
-    formatTable(settingColumns, made.settings.map(settingRow), style).trimEnd(),
-    '',
-    ...nextLines(made, style),
+    ...(made.dataDirectory === undefined ? logicalLines : settingsLines(made, style)),
   ]
     .map((line) => `${line}\n`)
     .join('')
+}
+
+const logicalLines = [
+  'Everything is set up, for dumps only.',
+  'Then run "holdfast check", and "holdfast dump --all" for the first dump.',
+]
+
+function settingsLines(made: InitializedCluster, style: Style): readonly string[] {
+  const table = formatTable(settingColumns, made.settings.map(settingRow), style).trimEnd()
+  return ['settings of the server:', table, '', ...nextLines(made, style)]
 }
 
 const madeWords = (how: 'created' | 'exists'): string => (how === 'created' ? 'created' : 'was there already')

@@ -59,12 +59,19 @@ export function registerRestore(program: Command, environment: CommandEnvironmen
 async function restore(options: RestoreOptions, environment: CommandEnvironment): Promise<void> {
   const request = toRequest(options)
   const { configuration, file } = await environment.loadConfiguration()
-  const [{ selectCluster }, { becomeClusterOwner }, { clusterConnection, socketOf }] = await Promise.all([
+  const [
+    { selectCluster },
+    { loadInstead, requirePhysical },
+    { becomeClusterOwner },
+    { clusterConnection, socketOf },
+  ] = await Promise.all([
     import('../../config/select-configured.ts'),
+    import('../../config/require-physical.ts'),
     import('../run-as.ts'),
     import('../../app/cluster-connection.ts'),
   ])
   const settings = selectCluster(configuration, environment.options.cluster)
+  requirePhysical(settings, { doing: 'restoring', hint: loadInstead })
   const connection = clusterConnection(settings, environment.surroundings.variables)
   const dataDirectory = ownedDirectory(request, settings)
   await becomeClusterOwner({ runAs: settings.runAs, dataDirectory, socket: socketOf(connection) })
