@@ -183,6 +183,15 @@ describe('a cluster of dumps only', () => {
     )
   })
 
+  test('names what helps where the hashes of passwords may not be read', async () => {
+    await remote.server.query('revoke pg_read_all_data from dumper')
+    const { code, stderr } = await remote.run('dump', '--database', 'postgres', '--globals')
+    await remote.server.query('grant pg_read_all_data to dumper')
+
+    assert.equal(code, 1)
+    assert.match(stderr, /permission denied for table pg_authid[^]*hint: Add --no-role-passwords/)
+  })
+
   test('is set up and checked on PostgreSQL 14, and dumped from a standby as well', async () => {
     await using older = await startRemoteServer({ major: 14, scratch, programs })
 

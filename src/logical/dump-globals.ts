@@ -1,3 +1,4 @@
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { startPiped } from '../platform/piped-process.ts'
 import { clientEnvironment } from '../postgres/client-environment.ts'
@@ -8,7 +9,7 @@ import { wholeOutput } from './whole-output.ts'
 interface DumpGlobalsRequest {
   readonly conninfo: Conninfo
   readonly programs: ClientPrograms
-  /** Whether the hashes of passwords are in it, which only a superuser may read. */
+  /** Whether the hashes of passwords are in it, for which the role must be allowed to read pg_authid. */
   readonly hasPasswords: boolean
 }
 
@@ -28,5 +29,16 @@ export async function* dumpGlobals(
   ]
   const env = clientEnvironment(conninfo)
   await using program = await startPiped(programs.pgDumpall, args, { env, signal: context.signal })
-  yield* wholeOutput(program, { format: 'plain', what: 'dumping roles and tablespaces' })
+  try {
+    yield* wholeOutput(program, { format: 'plain', what: 'dumping roles and tablespaces' })
+  } catch (error) {
+    throw hasPasswords ? withHint(error) : error
+  }
+}
+
+/** pg_dumpall reads the hashes in pg_authid, and all else about roles in pg_roles. */
+function withHint(error: unknown): unknown {
+  if (!isOperationError(error, 'dump-failed') || !error.message.includes('for table pg_authid')) return error
+  const hint = 'Add --no-role-passwords: the role may not read the hashes of passwords.'
+  return new OperationError('dump-failed', error.message, { cause: error, hint })
 }
