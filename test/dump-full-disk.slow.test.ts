@@ -18,8 +18,9 @@ describe('a dump, when a disk is full (S1),', () => {
     const own = `uid=${uid},gid=${gid},mode=0700`
     const [second, small] = [join(site.folder, 'second'), join(site.folder, 'small')]
     for (const folder of [second, small]) await mkdir(folder)
-    await using _second = await mountTmpfs(second, `size=40m,${own}`)
-    await using _small = await mountTmpfs(small, `size=8m,${own}`)
+    await using disks = new AsyncDisposableStack()
+    disks.use(await mountTmpfs(second, `size=40m,${own}`))
+    disks.use(await mountTmpfs(small, `size=8m,${own}`))
     await addSecondRepository(site, scratch)
     await site.server.query(
       'create table large as select i, sha512(i::text::bytea) as hash from generate_series(1, 400000) i',
