@@ -42,7 +42,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   history: capability,
   transfer: [...capability, 'restore', 'retention'],
   sandbox: [...capability, 'restore'],
-  drill: [...capability, 'restore', 'sandbox'],
+  drill: [...capability, 'restore', 'sandbox', 'logical'],
   logical: capability,
   app: [...whole, 'api'],
   api: ['domain'],

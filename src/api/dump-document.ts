@@ -1,4 +1,5 @@
 import type { CopyListing } from './backup-document.ts'
+import type { DumpDrillListing } from './drill-document.ts'
 import type { JsonDocument } from './json-document.ts'
 
 /** One listed dump, in `info` and as the answer of commands on it. */
@@ -39,6 +40,8 @@ export interface DumpDetailsDocument extends JsonDocument {
   readonly members: readonly DumpMemberListing[]
   /** What else is known about it, by name: versions, the snapshot, positions, options. */
   readonly facts: Readonly<Record<string, string>>
+  /** The last load of it that was tried; null: none was. */
+  readonly drill: DumpDrillListing | null
 }
 
 /** The answer of `pin` and `unpin` with the label of a dump. */

@@ -1,4 +1,6 @@
 import type { RunContext } from '../domain/run-context.ts'
+import type { DumpDrillReport } from '../drill/dump-drill-report.ts'
+import { readNewestDumpDrill } from '../drill/dump-drill-store.ts'
 import type { ListedDump } from '../repository/dump-entry.ts'
 import type { DumpHead } from '../repository/dump-head.ts'
 import { readDumpHead } from '../repository/dump-reader.ts'
@@ -13,6 +15,8 @@ export interface DescribedDump {
   readonly location: string
   readonly dump: ListedDump
   readonly head: DumpHead
+  /** The last load of it that was tried. */
+  readonly drill: DumpDrillReport | undefined
 }
 
 /** The dump with this label, out of the first repository that lists it. Throws `not-found`. */
@@ -32,6 +36,7 @@ export async function describeDump(
       location: place.repository.store.location,
       dump,
       head: await readDumpHead(place, dump, context),
+      drill: await readNewestDumpDrill(place, dump.label, context),
     }
   }
   throw nowhereListed(selection.label, opened.settings.name)

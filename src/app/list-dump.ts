@@ -3,6 +3,7 @@ import { formatInstant } from '../domain/target-time.ts'
 import type { DumpEntry, ListedDump } from '../repository/dump-entry.ts'
 import { storedBytesOf } from '../repository/dump-head.ts'
 import type { DescribedDump } from './describe-dump.ts'
+import { listDumpDrill } from './list-drill.ts'
 
 /** A listed dump as programs are told of it. One that was just taken is not pinned. */
 export function listDump(dump: DumpEntry & Partial<Pick<ListedDump, 'isPinned'>>): DumpListing {
@@ -24,7 +25,7 @@ interface Details extends Omit<DescribedDump, 'head' | 'dump'> {
   readonly head: Pick<DescribedDump['head'], 'members' | 'facts'>
 }
 
-export function listDumpDetails({ dump, head, ...place }: Details): DumpDetailsDocument {
+export function listDumpDetails({ dump, head, drill, ...place }: Details): DumpDetailsDocument {
   return {
     version: 1,
     ...place,
@@ -38,5 +39,6 @@ export function listDumpDetails({ dump, head, ...place }: Details): DumpDetailsD
       storedBytes: storedBytesOf(member),
     })),
     facts: head.facts,
+    drill: drill === undefined ? null : listDumpDrill(drill),
   }
 }

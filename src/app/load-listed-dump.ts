@@ -1,8 +1,7 @@
 import { selectCluster } from '../config/select-configured.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { chooseDump, chooseMember, type WantedMember } from '../logical/choose-member.ts'
-import type { DumpSelection } from '../logical/dump-selection.ts'
+import { chooseDump, chooseMember, formatOf, type WantedMember } from '../logical/choose-member.ts'
 import { requireLoadable, type LoadSelection } from '../logical/load-selection.ts'
 import { runLoad } from '../logical/run-load.ts'
 import { writeDumpDirectory, writeDumpFile } from '../logical/write-dump-file.ts'
@@ -74,16 +73,14 @@ export async function loadListedDump(
   const selection = { ...request.selection, format: formatOf(member) }
   requireLoadable(selection, request.jobs)
   const isStream = selection.format !== 'directory' && request.jobs === 1
-  const spooling = isStream ? undefined : { parent: await request.spoolParent(), jobs: request.jobs }
+  const spooling = isStream
+    ? undefined
+    : { parent: await request.spoolParent(), jobs: request.jobs, sizeBytes: member.rawBytes }
   const connection = target.into === undefined ? settings : { connection: target.into }
   const conninfo = clusterConnection(connection, variables)
   const database = target.database ?? member.database ?? conninfo.dbname
   const { programs } = await programsFor({ conninfo, settings, variables }, context)
-  const loading = { selection, programs, chunks, sizeBytes: member.rawBytes, spooling }
+  const loading = { selection, programs, chunks, spooling }
   await runLoad({ ...loading, conninfo, database, isCreated: target.isCreated }, context)
   return { member, database }
-}
-
-function formatOf({ format }: DumpMember): DumpSelection['format'] {
-  return format === 'custom' || format === 'directory' ? format : 'plain'
 }

@@ -16,7 +16,7 @@ export async function checkAssertions(
   statements: readonly string[],
   conninfo: Conninfo,
   context: RunContext,
-): Promise<DrillCheck> {
+): Promise<DrillCheck<'assertions'>> {
   const name = 'assertions'
   if (statements.length === 0) return { name, state: 'passed', message: 'none were given', findings: [] }
   const findings: string[] = []

@@ -13,13 +13,13 @@ const checkNames = [
   'assertions',
 ] as const
 const checkStates = ['passed', 'failed', 'not-proven'] as const
-const outcomes = ['passed', 'failed', 'not-proven'] as const
+export const drillOutcomes = ['passed', 'failed', 'not-proven'] as const
 
 export type DrillCheckName = (typeof checkNames)[number]
 
 /** One thing that was proved, or was not. */
-export interface DrillCheck {
-  readonly name: DrillCheckName
+export interface DrillCheck<Name extends string = DrillCheckName> {
+  readonly name: Name
   /** `not-proven`: it could not be looked at, and `message` says why. */
   readonly state: (typeof checkStates)[number]
   /** For people: how much was looked at, or what is wrong. */
@@ -28,11 +28,13 @@ export interface DrillCheck {
   readonly findings: readonly string[]
 }
 
+export type DrillOutcome = (typeof drillOutcomes)[number]
+
 /** What came of a restore that was tried. Kept in the repository. */
 export interface DrillReport {
   readonly beganAtMs: number
   /** `passed` only if every check ran and passed. */
-  readonly outcome: (typeof outcomes)[number]
+  readonly outcome: DrillOutcome
   /** What was asked for, for people. */
   readonly target: string
   /** Undefined: it did not come so far. */
@@ -56,9 +58,17 @@ interface ReachedMoment {
 }
 
 /** The worst of the checks; a drill without checks has proved nothing. */
-export function outcomeOf(checks: readonly DrillCheck[]): DrillReport['outcome'] {
+export function outcomeOf(checks: readonly DrillCheck[]): DrillOutcome {
+  return worstOf(checks, checkNames)
+}
+
+/** The worst of the checks. They have passed only if there is one of each name. */
+export function worstOf<Name extends string>(
+  checks: readonly DrillCheck<Name>[],
+  names: readonly Name[],
+): DrillOutcome {
   if (checks.some(({ state }) => state === 'failed')) return 'failed'
-  const isComplete = checkNames.every((name) => checks.some((check) => check.name === name))
+  const isComplete = names.every((name) => checks.some((check) => check.name === name))
   return isComplete && checks.every(({ state }) => state === 'passed') ? 'passed' : 'not-proven'
 }
 
@@ -74,21 +84,28 @@ export function decodeDrillReport(bytes: Uint8Array, key: string): DrillReport {
   const reader = RecordReader.decode(bytes, `drill report "${key}"`)
   return {
     beganAtMs: reader.count('beganAtMs'),
-    outcome: reader.word('outcome', outcomes),
+    outcome: reader.word('outcome', drillOutcomes),
     target: reader.string('target'),
     reached: reader.has('reached') ? decodeReached(reader.record('reached')) : undefined,
-    checks: reader.records('checks').map((check) => ({
-      name: check.word('name', checkNames),
-      state: check.word('state', checkStates),
-      message: check.string('message'),
-      findings: check.strings('findings'),
-    })),
+    checks: decodeChecks(reader, checkNames),
     filesMs: reader.count('filesMs'),
     recoveryMs: reader.count('recoveryMs'),
     checkMs: reader.count('checkMs'),
     writtenBytes: reader.count('writtenBytes'),
     replayedBytes: reader.count('replayedBytes'),
   }
+}
+
+export function decodeChecks<Name extends string>(
+  reader: RecordReader,
+  names: readonly Name[],
+): readonly DrillCheck<Name>[] {
+  return reader.records('checks').map((check) => ({
+    name: check.word('name', names),
+    state: check.word('state', checkStates),
+    message: check.string('message'),
+    findings: check.strings('findings'),
+  }))
 }
 
 function decodeReached(reader: RecordReader): ReachedMoment {

@@ -3,6 +3,7 @@ import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { ListedDump } from '../repository/dump-entry.ts'
 import type { DumpHead, DumpMember } from '../repository/dump-head.ts'
+import type { DumpSelection } from './dump-selection.ts'
 
 /** Throws `not-found` when there is no such dump. */
 export function chooseDump(dumps: readonly ListedDump[], label: BackupLabel): ListedDump {
@@ -37,6 +38,11 @@ export function chooseMember({ label, members }: DumpHead, wanted: WantedMember)
   throw new OperationError('not-found', `loading dump ${label}: it does not hold ${what}`, {
     hint: `It holds ${names(members)}.`,
   })
+}
+
+/** What has another word than ours for its bytes is taken for SQL text. */
+export function formatOf({ format }: Pick<DumpMember, 'format'>): DumpSelection['format'] {
+  return format === 'custom' || format === 'directory' ? format : 'plain'
 }
 
 const mostShown = 20

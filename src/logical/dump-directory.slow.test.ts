@@ -89,7 +89,7 @@ describe('a dump of the directory format', () => {
       await server.query(`create database "${dbname}"`)
       const parent = await mkdtemp(join(scratch.folder, 'parent-'))
       const selection = { ...wholeDump, format: 'directory' } as const
-      const loading = { programs, selection, sizeBytes: bytes.length, spooling: { parent, jobs } }
+      const loading = { programs, selection, spooling: { parent, jobs, sizeBytes: bytes.length } }
 
       await loadDump({ ...loading, conninfo: conninfo(dbname), chunks: inPieces(bytes) }, recordingContext())
 
@@ -128,7 +128,7 @@ describe('a dump of the directory format', () => {
     await writeDumpDirectory(path, inPieces(bytes), recordingContext())
 
     const count = await countContents(
-      { programs, chunks: inPieces(bytes), spool: { path: parent } },
+      { programs, chunks: inPieces(bytes), spoolParent: parent },
       recordingContext(),
     )
 
@@ -143,7 +143,7 @@ describe('a dump of the directory format', () => {
       recordingContext(),
     )
     await assert.rejects(cut, (error) => isOperationError(error, 'damaged'))
-    assert.deepEqual((await readdir(parent)).toSorted(), ['contents', 'written'])
+    assert.deepEqual((await readdir(parent)).toSorted(), ['written'])
   })
 
   test('ends when its files take more than half of the disk, and when the disk is full', async () => {
@@ -185,7 +185,7 @@ describe('a dump of the directory format', () => {
     await session.query('create table c (i int)')
     const parent = await mkdtemp(join(scratch.folder, 'parent-'))
     const selection = { ...wholeDump, format: 'directory' } as const
-    const loading = { programs, selection, sizeBytes: bytes.length, spooling: { parent, jobs: 2 } }
+    const loading = { programs, selection, spooling: { parent, jobs: 2, sizeBytes: bytes.length } }
 
     await assert.rejects(
       loadDump({ ...loading, conninfo: conninfo('part'), chunks: inPieces(bytes) }, recordingContext()),

@@ -26,6 +26,15 @@ export async function requireDatabases(session: PostgresSession, wanted: readonl
   )
 }
 
+/** The role that `initdb` made. Grants of superusers say that they are from it. */
+export async function readFirstRole(session: PostgresSession): Promise<string> {
+  const [row] = await session.query<{ rolname: string }>(
+    'select rolname from pg_catalog.pg_roles where oid = 10', // BOOTSTRAP_SUPERUSERID
+  )
+  if (row === undefined) throw new Error('a server without its first role')
+  return row.rolname
+}
+
 /** By the server's clock. */
 export async function serverTime(session: PostgresSession): Promise<Instant> {
   const [row] = await session.query<{ now: string }>(

@@ -55,7 +55,6 @@ describe('loadDump', () => {
         programs,
         selection: { ...wholeDump, ...selection },
         chunks,
-        sizeBytes: 0,
       },
       recordingContext(),
     )

@@ -9,7 +9,7 @@ import type { ClientPrograms } from '../postgres/client-programs.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
 import { lastLines } from './last-lines.ts'
 import { pgRestoreArguments, psqlArguments, type LoadSelection } from './load-selection.ts'
-import { makeSpool, requireSpoolRoom, type Spooling } from './spool.ts'
+import { makeSpool, requireSpoolRoom, type LoadSpooling } from './spool.ts'
 import { writeDumpDirectory, writeDumpFile } from './write-dump-file.ts'
 
 export interface LoadDumpRequest {
@@ -19,10 +19,8 @@ export interface LoadDumpRequest {
   readonly selection: LoadSelection
   /** The dump, in order. When it fails nothing is loaded. */
   readonly chunks: AsyncIterable<Uint8Array>
-  /** How many bytes that is. */
-  readonly sizeBytes: number
   /** For the directory format, and for several jobs. Default: one job, and no files. */
-  readonly spooling?: Spooling | undefined
+  readonly spooling?: LoadSpooling | undefined
 }
 
 /**
@@ -43,12 +41,12 @@ export async function loadDump(request: LoadDumpRequest, context: RunContext): P
 
 /** From files: several processes read them at once. */
 async function loadFiles(
-  { conninfo, programs, selection, chunks, sizeBytes, spooling }: LoadDumpRequest,
+  { conninfo, programs, selection, chunks, spooling }: LoadDumpRequest,
   context: RunContext,
 ): Promise<void> {
   assert(spooling, 'a load from files needs a place for them')
   await using spool = await makeSpool(spooling.parent, context)
-  requireSpoolRoom(spool, sizeBytes)
+  requireSpoolRoom(spool, spooling.sizeBytes)
   const path = join(spool.path, 'dump')
   if (selection.format === 'directory') await writeDumpDirectory(path, chunks, context)
   else await writeDumpFile(path, chunks, context)

@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict'
 import { formatLsn } from '../domain/lsn.ts'
 import { formatPostgresVersion, type PostgresVersion } from '../domain/postgres-version.ts'
 import { quote } from '../domain/quote.ts'
@@ -15,9 +14,9 @@ import { acquireDumpLease, chooseDumpLabel, publishDump } from '../repository/ta
 import { dumpDatabase } from './dump-database.ts'
 import { dumpGlobals } from './dump-globals.ts'
 import { describePart, type DumpSelection } from './dump-selection.ts'
-import { listDatabases, requireDatabases, serverTime } from './list-databases.ts'
+import { listDatabases, readFirstRole, requireDatabases, serverTime } from './list-databases.ts'
 import { countContents } from './read-contents.ts'
-import { makeSpool, type Spooling } from './spool.ts'
+import type { Spooling } from './spool.ts'
 
 export interface DumpRequest {
   readonly conninfo: Conninfo
@@ -75,6 +74,7 @@ export async function runDump(request: DumpRequest, tools: DumpTools, context: R
       ['client version', tools.programs.version],
       [selectionFact, describePart(request.selection)],
     ])
+    if (request.hasGlobals) facts.set('first role', await readFirstRole(session))
     const members: DumpMember[] = []
     if (request.hasGlobals) {
       facts.set(passwordsFact, request.hasPasswords ? 'with' : 'without')
@@ -147,8 +147,6 @@ async function readBack(
   context: RunContext,
 ): Promise<number> {
   const chunks = readMember(place, { entry: { label }, member }, context)
-  if (member.format !== 'directory') return countContents({ programs, chunks, spool: undefined }, context)
-  assert(spooling, 'the directory format needs a place for its files')
-  await using spool = await makeSpool(spooling.parent, context)
-  return await countContents({ programs, chunks, spool }, context)
+  const spoolParent = member.format === 'directory' ? spooling?.parent : undefined
+  return countContents({ programs, chunks, spoolParent }, context)
 }

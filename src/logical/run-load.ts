@@ -7,7 +7,7 @@ import type { Conninfo } from '../postgres/conninfo.ts'
 import { quoteIdentifier } from '../postgres/quote-sql.ts'
 import { loadDump } from './load-dump.ts'
 import type { LoadSelection } from './load-selection.ts'
-import type { Spooling } from './spool.ts'
+import type { LoadSpooling } from './spool.ts'
 
 export interface LoadRequest {
   /** Of the server, and of a database that is there. */
@@ -16,12 +16,13 @@ export interface LoadRequest {
   readonly database: string
   /** Whether it is made first. */
   readonly isCreated: boolean
+  /** How it is made, as CREATE DATABASE takes it; default: as the server makes databases. */
+  readonly creation?: string | undefined
   readonly selection: LoadSelection
   readonly programs: ClientPrograms
   readonly chunks: AsyncIterable<Uint8Array>
   /** As for `loadDump`. */
-  readonly sizeBytes: number
-  readonly spooling?: Spooling | undefined
+  readonly spooling?: LoadSpooling | undefined
 }
 
 /**
@@ -29,7 +30,7 @@ export interface LoadRequest {
  * `loadDump` throws, and `database-occupied` when a database that is to be made is there.
  */
 export async function runLoad(
-  { conninfo, database, isCreated, ...loading }: LoadRequest,
+  { conninfo, database, isCreated, creation = '', ...loading }: LoadRequest,
   context: RunContext,
 ): Promise<void> {
   const target = { ...conninfo, dbname: database }
@@ -40,7 +41,7 @@ export async function runLoad(
   await using session = await connect(conninfo, context)
   const [there] = await session.query('select 1 from pg_catalog.pg_database where datname = $1', [database])
   if (there !== undefined) throw occupied(database)
-  await session.query(`create database ${quoteIdentifier(database)}`)
+  await session.query(`create database ${quoteIdentifier(database)} ${creation}`)
   try {
     await loadDump({ ...loading, conninfo: target }, context)
   } catch (error) {

@@ -18,6 +18,11 @@ export interface Spooling {
   readonly jobs: number
 }
 
+/** And how many bytes there are to be kept. */
+export interface LoadSpooling extends Spooling {
+  readonly sizeBytes: number
+}
+
 /** Removes what killed processes have left there first. Throws `file-unwritable`. */
 export async function makeSpool(parent: string, context: RunContext): Promise<Spool> {
   const hint =

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { isOperationError } from '../domain/operation-error.ts'
-import { findServerBinaries } from './binaries.ts'
+import { findClusterMaker, findServerBinaries } from './binaries.ts'
 
 const { signal } = new AbortController()
 
@@ -43,6 +43,28 @@ describe('findServerBinaries', () => {
     await withServer('postgres (PostgreSQL) 17.10"; exit 1; echo "', async (folder) => {
       await assert.rejects(findServerBinaries(17, { searchPath: folder }, signal), (error) =>
         isOperationError(error, 'binaries-missing'),
+      )
+    })
+  })
+})
+
+describe('findClusterMaker', () => {
+  test('takes a server of a later major that has initdb', async () => {
+    await withServer('postgres (PostgreSQL) 18.4', async (folder) => {
+      writeFileSync(join(folder, 'initdb'), '', { mode: 0o755 })
+      const found = await findClusterMaker(18, { configured: folder, searchPath: '' }, signal)
+
+      assert.deepEqual([found.major, found.initdb], [18, join(folder, 'initdb')])
+    })
+  })
+
+  test('names the program that is missing, and where', async () => {
+    await withServer('postgres (PostgreSQL) 18.4', async (folder) => {
+      await assert.rejects(
+        findClusterMaker(18, { configured: folder, searchPath: '' }, signal),
+        (error) =>
+          isOperationError(error, 'binaries-missing') &&
+          error.message.includes(`"${folder}" has PostgreSQL 18.4 without its program "initdb"`),
       )
     })
   })

@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises'
 import { delimiter, isAbsolute, join } from 'node:path'
-import { OperationError } from '../domain/operation-error.ts'
-import type { PostgresMajor } from '../domain/postgres-version.ts'
+import { isOperationError, OperationError } from '../domain/operation-error.ts'
+import { postgresMajors, type PostgresMajor } from '../domain/postgres-version.ts'
 import { runProcess } from '../platform/child-process.ts'
 
 /** PostgreSQL's own server programs of one major version. */
@@ -54,6 +54,44 @@ export async function findServerBinaries(
   )
 }
 
+/**
+ * Finds server programs that can make a cluster to load a dump of this major into: of it or, failing that, of the next newer
+ * one that is there. Throws `binaries-missing` and says what is missing where.
+ */
+export async function findClusterMaker(
+  oldest: number,
+  search: BinarySearch,
+  signal: AbortSignal,
+): Promise<ServerBinaries> {
+  const findings: string[] = []
+  for (const major of postgresMajors.filter((known) => known >= oldest)) {
+    try {
+      const found = await findServerBinaries(major, search, signal)
+      if (await isExecutable(found.initdb)) return found
+      findings.push(`"${found.binDirectory}" has PostgreSQL ${found.version} without its program "initdb"`)
+    } catch (error) {
+      if (!isOperationError(error, 'binaries-missing')) throw error
+      findings.push(error.message)
+    }
+  }
+  throw new OperationError(
+    'binaries-missing',
+    `making a server to load a dump of PostgreSQL ${oldest} into: expected the programs "postgres" and "initdb" of it or of a later one, found none: ${findings.join('; ')}`,
+    {
+      hint: `Install the server package of PostgreSQL ${oldest} (postgresql-${oldest}), or name the folder of its programs with "bin-directory" of the cluster.`,
+    },
+  )
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** The usual folders: Debian, Red Hat, built from source, then PATH. */
 function candidatesFor(major: PostgresMajor, { configured, searchPath }: BinarySearch): readonly string[] {
   const onPath = searchPath.split(delimiter).filter((folder) => isAbsolute(folder))
@@ -67,11 +105,7 @@ async function readBinaryVersion(
   signal: AbortSignal,
 ): Promise<{ major: string; version: string } | undefined> {
   const postgres = join(binDirectory, 'postgres')
-  try {
-    await access(postgres, constants.X_OK)
-  } catch {
-    return undefined // not there or not to be run: the caller lists it as such
-  }
+  if (!(await isExecutable(postgres))) return undefined // the caller lists it as such
   const { exitCode, stdout } = await runProcess(postgres, ['--version'], {
     signal,
     timeoutMs: versionTimeoutMs,

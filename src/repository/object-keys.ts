@@ -114,3 +114,12 @@ export const drillPrefix = (clusterId: string): string => `${clusterId}/drill/`
 
 export const drillKey = (clusterId: string, number: number): string =>
   `${drillPrefix(clusterId)}${pad(number, 10)}`
+
+/** What came of loads of dumps that were tried. Apart from restores: neither proves the other. */
+export const dumpDrillFolder = (clusterId: string): string => `${clusterId}/dump-drill/`
+
+export const dumpDrillPrefix = (clusterId: string, label: BackupLabel): string =>
+  `${dumpDrillFolder(clusterId)}${label}/`
+
+export const dumpDrillKey = (clusterId: string, { label, number }: PackName): string =>
+  `${dumpDrillPrefix(clusterId, label)}${pad(number, 10)}`

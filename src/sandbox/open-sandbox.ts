@@ -1,5 +1,3 @@
-import { symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { isOperationError, OperationError } from '../domain/operation-error.ts'
 import type { RecoveryTarget } from '../domain/recovery-target.ts'
@@ -8,19 +6,16 @@ import type { TimelineHistory } from '../domain/timeline-history.ts'
 import { findNetworkCutter } from '../platform/network-namespace.ts'
 import { connect, type PostgresSession } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
-import type { ServerBinaries } from '../postgres/binaries.ts'
-import { readControlFile } from '../postgres/control-file.ts'
-import { startPrivateServer, type PrivateServer } from '../postgres/server-process.ts'
+import type { PrivateServer } from '../postgres/server-process.ts'
 import type { Reached } from '../restore/drive-recovery.ts'
 import type { GatheredFacts } from '../restore/gather-restore-facts.ts'
 import type { Layout } from '../restore/layout.ts'
 import type { RestorePlan } from '../restore/plan-restore.ts'
 import type { RestoreRequest } from '../restore/restore-request.ts'
 import { prepareRestore, runRestore, type RestoreResult, type RestoreTools } from '../restore/run-restore.ts'
-import { makeSocketDirectory, removeSocketDirectory } from '../restore/socket-directory.ts'
 import { PausedSandboxServer } from './paused-server.ts'
-import { makeSandboxFolder, socketLink, type SandboxFolder } from './sandbox-folder.ts'
-import { sandboxSettings } from './sandbox-settings.ts'
+import { makeSandboxFolder, type SandboxFolder } from './sandbox-folder.ts'
+import { makeSandboxSite, startSandboxServer, type SandboxSite } from './sandbox-server.ts'
 
 export interface SandboxRequest {
   /** Where sandboxes are made. Absolute; made if missing. */
@@ -103,7 +98,10 @@ export async function openSandbox(
     ? opened.use(
         await PausedSandboxServer.start({ ...site, binaries: serverBinaries, tools: used }, plan, context),
       )
-    : { server: opened.use(await startServer({ ...site, serverBinaries, isReadOnly }, context)), reached }
+    : {
+        server: opened.use(await startSandboxServer({ ...site, serverBinaries, isReadOnly }, context)),
+        reached,
+      }
   const conninfo = await firstRole(held.server, tools.roles, context)
   const lifetime = opened.move()
   return {
@@ -131,58 +129,22 @@ interface HeldServer {
   readonly advance?: PausedSandboxServer['advance']
 }
 
-interface Site {
-  readonly dataDirectory: string
-  readonly socketDirectory: string
-  readonly configFile: string
-  readonly logFile: string
-  readonly launcher: readonly string[] | undefined
-}
-
-/** Where the server of a sandbox is started, and how. Its socket directory goes with what is `opened`. */
+/** A sandbox that is not paused reaches nobody, not even through the network of this machine, where that is possible. */
 async function prepareSite(
   {
-    folder: { path, dataDirectory },
+    folder,
     tools,
     isPaused,
   }: { readonly folder: SandboxFolder; readonly tools: RestoreTools; readonly isPaused: boolean },
   opened: AsyncDisposableStack,
   context: RunContext,
-): Promise<Site> {
-  const socketDirectory = await makeSocketDirectory(context)
-  opened.defer(() => removeSocketDirectory(socketDirectory, context))
-  await symlink(socketDirectory, join(path, socketLink))
-  const configFile = join(socketDirectory, 'postgresql.conf')
-  await writeFile(configFile, '', { mode: 0o600 })
+): Promise<SandboxSite> {
+  const site = await makeSandboxSite(folder, opened, context)
   // One that goes on with its recovery fetches WAL, and a repository may be somewhere else in the network.
   const { repository, spares } = tools.place
   const isLocal = repository.store.location.startsWith('posix:') && spares?.areMixed !== true
   const launcher = isPaused && !isLocal ? undefined : await findNetworkCutter(context.signal)
-  return { dataDirectory, socketDirectory, configFile, logFile: join(path, 'server.log'), launcher }
-}
-
-interface ServerRequest extends Site, Pick<SandboxRequest, 'isReadOnly'> {
-  readonly serverBinaries: ServerBinaries
-}
-
-/** Starts a server on what was restored and promoted. Whoever called owns it. */
-async function startServer(
-  { serverBinaries, launcher, isReadOnly, ...site }: ServerRequest,
-  context: RunContext,
-): Promise<PrivateServer> {
-  const { dataDirectory, socketDirectory, configFile, logFile } = site
-  const { control } = await readControlFile(join(dataDirectory, 'global/pg_control'), context)
-  const { binDirectory, major } = serverBinaries
-  const settings = sandboxSettings(control, major, { configFile, isReadOnly })
-  const request = {
-    binDirectory,
-    dataDirectory,
-    socketDirectory,
-    logFile,
-    settings,
-    ...(launcher && { launcher }),
-  }
-  return startPrivateServer(request, context)
+  return { ...site, launcher }
 }
 
 /** The first of the roles that is there. Waits until the server lets somebody in. */

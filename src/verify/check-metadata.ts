@@ -3,7 +3,13 @@ import type { RunContext } from '../domain/run-context.ts'
 import { keySlotKind } from '../repository/key-slot.ts'
 import { openNameList } from '../repository/name-list.ts'
 import { parseNameListKey } from '../repository/name-list-key.ts'
-import { clusterRecordPrefix, drillPrefix, keySlotPrefix, nameListPrefix } from '../repository/object-keys.ts'
+import {
+  clusterRecordPrefix,
+  drillPrefix,
+  dumpDrillFolder,
+  keySlotPrefix,
+  nameListPrefix,
+} from '../repository/object-keys.ts'
 import { RecordReader } from '../repository/record.ts'
 import { openObject } from '../repository/sealed-store.ts'
 import { readOrProblem, type Finding } from './object-problem.ts'
@@ -43,12 +49,11 @@ export async function checkMetadata(place: ArchivePlace, context: RunContext): P
     const payload = openObject(repository, { kind: 'drill-report', key }, bytes)
     RecordReader.decode(payload, `drill report "${key}"`)
   }
-  const drills = await checkAll(
-    place,
-    { prefix: drillPrefix(cluster.id), kind: 'drill-report', check: checkDrill },
-    context,
-  )
-  const all = [slots, records, names, drills]
+  const checkDrills = (folder: string): Promise<MetadataResult> =>
+    checkAll(place, { prefix: folder, kind: 'drill-report', check: checkDrill }, context)
+  const drills = await checkDrills(drillPrefix(cluster.id))
+  const dumpDrills = await checkDrills(dumpDrillFolder(cluster.id))
+  const all = [slots, records, names, drills, dumpDrills]
   return {
     findings: all.flatMap(({ findings }) => findings),
     objects: all.reduce((sum, { objects }) => sum + objects, 0),

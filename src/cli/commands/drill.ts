@@ -1,26 +1,33 @@
 import { readFile } from 'node:fs/promises'
-import type { Command } from 'commander'
+import { resolve } from 'node:path'
+import { Option, type Command } from 'commander'
 import type { ArchivePlace } from '../../archive/archive-place.ts'
+import { labelKind, parseBackupLabel, type BackupLabel } from '../../domain/backup-label.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
 import { formatLsn } from '../../domain/lsn.ts'
 import { OperationError, operationErrors } from '../../domain/operation-error.ts'
 import { quote } from '../../domain/quote.ts'
 import { parseRecoveryTarget, type RecoveryTarget } from '../../domain/recovery-target.ts'
-import type { DrillCheck, DrillReport } from '../../drill/drill-report.ts'
+import type { DrillReport } from '../../drill/drill-report.ts'
 import type { DrillTools } from '../../drill/run-drill.ts'
+import { loadAsOwner } from '../become-owner.ts'
 import type { CommandEnvironment } from '../command-environment.ts'
+import { drillCheckText, outcomeMarks } from '../output/drill-check-text.ts'
 import { printable, type Style } from '../output/text.ts'
+import { sandboxParent } from '../sandbox-parent.ts'
 import { addSandboxOptions, type SandboxOptions } from '../target-options.ts'
 import { withSandboxPlace } from '../with-sandbox-place.ts'
 
 interface DrillOptions extends SandboxOptions {
   readonly sql?: string
-  readonly database: string
+  readonly database?: string
   readonly random?: true
+  /** The label of a dump. */
+  readonly dump?: string
 }
 
-/** `drill`: restores, recovers, reads and checks everything, reports, and removes it. */
+/** `drill`: restores, recovers, reads and checks everything, or loads a dump; reports, and removes it. */
 export function registerDrill(program: Command, environment: CommandEnvironment): void {
   addSandboxOptions(program.command('drill'))
     .description('prove that a restore works: do one into a throw-away server, and check all of it')
@@ -29,9 +36,81 @@ export function registerDrill(program: Command, environment: CommandEnvironment)
       'assertions: each statement, ended by ";" at the end of a line, must give one value that is true',
     )
     .option('--random', 'recover to a random moment of all that can be recovered')
-    .option('--database <name>', 'where the assertions run', 'postgres')
-    .action((options: DrillOptions) => drill(options, environment))
+    .option('--database <name>', 'where the assertions run; default: postgres, of a dump its only database')
+    .addOption(
+      new Option('--dump <label>', 'prove a dump instead: load all of it, and count its rows').conflicts([
+        'random',
+        'backup',
+        'targetTime',
+        'targetLsn',
+        'targetXid',
+        'targetName',
+        'targetImmediate',
+        'targetTimeline',
+        'targetExclusive',
+      ]),
+    )
+    .action((options: DrillOptions) =>
+      options.dump === undefined
+        ? drill(options, environment)
+        : drillOfDump({ ...options, dump: options.dump }, environment),
+    )
 }
+
+async function drillOfDump(
+  { dump, sql, database, sandboxDirectory, acceptOlderRepository }: DrillOptions & { readonly dump: string },
+  environment: CommandEnvironment,
+): Promise<void> {
+  const assertions = await readAssertions(sql)
+  const label = parseDumpName(dump)
+  // Whoever becomes the owner of the cluster is in another directory afterwards.
+  const folder = sandboxDirectory === undefined ? undefined : resolve(sandboxDirectory)
+  const { configuration } = await loadAsOwner(environment)
+  const [{ drillDump }, { listDumpDrill }, { dumpDrillText }] = await Promise.all([
+    import('../../app/drill-dump.ts'),
+    import('../../app/list-drill.ts'),
+    import('../output/dump-drill-text.ts'),
+  ])
+  const report = await drillDump(
+    {
+      configuration,
+      clusterName: environment.options.cluster,
+      repoName: environment.options.repo,
+      variables: environment.surroundings.variables,
+      label,
+      assertions,
+      assertionDatabase: database,
+      parent: await sandboxParent(folder, configuration),
+      acceptsOlder: acceptOlderRepository === true,
+    },
+    environment.context,
+  )
+  environment.answer({
+    document: { version: 1, ...listDumpDrill(report) },
+    text: (style) => dumpDrillText(report, style),
+  })
+  environment.exitWith(exitCodes[report.outcome])
+}
+
+/** A backup has a label, too. */
+function parseDumpName(text: string): BackupLabel {
+  const label = parseBackupLabel(text)
+  if (labelKind(label) === 'dump') return label
+  throw new OperationError(
+    'usage',
+    `reading the arguments: expected the label of a dump, found ${quote(text)}`,
+    {
+      hint: 'See what there is with "holdfast info"; a backup is proved with "holdfast drill --backup".',
+    },
+  )
+}
+
+/** What was not proven may be proven by the next one, on a better place. */
+const exitCodes = {
+  passed: 0,
+  failed: operationErrors.damaged.exitCode,
+  'not-proven': operationErrors['check-failed'].exitCode,
+} as const
 
 async function drill(options: DrillOptions, environment: CommandEnvironment): Promise<void> {
   if (options.random === true) refuseOtherTargets(options)
@@ -50,7 +129,7 @@ async function drill(options: DrillOptions, environment: CommandEnvironment): Pr
         import('../../drill/drill-report-store.ts'),
         import('../../app/explain-losses.ts'),
       ])
-      const { database } = options
+      const { database = 'postgres' } = options
       const isTargetNamed = options.random !== true && target.kind !== 'latest'
       const askWal: DrillTools['askWal'] = (suspects, sandbox) =>
         explainLosses({ suspects, sandbox }, place, context)
@@ -76,13 +155,6 @@ function refuseOtherTargets(options: DrillOptions): void {
   })
 }
 
-/** What was not proven may be proven by the next one, on a better place. */
-const exitCodes = {
-  passed: 0,
-  failed: operationErrors.damaged.exitCode,
-  'not-proven': operationErrors['check-failed'].exitCode,
-} as const
-
 async function readAssertions(file: string | undefined): Promise<readonly string[]> {
   if (file === undefined) return []
   const { splitAssertions } = await import('../../drill/check-assertions.ts')
@@ -97,23 +169,11 @@ async function readAssertions(file: string | undefined): Promise<readonly string
   }
 }
 
-const marks = {
-  passed: ['green', 'passed    '],
-  failed: ['red', 'FAILED    '],
-  'not-proven': ['yellow', 'not proven'],
-} as const
-
-function checkText({ name, state, message, findings }: DrillCheck, style: Style): string {
-  const [colour, mark] = marks[state]
-  const details = findings.map((finding) => `             ${printable(finding)}\n`).join('')
-  return `${style(colour, mark)} ${name.padEnd(10)} ${printable(message)}\n${details}`
-}
-
 function toText(report: DrillReport, style: Style): string {
   const { outcome, target, checks, reached, filesMs, recoveryMs, checkMs, writtenBytes } = report
-  const [colour, mark] = marks[outcome]
+  const [colour, mark] = outcomeMarks[outcome]
   return [
-    ...checks.map((check) => checkText(check, style)),
+    ...checks.map((check) => drillCheckText(check, style)),
     reached === undefined
       ? ''
       : `reached LSN ${formatLsn(reached.lsn)}; last commit ${reached.lastCommitAt ?? 'before the backup'}, last archived ${reached.archivedCommitAt ?? 'not known'}\n`,

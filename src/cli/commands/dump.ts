@@ -135,7 +135,7 @@ async function take(
   )
   const { durationMs, members, facts, copies, ...place } = taken
   const { listDumpDetails } = await import('../../app/list-dump.ts')
-  const details = listDumpDetails({ ...place, head: { members, facts } })
+  const details = listDumpDetails({ ...place, head: { members, facts }, drill: undefined })
   const document: DumpDocument = {
     ...details,
     durationMs: Math.round(durationMs),

@@ -3,7 +3,8 @@ import { storedBytesOf } from '../../repository/dump-head.ts'
 import type { DescribedRepo } from '../../app/describe-cluster.ts'
 import { formatByteSize } from '../../domain/byte-size.ts'
 import { formatDuration } from '../../domain/duration.ts'
-import { formatInstant, type Instant } from '../../domain/target-time.ts'
+import { formatInstant, instantFromMs, type Instant } from '../../domain/target-time.ts'
+import type { DumpDrillReport } from '../../drill/dump-drill-report.ts'
 import type { DumpEntry, ListedDump } from '../../repository/dump-entry.ts'
 import { damagedLabels } from '../../verify/verify-state.ts'
 import { formatTable } from './table.ts'
@@ -54,7 +55,10 @@ const memberColumns = [
 ] as const
 
 /** One dump in detail: its members, and what is known about it. */
-export function dumpText({ dump, head, cluster, repo, location }: DescribedDump, style: Style): string {
+export function dumpText(
+  { dump, head, drill, cluster, repo, location }: DescribedDump,
+  style: Style,
+): string {
   const rows: readonly (readonly [string, string])[] = [
     ['dump', `${dump.label} of cluster ${cluster}${dump.isPinned ? ', pinned' : ''}`],
     ['repo', `${repo}, ${printable(location)}`],
@@ -62,6 +66,7 @@ export function dumpText({ dump, head, cluster, repo, location }: DescribedDump,
     ['ended', `${formatInstant(dump.stoppedAt)} (${tookText(dump)})`],
     ['size', formatByteSize(dump.rawBytes)],
     ['stored', formatByteSize(dump.storedBytes)],
+    ['drilled', drill === undefined ? 'never' : drillText(drill)],
     ...Object.entries(head.facts).map(([name, value]) => [printable(name), printable(value)] as const),
   ]
   const width = Math.max(10, ...rows.map(([title]) => title.length))
@@ -86,6 +91,9 @@ export function databasesText({ databases, databaseCount }: DumpEntry): string {
   const text = named.map(printable).join(', ')
   return more > 0 ? `${text} and ${more} more` : text
 }
+
+const drillText = ({ outcome, beganAtMs }: DumpDrillReport): string =>
+  `${outcome === 'not-proven' ? 'not proven' : outcome}, ${formatInstant(instantFromMs(beganAtMs))}`
 
 const tookText = ({ startedAt, stoppedAt }: DumpEntry): string =>
   formatDuration(toMs(stoppedAt) - toMs(startedAt))
