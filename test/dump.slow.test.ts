@@ -144,7 +144,7 @@ describe('dump and load', () => {
     const spool = join(site.folder, 'killed')
     await using shop = await site.server.session('Shop')
     await shop.query(
-      'create table wide as select i, repeat(md5(i::text), 20) from generate_series(1, 300000) i',
+      'create table wide as select i, repeat(md5(i::text), 20) from generate_series(1, 150000) i',
     )
     const earlier = await listed()
     for (const options of [[], ['--jobs', '2', '--sandbox-directory', spool]]) {

@@ -304,9 +304,9 @@ async function sweep(selection: ClusterSelection): Promise<SweepResult> {
   return await sweepCluster({ graceMs: 0, isDryRun: false }, opened.repositories[0], context)
 }
 
-/** The server goes on archiving. */
+/** The server archives meanwhile, what it is just storing included. */
 const withoutWal = (files: ReadonlyMap<string, number>): readonly (readonly [string, number])[] =>
-  [...files].filter(([path]) => !/\/(?:wal|index)\//.test(path))
+  [...files].filter(([path]) => !/\/(?:wal|index|\.tmp)\//.test(path))
 
 /** As if this were stored two hours earlier. */
 async function age(site: UserSite, folder: string): Promise<void> {

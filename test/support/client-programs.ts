@@ -1,4 +1,4 @@
-import { chmod, cp, mkdir, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { unpackPackages } from './distribution-programs.ts'
 
@@ -25,11 +25,11 @@ export async function installClientPrograms(
   await mkdir(folder, { mode: 0o755 })
   // Where packages are unpacked to is nobody else's business.
   const [libraries, binaries] = ['usr/lib/x86_64-linux-gnu', `usr/lib/postgresql/${major}/bin`] as const
-  for (const part of [libraries, binaries])
-    await cp(join(root, part), join(folder, 'root', part), { recursive: true, verbatimSymlinks: true })
-  const libraryFolder = join(folder, 'root', libraries)
+  const [libraryFolder, binaryFolder] = [join(folder, 'lib'), join(folder, 'bin')]
+  await copyNamed(join(root, libraries), libraryFolder, (name) => /\.so(?:\.\d+)*$/.test(name))
+  await copyNamed(join(root, binaries), binaryFolder, (name) => names.includes(name))
   for (const name of names) {
-    const program = join(folder, 'root', binaries, name)
+    const program = join(binaryFolder, name)
     const start =
       suites[major] === undefined
         ? `LD_LIBRARY_PATH='${libraryFolder}' exec '${program}'`
@@ -38,4 +38,9 @@ export async function installClientPrograms(
     await chmod(join(folder, name), 0o755)
   }
   return folder
+}
+
+async function copyNamed(from: string, to: string, isWanted: (name: string) => boolean): Promise<void> {
+  await mkdir(to, { mode: 0o755 })
+  for (const name of (await readdir(from)).filter(isWanted)) await copyFile(join(from, name), join(to, name))
 }
