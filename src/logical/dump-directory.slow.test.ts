@@ -33,7 +33,7 @@ describe('a dump of the directory format', () => {
     for (const [name, count] of [
       ['a', 60_000],
       ['b', 60_000],
-      ['c', 150_000],
+      ['c', 300_000],
     ] as const)
       await server.query(
         `create table ${name} as select i, md5(i::text) || repeat('x', 200) as text from generate_series(1, ${count}) i`,
@@ -102,23 +102,35 @@ describe('a dump of the directory format', () => {
     const parent = await mkdtemp(join(scratch.folder, 'parent-'))
     await using begun = await dump(parent)
     const names: string[] = []
-    let goneMeanwhile = 0
-    for await (const { entry, bytes } of readTar(begun.chunks)) {
-      if (bytes !== undefined) continue
-      names.push(entry.name)
-      const [spool = ''] = await readdir(parent)
-      const there = await readdir(join(parent, spool, 'dump'))
-      const [row] = await server.query<{ count: number }>(
-        "select count(*)::int as count from pg_stat_activity where application_name = 'pg_dump'",
-      )
-      if (row !== undefined && row.count > 0)
-        goneMeanwhile = names.filter((name) => !there.includes(name)).length
+    const read = async (): Promise<void> => {
+      for await (const { entry, bytes } of readTar(begun.chunks))
+        if (bytes === undefined) names.push(entry.name)
     }
+    const reading = read()
+    const copying = await waitUntil('the largest table to be copied', async () => {
+      const [row] = await server.query<{ pid: number }>(
+        "select pid from pg_stat_activity where application_name = 'pg_dump' and query ~ '^COPY public.c '",
+      )
+      return row?.pid
+    })
+    process.kill(copying, 'SIGSTOP')
+    try {
+      await waitUntil('the files of the other tables', () =>
+        Promise.resolve(names.filter(isData).length === 3),
+      )
+      const [spool = ''] = await readdir(parent)
+      await waitUntil('what was given away to be gone, and what is written to stay', async () => {
+        const there = await readdir(join(parent, spool, 'dump'))
+        return there.filter(isData).length === 1
+      })
+    } finally {
+      process.kill(copying, 'SIGCONT')
+    }
+    await reading
 
     assert.equal(names.at(-1), 'toc.dat')
-    assert.equal(names.filter((name) => /^\d+\.dat$/.test(name)).length, 4)
+    assert.equal(names.filter(isData).length, 4)
     assert.equal(names.filter((name) => name.startsWith('blob')).length, 21)
-    assert.ok(goneMeanwhile > 0, 'all files were there until the end')
   })
 
   test('is a directory for pg_restore when it is written to a disk, and its contents are counted', async () => {
@@ -193,6 +205,8 @@ describe('a dump of the directory format', () => {
     )
   })
 })
+
+const isData = (name: string): boolean => /^\d+\.dat$/.test(name)
 
 async function* inPieces(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
   for (let at = 0; at < bytes.length; at += 1 << 20)
