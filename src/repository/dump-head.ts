@@ -55,7 +55,8 @@ const largestPartBytes = dumpPartBytes + dumpFrameBytes
 const mostMembers = 100_000
 /** Four terabytes; more would not fit into a head. */
 export const mostDumpParts = 300_000
-const mostFacts = 1000
+/** Some for each member. */
+const mostFacts = 5 * mostMembers
 const mostNameBytes = 1000
 const writtenWord = /^[a-z][a-z-]{0,31}$/
 const writtenDigest = /^[0-9a-f]{32}$/

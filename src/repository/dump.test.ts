@@ -320,6 +320,13 @@ describe('decodeDumpHead', () => {
   const member = { ...describeMember('app'), rawBytes: 1000, digest: 'cd'.repeat(16), parts: [part] }
   const head: DumpHead = { label, ...known, members: [member] }
 
+  test('has facts of a thousand databases', () => {
+    const facts = Object.fromEntries(
+      Array.from({ length: 5000 }, (_, index) => [`fact ${index % 5} of database ${index}`, 'x']),
+    )
+    assert.deepEqual(decodeDumpHead(encodeDumpHead({ ...head, facts }), 'key').facts, facts)
+  })
+
   test('gives what was encoded', () => {
     assert.deepEqual(decodeDumpHead(encodeDumpHead(head), 'key'), head)
   })
