@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { isOperationError } from '../domain/operation-error.ts'
 import { readProcessIdentity, type ProcessIdentity } from '../platform/process-identity.ts'
 import { FaultyStore } from '../../test/support/faulty-store.ts'
 import { ManualClock } from '../../test/support/manual-clock.ts'
 import { testContext, testRepository } from '../../test/support/repository.ts'
+import type { ListedObject } from '../storage/object-store.ts'
 import { acquireLease } from './lease.ts'
 import { readLeases, type LeaseRequest } from './lease-beat.ts'
 import { leasePrefix } from './object-keys.ts'
@@ -90,6 +92,30 @@ describe('a lease', () => {
     await clock.advance(61_000, { isSuspended: true })
 
     await assert.rejects(holder.confirm(), isLost)
+  })
+
+  test('is not lost to a listing that is older than it', async () => {
+    const clock = new ManualClock()
+    const context = testContext({ clock })
+    const repository = await testRepository(context)
+    await (await acquireLease(repository, request(), context))[Symbol.asyncDispose]()
+    const { store } = repository
+    const earlier: ListedObject[] = []
+    for await (const beat of store.list(leasePrefix('00000000000000aa', 'backup'))) earlier.push(beat)
+    await using holder = await acquireLease(repository, request(), context)
+    const list = store.list.bind(store)
+    for (const stale of [earlier, []]) {
+      store.list = async function* () {
+        store.list = list
+        yield* await Promise.resolve(stale)
+      }
+
+      const confirmed = holder.confirm()
+      await setTimeout(50)
+      await clock.advance(1000)
+
+      await confirmed
+    }
   })
 
   test('that cannot be released is a warning, not a failure of the work', async () => {

@@ -16,6 +16,8 @@ import { tidyAway } from './tidy-away.ts'
 
 const beatIntervalMs = leaseLifetimeMs / 3
 const releaseTimeoutMs = 30_000
+/** Between two looks at a listing that lags behind. */
+const lagPauseMs = 1000
 const mostAttempts = 10
 
 /**
@@ -58,11 +60,17 @@ export class Lease implements AsyncDisposable {
    * clocks count: the monotonic one does not run while the machine sleeps, the wall clock may be set back.
    */
   async confirm(): Promise<void> {
-    const ageMs = this.#ageMs()
-    if (this.lost.aborted || ageMs >= leaseLifetimeMs)
-      throw this.#lose(`it was not renewed for ${Math.round(ageMs / 1000)} s`)
-    const newest = (await listBeats(this.#repository, this.#request, this.#context)).at(-1)
-    if (newest?.position.token !== this.token) throw this.#lose('another process has taken it over')
+    for (;;) {
+      const ageMs = this.#ageMs()
+      if (this.lost.aborted || ageMs >= leaseLifetimeMs)
+        throw this.#lose(`it was not renewed for ${Math.round(ageMs / 1000)} s`)
+      const newest = (await listBeats(this.#repository, this.#request, this.#context)).at(-1)
+      if (newest?.position.token === this.token) return
+      if (newest !== undefined && newest.position.token > this.token)
+        throw this.#lose('another process has taken it over')
+      // Tokens only rise: a listing without ours is older than our claim, and says nothing.
+      await this.#context.clock.sleep(lagPauseMs, this.#context.signal)
+    }
   }
 
   /**
