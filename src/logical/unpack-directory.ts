@@ -1,10 +1,9 @@
-import { constants, open, type FileHandle } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readTar } from '../codec/tar.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { writeFailure } from '../platform/durable-file.ts'
-
-const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+import { createPrivately, writeAll } from './private-file.ts'
 
 interface Unpacking {
   /** Empty. */
@@ -33,7 +32,7 @@ export async function unpackDirectory(
       signal.throwIfAborted()
       if (bytes === undefined) {
         await close()
-        file = isWanted(entry.name) ? await open(join(folder, entry.name), flags, 0o600) : undefined
+        file = isWanted(entry.name) ? await createPrivately(join(folder, entry.name)) : undefined
       } else if (file !== undefined) await writeAll(file, bytes)
     }
     await close()
@@ -41,12 +40,5 @@ export async function unpackDirectory(
     throw writeFailure(folder, error)
   } finally {
     await file?.close()
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let rest = bytes; rest.length > 0;) {
-    const { bytesWritten } = await file.write(rest)
-    rest = rest.subarray(bytesWritten)
   }
 }

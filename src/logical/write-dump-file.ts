@@ -1,9 +1,10 @@
-import { constants, mkdir, open, rm, unlink } from 'node:fs/promises'
+import { mkdir, rm, unlink } from 'node:fs/promises'
 import { OperationError } from '../domain/operation-error.ts'
 import { quote } from '../domain/quote.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { releaseMemory } from '../platform/release-memory.ts'
 import { hasSystemCode, writeFailure } from '../platform/durable-file.ts'
+import { createPrivately, writeAll } from './private-file.ts'
 import { unpackDirectory } from './unpack-directory.ts'
 
 /**
@@ -15,17 +16,13 @@ export async function writeDumpFile(
   chunks: AsyncIterable<Uint8Array>,
   { signal }: Pick<RunContext, 'signal'>,
 ): Promise<void> {
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
-  const file = await open(path, flags, 0o600).catch((error: unknown) => {
+  const file = await createPrivately(path).catch((error: unknown) => {
     throw hasSystemCode(error, 'EEXIST') ? occupied(path) : writeFailure(path, error)
   })
   try {
     for await (const chunk of chunks) {
       signal.throwIfAborted()
-      for (let rest = chunk; rest.length > 0;) {
-        const { bytesWritten } = await file.write(rest)
-        rest = rest.subarray(bytesWritten)
-      }
+      await writeAll(file, chunk)
       releaseMemory(chunk)
     }
     await file.sync()
