@@ -269,10 +269,9 @@ for (const { from, client, into, isShort } of cases)
       assert.deepEqual(await contentOf(target, 'made for it'), expected)
       const empty = await create()
       await load(await dump('--database', 'shop', '--schema-only'), empty)
-      await load(await dump('--database', 'shop', '--data-only', '--exclude-table', 'lines'), empty)
-      await using session = await target.session(empty)
-      const { rows } = await session.query('select count(*)::int as count from orders')
-      assert.deepEqual(rows, [{ count: 5000 }])
+      await load(await dump('--database', 'shop', '--data-only'), empty)
+      await execute(target, empty, 'refresh materialized view counted') // rows alone have no views
+      assert.deepEqual(await contentOf(target, empty), expected)
     })
   })
 

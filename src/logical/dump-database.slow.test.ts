@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { buffer } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
+import { allBytes } from '../../test/support/all-bytes.ts'
 import { recordingContext } from '../../test/support/archive-fixture.ts'
 import { clientMajor, installClientPrograms } from '../../test/support/client-programs.ts'
 import { startServer, type TestServer } from '../../test/support/postgres-server.ts'
@@ -44,7 +44,7 @@ describe('dumpDatabase', () => {
   test('gives what was there when it began, and where the server was then and is now', async () => {
     await using begun = await dump({ tables: ['t', '"strange ""name"'] })
     await server.query('insert into t values (-1)')
-    const text = (await buffer(begun.chunks)).toString()
+    const text = (await allBytes(begun.chunks)).toString()
 
     assert.match(text, /^200000$/m)
     assert.doesNotMatch(text, /^-1$/m)
@@ -55,13 +55,13 @@ describe('dumpDatabase', () => {
 
   test('dumps tables by pattern, and fails where a pattern matches none', async () => {
     await using one = await dump({ tables: ['"strange ""name"'], content: 'schema-only' })
-    const text = (await buffer(one.chunks)).toString()
+    const text = (await allBytes(one.chunks)).toString()
     assert.match(text, /strange/)
     assert.doesNotMatch(text, /CREATE TABLE public\.t /)
 
     await using none = await dump({ tables: ['nowhere'] })
     await assert.rejects(
-      buffer(none.chunks),
+      allBytes(none.chunks),
       (error) =>
         isOperationError(error, 'dump-failed') && /ended with 1: .*no matching tables/.test(error.message),
     )
@@ -72,7 +72,7 @@ describe('dumpDatabase', () => {
     const connected = parseConninfo(server.connectionString, { user: 'nobody' })
     const globals = async (hasPasswords: boolean): Promise<string> =>
       (
-        await buffer(dumpGlobals({ conninfo: connected, programs, hasPasswords }, recordingContext()))
+        await allBytes(dumpGlobals({ conninfo: connected, programs, hasPasswords }, recordingContext()))
       ).toString()
 
     const [whole, without] = [await globals(true), await globals(false)]

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { mkdtemp, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { buffer } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
+import { allBytes } from '../../test/support/all-bytes.ts'
 import { recordingContext } from '../../test/support/archive-fixture.ts'
 import { clientMajor, installClientPrograms } from '../../test/support/client-programs.ts'
 import { startServer, type TestServer } from '../../test/support/postgres-server.ts'
@@ -64,7 +64,7 @@ describe('a dump of the directory format', () => {
     )
   const dumpWhole = async (): Promise<Uint8Array> => {
     await using begun = await dump(await mkdtemp(join(scratch.folder, 'parent-')))
-    return await buffer(begun.chunks)
+    return await allBytes(begun.chunks)
   }
   const content = async (dbname: string): Promise<unknown> => {
     await using session = await server.session(dbname)
@@ -166,7 +166,7 @@ describe('a dump of the directory format', () => {
       await using disk = await mountTmpfs(path, `size=${size},mode=0777`)
       await using begun = await dump(disk.path)
 
-      await assert.rejects(buffer(slowly(begun.chunks)), (error) => {
+      await assert.rejects(allBytes(slowly(begun.chunks)), (error) => {
         assert.ok(isOperationError(error, 'no-space') || isOperationError(error, 'dump-failed'))
         return expected.test(error.message)
       })
@@ -178,7 +178,7 @@ describe('a dump of the directory format', () => {
   test('is none when a process of pg_dump is killed (P11)', async () => {
     const parent = await mkdtemp(join(scratch.folder, 'parent-'))
     await using begun = await dump(parent)
-    const broken = buffer(begun.chunks)
+    const broken = allBytes(begun.chunks)
     const ended = assert.rejects(broken, (error) => isOperationError(error, 'dump-failed'))
     await waitUntil('a process of pg_dump to copy rows', async () => {
       const [row] = await server.query<{ ended: boolean }>(

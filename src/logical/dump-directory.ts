@@ -29,7 +29,7 @@ const chunksPerLook = 64
 
 /**
  * What pg_dump writes as a directory, as one stream of tar: each file as soon as it is complete, after which it is removed,
- * and the table of contents last. Throws `no-space` when more is waiting than the spool may hold, and `dump-failed` at its
+ * and the table of contents last. Each piece may be read until the next is asked for. Throws `no-space` when more is waiting than the spool may hold, and `dump-failed` at its
  * end unless it is a whole dump.
  */
 export async function* directoryOutput(
@@ -101,12 +101,12 @@ async function* takeFile(
   await using file = await open(path, 'r')
   const { size: sizeBytes } = await file.stat()
   yield tarHeader({ name, sizeBytes })
+  const buffer = Buffer.allocUnsafeSlow(Math.min(sizeBytes, chunkBytes))
   for (let left = sizeBytes, count = 1; left > 0; count += 1) {
     signal.throwIfAborted()
     // A large one takes a while, and the others grow meanwhile.
     if (count % chunksPerLook === 0) await namesIn(dump)
-    const buffer = Buffer.allocUnsafeSlow(Math.min(left, chunkBytes))
-    const { bytesRead } = await file.read(buffer, 0, buffer.length)
+    const { bytesRead } = await file.read(buffer, 0, Math.min(left, buffer.length))
     if (bytesRead === 0) throw new OperationError('dump-failed', `reading "${path}": it became shorter`)
     left -= bytesRead
     yield buffer.subarray(0, bytesRead)

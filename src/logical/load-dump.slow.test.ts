@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { buffer } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
+import { allBytes } from '../../test/support/all-bytes.ts'
 import { recordingContext } from '../../test/support/archive-fixture.ts'
 import { clientMajor, installClientPrograms } from '../../test/support/client-programs.ts'
 import { startServer, type TestServer } from '../../test/support/postgres-server.ts'
@@ -32,7 +32,7 @@ describe('loadDump', () => {
         { conninfo: conninfo('postgres'), programs, selection },
         recordingContext(),
       )
-      dumps.set(format, await buffer(dump.chunks))
+      dumps.set(format, await allBytes(dump.chunks))
     }
   })
   after(async () => {

@@ -23,7 +23,7 @@ interface PipedResult extends ProcessExit {
 export interface PipedProcess extends AsyncDisposable {
   readonly pid: number
   /** What it writes, as it comes: it waits when nobody reads. Ends with the program, however that ended. */
-  readonly output: AsyncIterable<Uint8Array>
+  readonly output: Readable
   /** Resolves when the program and whatever holds its output have ended. Rejects with the reason of an abort, or when its input failed. */
   readonly ended: Promise<PipedResult>
 }

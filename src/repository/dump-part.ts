@@ -6,16 +6,14 @@ import {
   sealedFrameOverhead,
   sealedHeaderBytes,
   type ObjectIdentity,
-  type ObjectSealer,
 } from '../codec/sealed-object.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import { releaseMemory } from '../platform/release-memory.ts'
 import { dumpFrameBytes, dumpPartBytes, type DumpPart } from './dump-head.ts'
+import type { PartSealingSetup, RawPart } from './dump-part-protocol.ts'
 
 const tagBytes = 16
 const payloadHeadBytes = 5
-const mostFrames = dumpPartBytes / dumpFrameBytes
-const capacity = sealedHeaderBytes + mostFrames * (dumpFrameBytes + payloadHeadBytes + sealedFrameOverhead)
 
 /** A part that was sealed and is to be stored. */
 export interface SealedPart {
@@ -23,72 +21,36 @@ export interface SealedPart {
   readonly part: DumpPart
 }
 
+/** What a part of `dumpPartBytes` takes when nothing of it can be compressed. */
+export const mostSealedBytes =
+  sealedHeaderBytes +
+  dumpPartBytes +
+  (dumpPartBytes / dumpFrameBytes) * (payloadHeadBytes + sealedFrameOverhead)
+
 /**
- * Makes one part of bytes that come piece by piece. Each frame is compressed by itself, or stored as it is where that is not
- * shorter. Needs memory for one part and one frame.
+ * Writes a part to the beginning of `sealed`. Each frame is compressed by itself, or stored as it is where that is not
+ * shorter.
  */
-export class DumpPartSealer {
-  readonly #number: number
-  readonly #level: number
-  readonly #sealer: ObjectSealer
-  readonly #sealed = Buffer.allocUnsafe(capacity)
-  readonly #frame = Buffer.allocUnsafe(dumpFrameBytes)
-  #sizeBytes = 0
-  #frameLength = 0
-  #frameCount = 0
-
-  constructor(
-    identity: Omit<ObjectIdentity, 'kind'>,
-    { number, level }: { readonly number: number; readonly level: number },
-  ) {
-    this.#number = number
-    this.#level = level
-    this.#sealer = createObjectSealer({ ...identity, kind: 'dump-part' })
-    this.#append(this.#sealer.header)
+export function sealDumpPart(
+  { number, key, raw, sealed }: RawPart,
+  { keys, level }: Pick<PartSealingSetup, 'keys' | 'level'>,
+): DumpPart {
+  assert.ok(raw.length > 0 && raw.length <= dumpPartBytes && sealed.length === mostSealedBytes)
+  const sealer = createObjectSealer({ keys, key, kind: 'dump-part' })
+  let sizeBytes = 0
+  const append = (piece: Uint8Array): void => {
+    sealed.set(piece, sizeBytes)
+    sizeBytes += piece.length
   }
-
-  /** Takes what fits, and gives the rest: empty unless the part is full. */
-  add(bytes: Uint8Array): Uint8Array {
-    let rest = bytes
-    while (rest.length > 0) {
-      if (this.#frameLength === dumpFrameBytes) {
-        if (this.#frameCount === mostFrames - 1) return rest
-        this.#sealFrame(false)
-      }
-      const taken = rest.subarray(0, dumpFrameBytes - this.#frameLength)
-      this.#frame.set(taken, this.#frameLength)
-      this.#frameLength += taken.length
-      rest = rest.subarray(taken.length)
-    }
-    return rest
+  append(sealer.header)
+  for (let offset = 0; offset < raw.length; offset += dumpFrameBytes) {
+    const payload = packPayload(raw.subarray(offset, offset + dumpFrameBytes), level)
+    const pieces = sealer.sealFrame(payload, offset + dumpFrameBytes >= raw.length)
+    for (const piece of pieces) append(piece)
+    for (const piece of [...payload, ...pieces])
+      if (piece.buffer !== raw.buffer && piece.byteLength > 0) releaseMemory(piece)
   }
-
-  /** Once, after something was added. */
-  finish(): SealedPart {
-    const rawBytes = this.#frameCount * dumpFrameBytes + this.#frameLength
-    this.#sealFrame(true)
-    releaseMemory(this.#frame)
-    const bytes = this.#sealed.subarray(0, this.#sizeBytes)
-    const part = { number: this.#number, sizeBytes: bytes.length, rawBytes, tag: dumpPartTag(bytes) }
-    return { bytes, part }
-  }
-
-  #sealFrame(isLast: boolean): void {
-    assert.ok(this.#frameLength > 0)
-    const raw = this.#frame.subarray(0, this.#frameLength)
-    const payload = packPayload(raw, this.#level)
-    const sealed = this.#sealer.sealFrame(payload, isLast)
-    for (const piece of sealed) this.#append(piece)
-    for (const piece of [...payload, ...sealed])
-      if (piece.buffer !== this.#frame.buffer && piece.byteLength > 0) releaseMemory(piece)
-    this.#frameCount += 1
-    this.#frameLength = 0
-  }
-
-  #append(bytes: Uint8Array): void {
-    this.#sealed.set(bytes, this.#sizeBytes)
-    this.#sizeBytes += bytes.length
-  }
+  return { number, sizeBytes, rawBytes: raw.length, tag: dumpPartTag(sealed.subarray(0, sizeBytes)) }
 }
 
 /**

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { KeyedDigest, keyedDigest } from '../codec/keyed-digest.ts'
+import { keyedDigest } from '../codec/keyed-digest.ts'
 import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
-import { releaseMemory } from '../platform/release-memory.ts'
 import { readCatalogue } from './catalogue.ts'
 import { mostNamedDatabases, type DumpEntry } from './dump-entry.ts'
 import {
@@ -15,7 +14,7 @@ import {
   type DumpPart,
   type MemberDescription,
 } from './dump-head.ts'
-import { DumpPartSealer, type SealedPart } from './dump-part.ts'
+import { DumpPartPool, type FilledPart, type MemberSealer } from './dump-part-pool.ts'
 import { readDumpHead, type DumpPlace } from './dump-reader.ts'
 import type { Lease } from './lease.ts'
 import { dumpHeadKey, dumpPartKey, dumpPrefix } from './object-keys.ts'
@@ -30,8 +29,13 @@ export interface NewDump {
   readonly compressionLevel?: number
 }
 
-/** So many parts are stored at once, over all members: 17 MiB of memory each, and another one for each member that is written. */
+/**
+ * So many parts are sealed and stored at once, over all members: 17 MiB of memory each, and another 16 MiB while they are sealed,
+ * and for each member that is written.
+ */
 const mostUnderWay = 4
+/** One, and another one that waits for the thread. */
+const mostBeingSealed = 2
 const defaultLevel = 3
 
 /** Begins a dump: nothing is stored yet. */
@@ -41,7 +45,8 @@ export function openDumpWriter(place: DumpPlace, dump: NewDump, context: RunCont
 
 /**
  * Writes a dump as a stream: the bytes of members go into parts, which are stored as they fill. The head is stored last;
- * without it there is no dump, and parts without a head are garbage. After a failure the writer can only discard.
+ * without it there is no dump, and parts without a head are garbage. After a failure the writer can only discard: one of `finish`
+ * and `discard` must end it.
  */
 export class DumpWriter {
   readonly #place: DumpPlace
@@ -50,7 +55,10 @@ export class DumpWriter {
   readonly #ended = new AbortController()
   readonly #members: DumpMember[] = []
   readonly #names = new Set<string>()
+  /** Of those that are under way. */
+  readonly #beingSealed = new Set<Promise<unknown>>()
   readonly #underWay = new Set<Promise<unknown>>()
+  readonly #sealing: DumpPartPool
   #partCount = 0
   #writing = 0
 
@@ -58,6 +66,9 @@ export class DumpWriter {
   constructor(place: DumpPlace, dump: NewDump, context: RunContext) {
     this.#place = place
     this.#dump = dump
+    const { compressionLevel: level = defaultLevel } = dump
+    const { sealing: keys, namesKey } = place.repository.keys
+    this.#sealing = new DumpPartPool({ keys, namesKey, level })
     const signals = [context.signal, dump.lease.lost, this.#ended.signal]
     this.#context = { ...context, signal: AbortSignal.any(signals) }
   }
@@ -89,6 +100,7 @@ export class DumpWriter {
   /** Stores the head and reads it back. Gives what the catalogue is to say about the dump. */
   async finish(known: Omit<DumpHead, 'label' | 'members'>): Promise<DumpEntry> {
     assert.equal(this.#writing, 0)
+    await this.#sealing[Symbol.asyncDispose]()
     this.#context.signal.throwIfAborted()
     const { repository, cluster } = this.#place
     const { label } = this.#dump
@@ -112,6 +124,7 @@ export class DumpWriter {
   async discard(): Promise<void> {
     this.#ended.abort(new OperationError('cancelled', `dump ${this.#dump.label} was given up`))
     await Promise.allSettled(this.#underWay)
+    await this.#sealing[Symbol.asyncDispose]()
     const { repository, cluster } = this.#place
     const { label, lease } = this.#dump
     const cleaning = { ...this.#context, signal: AbortSignal.timeout(30_000) } // also after the work was cancelled
@@ -133,53 +146,62 @@ export class DumpWriter {
   async #writeBytes(
     chunks: AsyncIterable<Uint8Array>,
   ): Promise<Pick<DumpMember, 'rawBytes' | 'digest' | 'parts'>> {
-    const digest = new KeyedDigest(this.#place.repository.keys.namesKey)
+    const sealer = this.#sealing.openMember(this.#context.signal)
     const stored: Promise<DumpPart>[] = []
     let rawBytes = 0
-    let open: DumpPartSealer | undefined
+    let buffer = this.#sealing.takeBuffer()
+    let filled = 0
+    const store = async (): Promise<void> => {
+      // Between the last look and the beginning nobody else may begin.
+      while (!this.#hasRoom()) await Promise.race([...this.#beingSealed, ...this.#underWay])
+      stored.push(this.#store({ buffer, rawBytes: filled, isOnly: rawBytes === filled }, sealer))
+    }
     for await (const chunk of chunks) {
       this.#context.signal.throwIfAborted()
-      digest.update(chunk)
-      rawBytes += chunk.length
       for (let rest = chunk; rest.length > 0;) {
-        open ??= this.#openPart()
-        rest = open.add(rest)
-        if (rest.length === 0) continue
-        stored.push((await this.#beginStoring(open.finish())).stored)
-        open = undefined
+        if (filled === buffer.length) {
+          await store()
+          buffer = this.#sealing.takeBuffer()
+          filled = 0
+        }
+        const taken = rest.subarray(0, buffer.length - filled)
+        buffer.set(taken, filled)
+        filled += taken.length
+        rawBytes += taken.length
+        rest = rest.subarray(taken.length)
       }
     }
-    if (open !== undefined) stored.push((await this.#beginStoring(open.finish())).stored)
-    return { rawBytes, digest: digest.finish(), parts: await Promise.all(stored) }
+    if (filled > 0) await store()
+    else this.#sealing.giveBack(buffer)
+    const [digest, ...parts] = await Promise.all([sealer.digest(), ...stored])
+    return { rawBytes, digest, parts }
   }
 
-  #openPart(): DumpPartSealer {
-    const { repository, cluster } = this.#place
-    const { label, compressionLevel: level = defaultLevel } = this.#dump
+  #hasRoom(): boolean {
+    return this.#beingSealed.size < mostBeingSealed && this.#underWay.size < mostUnderWay
+  }
+
+  #store(filled: Omit<FilledPart, 'number' | 'key'>, sealer: MemberSealer): Promise<DumpPart> {
     this.#partCount += 1
-    if (this.#partCount > mostDumpParts) throw tooLarge(label)
-    const key = dumpPartKey(cluster.id, { label, number: this.#partCount })
-    return new DumpPartSealer({ keys: repository.keys.sealing, key }, { number: this.#partCount, level })
-  }
-  /** Waits until there is room. Between the last look and the beginning nobody else may begin. */
-  async #beginStoring(sealed: SealedPart): Promise<{ readonly stored: Promise<DumpPart> }> {
-    while (this.#underWay.size >= mostUnderWay) await Promise.race(this.#underWay)
-    return { stored: this.#store(sealed) }
+    const number = this.#partCount
+    if (number > mostDumpParts) throw tooLarge(this.#dump.label)
+    const key = dumpPartKey(this.#place.cluster.id, { label: this.#dump.label, number })
+    const sealing = sealer.seal({ ...filled, number, key })
+    const storing = (async () => {
+      const sealed = await sealing
+      await this.#put(key, sealed.bytes)
+      this.#sealing.release(sealed)
+      return sealed.part
+    })()
+    this.#keepWhile(sealing, this.#beingSealed)
+    this.#keepWhile(storing, this.#underWay)
+    return storing
   }
 
-  #store({ bytes, part }: SealedPart): Promise<DumpPart> {
-    const { cluster } = this.#place
-    const { label } = this.#dump
-    const storing = (async () => {
-      await this.#put(dumpPartKey(cluster.id, { label, number: part.number }), bytes)
-      releaseMemory(bytes)
-      return part
-    })()
-    this.#underWay.add(storing)
-    storing
-      .catch((error: unknown) => this.#ended.abort(error)) // whoever writes the member hears of it
-      .finally(() => this.#underWay.delete(storing))
-    return storing
+  /** Whoever writes the member hears of it when it fails. */
+  #keepWhile(work: Promise<unknown>, set: Set<Promise<unknown>>): void {
+    set.add(work)
+    work.catch((error: unknown) => this.#ended.abort(error)).finally(() => set.delete(work))
   }
 
   async #put(key: string, bytes: Uint8Array): Promise<void> {

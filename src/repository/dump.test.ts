@@ -80,12 +80,17 @@ const open = ({ place, context, lease }: Site): DumpWriter => openDumpWriter(pla
 /** One dump of these members, all written at once. */
 async function write(site: Site, members: Readonly<Record<string, Uint8Array>>): Promise<DumpEntry> {
   const writer = open(site)
-  await Promise.all(
-    Object.entries(members).map(([name, bytes]) =>
-      writer.writeMember(describeMember(name), inChunks(bytes, 70_000)),
-    ),
-  )
-  return writer.finish(known)
+  try {
+    await Promise.all(
+      Object.entries(members).map(([name, bytes]) =>
+        writer.writeMember(describeMember(name), inChunks(bytes, 70_000)),
+      ),
+    )
+    return await writer.finish(known)
+  } catch (error) {
+    await writer.discard()
+    throw error
+  }
 }
 
 async function read({ place, context }: Site, entry: DumpEntry, name: string): Promise<Buffer> {
