@@ -57,7 +57,8 @@ const phases: readonly Phase[] = [
         { statement: 'pg_(backup_start|start_backup)', state: 'active' },
         { env: { HOLDFAST_BACKUP_FAST_CHECKPOINT: 'false' } },
       ),
-    error: /starting a backup on .* failed: .*(terminated|closed)/,
+    // Whichever of its two sessions hears of it first: archiving is proven meanwhile.
+    error: /(starting a backup on|waiting for the server to archive) .* failed: .*(terminat|closed)/,
   },
   {
     name: 'while files are copied',
