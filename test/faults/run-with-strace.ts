@@ -62,7 +62,9 @@ function straceTrial({ kind, sort, at }: StraceFault): Trial {
     run: async (command) => {
       const options = ['-e', `trace=${sorts[sort]}`, '-e', `inject=${sorts[sort]}:${effect}:when=${at}`]
       const { result, log } = await runWithStrace(command, options)
-      const struck = log.split('\n').find((line) => line.includes('(INJECTED)'))
+      // Each thread has a call of that number.
+      const allStruck = log.split('\n').filter((line) => line.includes('(INJECTED)'))
+      const struck = allStruck.find(isOfNode) ?? allStruck[0]
       const isStruck = kind === 'kill' ? result.signal === 'SIGKILL' : struck !== undefined
       const isBeside = kind !== 'kill' && struck !== undefined && isOfNode(struck)
       return { result, isBeside, struck: isStruck ? `${sort} ${at}: ${struck ?? ''}` : undefined }
