@@ -20,6 +20,8 @@ export interface DumpDatabaseRequest {
   readonly selection: DumpSelection
   /** For the directory format. */
   readonly spooling?: Spooling | undefined
+  /** At which pg_dump compresses by zstd. Undefined: it does not compress. */
+  readonly zstdLevel?: number | undefined
 }
 
 /** Where the server was. Between the two the dump was taken; its content is that of the first, of one snapshot. */
@@ -42,7 +44,7 @@ export interface DatabaseDump extends AsyncDisposable {
 
 /** Begins to dump a database as it is now: in a snapshot that is exported by a session of ours, whose LSN is known. */
 export async function dumpDatabase(
-  { conninfo, programs, selection, spooling }: DumpDatabaseRequest,
+  { conninfo, programs, selection, spooling, zstdLevel }: DumpDatabaseRequest,
   context: RunContext,
 ): Promise<DatabaseDump> {
   const env = clientEnvironment(conninfo)
@@ -52,7 +54,7 @@ export async function dumpDatabase(
   const { snapshot, lsn: startLsn } = await exportSnapshot(session)
   const start = async (directory?: { path: string; jobs: number }): Promise<PipedProcess> =>
     opened.use(
-      await startPiped(programs.pgDump, pgDumpArguments(selection, { snapshot, directory }), {
+      await startPiped(programs.pgDump, pgDumpArguments(selection, { snapshot, directory, zstdLevel }), {
         env,
         signal: context.signal,
       }),

@@ -22,7 +22,7 @@ interface DirectoryDump {
 /** The table of contents, which pg_dump writes last. */
 export const contentsFile = 'toc.dat'
 /** Of a table or a large object: written once, by one process. Lists of large objects are written in several goes. */
-const onceWritten = /^(?:blob_)?\d+\.dat$/
+const onceWritten = /^(?:blob_)?\d+\.dat(?:\.zst)?$/
 const lookIntervalMs = 100
 const chunkBytes = 1024 * 1024
 const chunksPerLook = 64

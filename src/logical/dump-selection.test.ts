@@ -37,6 +37,10 @@ describe('pgDumpArguments', () => {
     assert.ok(['--format=directory', '--file=/spool/dump', '--jobs=3'].every((arg) => args.includes(arg)))
   })
 
+  test('has pg_dump compress when it can', () => {
+    assert.ok(pgDumpArguments(wholeDatabase, { snapshot: 'x', zstdLevel: 3 }).includes('--compress=zstd:3'))
+  })
+
   test('does not ask for strict names where none is asked for', () => {
     assert.ok(!pgDumpArguments(wholeDatabase, { snapshot: 'x' }).includes('--strict-names'))
   })

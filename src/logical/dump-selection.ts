@@ -30,20 +30,21 @@ interface DumpWay {
   readonly snapshot: string
   /** Of the directory format: which pg_dump makes, and how many processes write there. */
   readonly directory?: { readonly path: string; readonly jobs: number } | undefined
+  /** At which pg_dump compresses by zstd. Undefined: it does not compress. */
+  readonly zstdLevel?: number | undefined
 }
 
 /**
- * The arguments of pg_dump. It does not compress: the repository does, faster and for all formats. A pattern that matches
- * nothing is an error, for a dump that silently lacks a table is none.
+ * The arguments of pg_dump. A pattern that matches nothing is an error, for a dump that silently lacks a table is none.
  */
 export function pgDumpArguments(
   selection: DumpSelection,
-  { snapshot, directory }: DumpWay,
+  { snapshot, directory, zstdLevel }: DumpWay,
 ): readonly string[] {
   const included = [...selection.tables, ...selection.schemas]
   return [
     `--format=${selection.format}`,
-    '--compress=0',
+    `--compress=${zstdLevel === undefined ? '0' : `zstd:${zstdLevel}`}`,
     '--no-password',
     `--snapshot=${snapshot}`,
     ...(directory === undefined ? [] : [`--file=${directory.path}`, `--jobs=${directory.jobs}`, '--no-sync']),

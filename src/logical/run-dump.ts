@@ -5,6 +5,7 @@ import type { RunContext } from '../domain/run-context.ts'
 import type { ClientPrograms } from '../postgres/client-programs.ts'
 import { connect } from '../postgres/connection.ts'
 import type { Conninfo } from '../postgres/conninfo.ts'
+import { canCompressByZstd } from '../postgres/program-compression.ts'
 import { passwordsFact, selectionFact } from '../repository/dump-contents.ts'
 import type { DumpEntry } from '../repository/dump-entry.ts'
 import type { DumpHead, DumpMember } from '../repository/dump-head.ts'
@@ -36,7 +37,7 @@ export interface DumpTools {
   readonly place: DumpPlace
   readonly version: PostgresVersion
   readonly programs: ClientPrograms
-  /** zstd level. */
+  /** zstd level, for pg_dump where it can compress, so that little goes from process to process; else for what it writes. */
   readonly compressionLevel: number
   /** For the directory format. */
   readonly spooling?: Spooling | undefined
@@ -74,6 +75,8 @@ export async function runDump(request: DumpRequest, tools: DumpTools, context: R
       ['client version', tools.programs.version],
       [selectionFact, describePart(request.selection)],
     ])
+    const zstdLevel = await programLevel(request.selection, tools, held)
+    if (zstdLevel !== undefined) facts.set('compression', `zstd:${zstdLevel}`)
     if (request.hasGlobals) facts.set('first role', await readFirstRole(session))
     const members: DumpMember[] = []
     if (request.hasGlobals) {
@@ -82,7 +85,9 @@ export async function runDump(request: DumpRequest, tools: DumpTools, context: R
     }
     for (const database of databases) {
       held.report({ kind: 'note', message: `dumping database ${quote(database)}` })
-      members.push(await writeDatabase({ request, database, label }, { writer, tools, facts }, held))
+      members.push(
+        await writeDatabase({ request, database, label, zstdLevel }, { writer, tools, facts }, held),
+      )
     }
     const known = { startedAt, stoppedAt: await serverTime(session), facts: Object.fromEntries(facts) }
     const dump = await writer.finish(known)
@@ -113,24 +118,34 @@ interface DatabaseOf {
   readonly request: DumpRequest
   readonly database: string
   readonly label: DumpEntry['label']
+  readonly zstdLevel: number | undefined
+}
+
+/** Undefined: pg_dump does not compress. SQL text is to be read as it comes. */
+async function programLevel(
+  { format }: DumpSelection,
+  { programs, compressionLevel }: DumpTools,
+  context: RunContext,
+): Promise<number | undefined> {
+  return format !== 'plain' && (await canCompressByZstd(programs, context)) ? compressionLevel : undefined
 }
 
 async function writeDatabase(
-  { request, database, label }: DatabaseOf,
+  { request, database, label, zstdLevel }: DatabaseOf,
   { writer, tools, facts }: Writing & { readonly facts: Map<string, string> },
   context: RunContext,
 ): Promise<DumpMember> {
   const { programs, spooling } = tools
   const { selection } = request
   const conninfo = { ...request.conninfo, dbname: database }
-  await using dump = await dumpDatabase({ conninfo, programs, selection, spooling }, context)
+  await using dump = await dumpDatabase({ conninfo, programs, selection, spooling, zstdLevel }, context)
   const description = {
     name: memberOfDatabase(database),
     kind: 'database',
     database,
     format: selection.format,
   }
-  const member = await writer.writeMember(description, dump.chunks)
+  const member = await writer.writeMember(description, dump.chunks, { isCompressed: zstdLevel !== undefined })
   const { startLsn, stopLsn } = dump.window()
   const note = (what: string, value: string): void => void facts.set(`${what} of ${description.name}`, value)
   note('snapshot', dump.snapshot)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import { recordingContext } from '../../test/support/archive-fixture.ts'
-import { clientMajor, installClientPrograms } from '../../test/support/client-programs.ts'
+import { clientMajor, installClientPrograms, newestClientMajor } from '../../test/support/client-programs.ts'
 import { startServer } from '../../test/support/postgres-server.ts'
 import { createScratch, type Scratch } from '../../test/support/scratch.ts'
 import { isOperationError } from '../domain/operation-error.ts'
@@ -12,6 +12,7 @@ import { startPiped } from '../platform/piped-process.ts'
 import { clientEnvironment } from './client-environment.ts'
 import { findClientPrograms } from './client-programs.ts'
 import { parseConninfo } from './conninfo.ts'
+import { canCompressByZstd } from './program-compression.ts'
 
 describe('the client programs of PostgreSQL', () => {
   let scratch: Scratch
@@ -21,7 +22,9 @@ describe('the client programs of PostgreSQL', () => {
   after(() => scratch[Symbol.asyncDispose]())
 
   test('are those of the major of the server, or else of the next one that is there', async () => {
-    const searchPath = (await Promise.all(['98.1', '97.3', '99.0'].map(pretend))).join(':')
+    const searchPath = (await Promise.all(['98.1', '97.3', '99.0'].map((version) => pretend(version)))).join(
+      ':',
+    )
 
     const find = async (major: number): Promise<string> => {
       const server = { major, minor: 0 } as unknown as Parameters<typeof findClientPrograms>[0]
@@ -44,6 +47,27 @@ describe('the client programs of PostgreSQL', () => {
 
     const warning = context.events.find(({ kind }) => kind === 'warning')
     assert.match(JSON.stringify(warning), /18\.3, which has known security holes that were closed in 18\.4/)
+  })
+
+  test('are asked whether they can compress by zstd', async () => {
+    const answers = new Map<number, boolean>()
+    for (const major of [clientMajor, newestClientMajor] as const) {
+      const folder = await installClientPrograms(await scratch.makeFolder(`zstd-${major}`), major)
+      answers.set(
+        major,
+        await canCompressByZstd({ pgDump: join(folder, 'pg_dump'), major }, recordingContext()),
+      )
+    }
+    const refusing = await pretend(
+      '96.0',
+      'pg_dump: error: this build does not support compression with ZSTD',
+    )
+
+    assert.deepEqual([...answers.values()], [false, true])
+    assert.equal(
+      await canCompressByZstd({ pgDump: join(refusing, 'pg_dump'), major: 96 }, recordingContext()),
+      false,
+    )
   })
 
   for (const major of [14, clientMajor] as const) {
@@ -83,12 +107,15 @@ describe('the client programs of PostgreSQL', () => {
     assert.deepEqual([PGPASSFILE, PGSSLMODE], ['/etc/pass', 'verify-full'])
   })
 
-  /** Programs that say that they are of this version, and do nothing else. */
-  async function pretend(version: string): Promise<string> {
+  /** Programs that say that they are of this version, and what is wrong, and do nothing else. */
+  async function pretend(version: string, wrong = ''): Promise<string> {
     const folder = join(scratch.folder, version)
     await mkdir(folder)
     for (const name of ['pg_dump', 'pg_dumpall', 'pg_restore', 'psql']) {
-      await writeFile(join(folder, name), `#!/bin/sh\necho '${name} (PostgreSQL) ${version}'\n`)
+      await writeFile(
+        join(folder, name),
+        `#!/bin/sh\necho '${name} (PostgreSQL) ${version}'\necho '${wrong}' >&2\n`,
+      )
       await chmod(join(folder, name), 0o755)
     }
     return folder

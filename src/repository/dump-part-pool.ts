@@ -16,6 +16,8 @@ const workerScript = new URL(`./dump-part-worker${extname(import.meta.filename)}
 export interface FilledPart {
   readonly number: number
   readonly key: string
+  /** zstd level. 0: it is compressed already. */
+  readonly level: number
   /** From `takeBuffer`. */
   readonly buffer: Uint8Array
   /** So many bytes at its beginning are the part. */
@@ -101,8 +103,8 @@ export class DumpPartPool implements AsyncDisposable {
     return answer.part
   }
 
-  #rawPart({ number, key, buffer, rawBytes }: FilledPart): RawPart {
+  #rawPart({ number, key, level, buffer, rawBytes }: FilledPart): RawPart {
     const sealed = this.#spareSealed.pop() ?? new Uint8Array(new SharedArrayBuffer(mostSealedBytes))
-    return { number, key, raw: buffer.subarray(0, rawBytes), sealed }
+    return { number, key, level, raw: buffer.subarray(0, rawBytes), sealed }
   }
 }

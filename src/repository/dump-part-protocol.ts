@@ -6,14 +6,14 @@ export interface PartSealingSetup {
   readonly keys: SealingKeys
   /** Of the digests of members. */
   readonly namesKey: Uint8Array
-  /** zstd level. */
-  readonly level: number
 }
 
 /** A part to be sealed. */
 export interface RawPart {
   readonly number: number
   readonly key: string
+  /** zstd level. 0: it is compressed already. */
+  readonly level: number
   /** Its bytes: at least one. */
   readonly raw: Uint8Array
   /** Of `mostSealedBytes`. The sealed part is written to its beginning. */

@@ -32,8 +32,8 @@ export const mostSealedBytes =
  * shorter.
  */
 export function sealDumpPart(
-  { number, key, raw, sealed }: RawPart,
-  { keys, level }: Pick<PartSealingSetup, 'keys' | 'level'>,
+  { number, key, level, raw, sealed }: RawPart,
+  { keys }: Pick<PartSealingSetup, 'keys'>,
 ): DumpPart {
   assert.ok(raw.length > 0 && raw.length <= dumpPartBytes && sealed.length === mostSealedBytes)
   const sealer = createObjectSealer({ keys, key, kind: 'dump-part' })

@@ -25,7 +25,7 @@ export interface NewDump {
   readonly label: BackupLabel
   /** Of the scope of dumps: see `acquireDumpLease`. */
   readonly lease: Lease
-  /** zstd level. 0 where the program compresses by itself. Default: 3. */
+  /** zstd level, for members that are not compressed. Default: 3. */
   readonly compressionLevel?: number
 }
 
@@ -66,18 +66,21 @@ export class DumpWriter {
   constructor(place: DumpPlace, dump: NewDump, context: RunContext) {
     this.#place = place
     this.#dump = dump
-    const { compressionLevel: level = defaultLevel } = dump
     const { sealing: keys, namesKey } = place.repository.keys
-    this.#sealing = new DumpPartPool({ keys, namesKey, level })
+    this.#sealing = new DumpPartPool({ keys, namesKey })
     const signals = [context.signal, dump.lease.lost, this.#ended.signal]
     this.#context = { ...context, signal: AbortSignal.any(signals) }
   }
 
   /**
-   * Stores all bytes of one member; resolves when they are stored. Several may be written at once. Throws what `chunks`
+   * Stores all bytes of one member, as they are when they are compressed; resolves when they are stored. Several may be written at once. Throws what `chunks`
    * throws, and what storing does.
    */
-  async writeMember(description: MemberDescription, chunks: AsyncIterable<Uint8Array>): Promise<DumpMember> {
+  async writeMember(
+    description: MemberDescription,
+    chunks: AsyncIterable<Uint8Array>,
+    { isCompressed = false }: { readonly isCompressed?: boolean } = {},
+  ): Promise<DumpMember> {
     this.#context.signal.throwIfAborted()
     const { name, kind, database, format } = description
     assert.ok(!this.#names.has(name), `a second member "${name}"`)
@@ -86,7 +89,7 @@ export class DumpWriter {
     this.#names.add(name)
     this.#writing += 1
     try {
-      const member = { name, kind, database, format, ...(await this.#writeBytes(chunks)) }
+      const member = { name, kind, database, format, ...(await this.#writeBytes(chunks, isCompressed)) }
       this.#members.push(member)
       return member
     } catch (error) {
@@ -145,16 +148,19 @@ export class DumpWriter {
 
   async #writeBytes(
     chunks: AsyncIterable<Uint8Array>,
+    isCompressed: boolean,
   ): Promise<Pick<DumpMember, 'rawBytes' | 'digest' | 'parts'>> {
     const sealer = this.#sealing.openMember(this.#context.signal)
     const stored: Promise<DumpPart>[] = []
+    const { compressionLevel = defaultLevel } = this.#dump
+    const level = isCompressed ? 0 : compressionLevel
     let rawBytes = 0
     let buffer = this.#sealing.takeBuffer()
     let filled = 0
     const store = async (): Promise<void> => {
       // Between the last look and the beginning nobody else may begin.
       while (!this.#hasRoom()) await Promise.race([...this.#beingSealed, ...this.#underWay])
-      stored.push(this.#store({ buffer, rawBytes: filled, isOnly: rawBytes === filled }, sealer))
+      stored.push(this.#store({ buffer, rawBytes: filled, isOnly: rawBytes === filled, level }, sealer))
     }
     for await (const chunk of chunks) {
       this.#context.signal.throwIfAborted()
