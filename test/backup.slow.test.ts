@@ -3,6 +3,7 @@ import { chmod, open, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { everydayMajors } from './support/everyday.ts'
 import { fullCheck } from './support/full-check.ts'
 import type { HoldfastResult } from './support/holdfast.ts'
 import { expectOk } from './support/holdfast.ts'
@@ -14,7 +15,7 @@ import { createScratch } from './support/scratch.ts'
 import { waitUntil } from './support/wait.ts'
 
 describe('backup', () => {
-  for (const major of [14, 15, 16, 17, 18] as const) {
+  for (const major of everydayMajors) {
     test(`of PostgreSQL ${major} under load gives a cluster that recovers to every commit (R1, R4, R18)`, async () => {
       await using scratch = await createScratch('backup')
       await using cluster = await startProtectedCluster(scratch, { major })

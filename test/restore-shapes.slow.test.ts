@@ -11,16 +11,12 @@ import { startUserSite } from './support/user-site.ts'
 
 /**
  * Every supported major, with checksums and without, with segments of 1 MB and of 16 MB, each with a tablespace, under load:
- * two of the four for each major, in turn, or all.
+ * one of the four for each major, in turn, or all.
  */
 const shapes = supportedMajors.flatMap((major, turn) =>
-  [true, false].flatMap((checksums) =>
-    [1, 16]
-      .filter(
-        (walSegmentSizeMb) => isComplete || ((walSegmentSizeMb === 1) === checksums) === (turn % 2 === 0),
-      )
-      .map((walSegmentSizeMb) => ({ major, checksums, walSegmentSizeMb })),
-  ),
+  [true, false]
+    .flatMap((checksums) => [1, 16].map((walSegmentSizeMb) => ({ major, checksums, walSegmentSizeMb })))
+    .filter((_, index, all) => isComplete || index === turn % all.length),
 )
 
 describe('a full backup under load restores to everything acknowledged', () => {

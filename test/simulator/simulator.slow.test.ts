@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { simulate } from './simulate.ts'
 
 /** `npm run test:simulator` lives through a hundred thousand. */
-const histories = 600
+const histories = 300
 
 describe('the protocol of the repository (K10)', () => {
   test('keeps every promise through hundreds of histories of crashes, failures, pauses and lagging listings', async (t) => {
