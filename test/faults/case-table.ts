@@ -1,6 +1,7 @@
 import { archiveGet, archiveGetFetched } from './cases/archive-get.ts'
 import { archivePush, archivePushAhead } from './cases/archive-push.ts'
 import { backup, incrementalBackup } from './cases/backup.ts'
+import { dump } from './cases/dump.ts'
 import { expire } from './cases/expire.ts'
 import { init } from './cases/init.ts'
 import { rekey } from './cases/rekey.ts'
@@ -17,6 +18,7 @@ export const faultCases: readonly FaultCase[] = [
   rekey,
   backup,
   incrementalBackup,
+  dump,
   expire,
   restoreFiles,
   restore,
