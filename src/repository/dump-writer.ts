@@ -14,7 +14,7 @@ import {
   type DumpPart,
   type MemberDescription,
 } from './dump-head.ts'
-import { DumpPartPool, type FilledPart, type MemberSealer } from './dump-part-pool.ts'
+import { DumpSealer, type FilledPart, type MemberSealer } from './dump-sealer.ts'
 import { readDumpHead, type DumpPlace } from './dump-reader.ts'
 import type { Lease } from './lease.ts'
 import { dumpHeadKey, dumpPartKey, dumpPrefix } from './object-keys.ts'
@@ -58,7 +58,7 @@ export class DumpWriter {
   /** Of those that are under way. */
   readonly #beingSealed = new Set<Promise<unknown>>()
   readonly #underWay = new Set<Promise<unknown>>()
-  readonly #sealing: DumpPartPool
+  readonly #sealing: DumpSealer
   #partCount = 0
   #writing = 0
 
@@ -67,14 +67,15 @@ export class DumpWriter {
     this.#place = place
     this.#dump = dump
     const { sealing: keys, namesKey } = place.repository.keys
-    this.#sealing = new DumpPartPool({ keys, namesKey })
+    this.#sealing = new DumpSealer({ keys, namesKey })
     const signals = [context.signal, dump.lease.lost, this.#ended.signal]
     this.#context = { ...context, signal: AbortSignal.any(signals) }
   }
 
   /**
-   * Stores all bytes of one member, as they are when they are compressed; resolves when they are stored. Several may be written at once. Throws what `chunks`
-   * throws, and what storing does.
+   * Stores all bytes of one member, as they are when they are compressed; resolves when they are stored. Several may be
+   * written at once. A chunk is not used any more when the next one is asked for. Throws what `chunks` throws, and what
+   * storing does.
    */
   async writeMember(
     description: MemberDescription,
@@ -157,16 +158,17 @@ export class DumpWriter {
     let rawBytes = 0
     let buffer = this.#sealing.takeBuffer()
     let filled = 0
-    const store = async (): Promise<void> => {
+    const store = async ({ isLast }: { readonly isLast: boolean }): Promise<void> => {
       // Between the last look and the beginning nobody else may begin.
       while (!this.#hasRoom()) await Promise.race([...this.#beingSealed, ...this.#underWay])
-      stored.push(this.#store({ buffer, rawBytes: filled, isOnly: rawBytes === filled, level }, sealer))
+      const isOnly = isLast && rawBytes === filled
+      stored.push(this.#store({ buffer, rawBytes: filled, isOnly, level }, sealer))
     }
     for await (const chunk of chunks) {
       this.#context.signal.throwIfAborted()
       for (let rest = chunk; rest.length > 0;) {
         if (filled === buffer.length) {
-          await store()
+          await store({ isLast: false })
           buffer = this.#sealing.takeBuffer()
           filled = 0
         }
@@ -177,7 +179,7 @@ export class DumpWriter {
         rest = rest.subarray(taken.length)
       }
     }
-    if (filled > 0) await store()
+    if (filled > 0) await store({ isLast: true })
     else this.#sealing.giveBack(buffer)
     const [digest, ...parts] = await Promise.all([sealer.digest(), ...stored])
     return { rawBytes, digest, parts }

@@ -39,7 +39,7 @@ export interface MemberSealer {
  * digest is made of parts in their order; it is faster than a pg_dump. All memory is shared and used again, so that the
  * collector has nothing to do with it.
  */
-export class DumpPartPool implements AsyncDisposable {
+export class DumpSealer implements AsyncDisposable {
   readonly #setup: PartSealingSetup
   readonly #pool: WorkerPool<PartSealingRequest, PartSealingResponse>
   readonly #spareRaw: Uint8Array[] = []
