@@ -1,9 +1,11 @@
-// Runs the tests: first the quick ones in one process, then every slow file in a process of its own. With arguments, runs
+// Runs the tests: the quick ones in one process, and beside them every slow file in a process of its own. With arguments, runs
 // just the files that contain one of them in their name.
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 
 const root = join(import.meta.dirname, '..')
 const wanted = process.argv.slice(2)
@@ -24,18 +26,27 @@ chmodSync(compileCache, 0o1777)
 process.on('exit', () => rmSync(compileCache, { recursive: true, force: true }))
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
-const isGreen = [
-  run(quick, ['--test-reporter=dot', '--test-isolation=none', '--test-timeout=60000']),
-  run(slow, ['--test-reporter=spec', '--test-concurrency=3', '--test-timeout=1200000']),
-].every(Boolean)
-process.exitCode = isGreen ? 0 : 1
+// One process has one processor for itself, and the slow ones have the others from the beginning.
+const isGreen = await Promise.all([
+  run(quick, ['--test-reporter=dot', '--test-isolation=none', '--test-timeout=60000'], 'pipe'),
+  run(slow, ['--test-reporter=spec', '--test-concurrency=3', '--test-timeout=1200000'], 'inherit'),
+])
+process.exitCode = isGreen.every(Boolean) ? 0 : 1
 
-function run(files: readonly string[], options: readonly string[]): boolean {
+/** With `pipe` all that they print is printed when they have ended. */
+async function run(
+  files: readonly string[],
+  options: readonly string[],
+  output: 'pipe' | 'inherit',
+): Promise<boolean> {
   if (files.length === 0) return true
-  const { status } = spawnSync(process.execPath, ['--test', ...options, ...files], {
+  const child = spawn(process.execPath, ['--test', ...options, ...files], {
     cwd: root,
-    stdio: 'inherit',
+    stdio: ['ignore', output, 'inherit'],
     env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
   })
-  return status === 0
+  const printed = child.stdout === null ? '' : text(child.stdout)
+  await once(child, 'close')
+  process.stdout.write(await printed)
+  return child.exitCode === 0
 }
