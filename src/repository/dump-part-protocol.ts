@@ -16,7 +16,7 @@ export interface RawPart {
   readonly level: number
   /** Its bytes: at least one. */
   readonly raw: Uint8Array
-  /** Of `mostSealedBytes`. The sealed part is written to its beginning. */
+  /** Of `mostSealedBytes` at least. The sealed part is written to its beginning. */
   readonly sealed: Uint8Array
 }
 

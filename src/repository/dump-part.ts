@@ -21,11 +21,11 @@ export interface SealedPart {
   readonly part: DumpPart
 }
 
-/** What a part of `dumpPartBytes` takes when nothing of it can be compressed. */
-export const mostSealedBytes =
+/** What a part of so many bytes takes when nothing of it can be compressed. */
+export const mostSealedBytes = (rawBytes: number): number =>
   sealedHeaderBytes +
-  dumpPartBytes +
-  (dumpPartBytes / dumpFrameBytes) * (payloadHeadBytes + sealedFrameOverhead)
+  rawBytes +
+  Math.ceil(rawBytes / dumpFrameBytes) * (payloadHeadBytes + sealedFrameOverhead)
 
 /**
  * Writes a part to the beginning of `sealed`. Each frame is compressed by itself, or stored as it is where that is not
@@ -35,7 +35,7 @@ export function sealDumpPart(
   { number, key, level, raw, sealed }: RawPart,
   { keys }: Pick<PartSealingSetup, 'keys'>,
 ): DumpPart {
-  assert.ok(raw.length > 0 && raw.length <= dumpPartBytes && sealed.length === mostSealedBytes)
+  assert.ok(raw.length > 0 && raw.length <= dumpPartBytes && sealed.length >= mostSealedBytes(raw.length))
   const sealer = createObjectSealer({ keys, key, kind: 'dump-part' })
   let sizeBytes = 0
   const append = (piece: Uint8Array): void => {

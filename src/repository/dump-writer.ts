@@ -4,6 +4,7 @@ import type { BackupLabel } from '../domain/backup-label.ts'
 import { OperationError } from '../domain/operation-error.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { readCatalogue } from './catalogue.ts'
+import { cutIntoParts } from './cut-into-parts.ts'
 import { mostNamedDatabases, type DumpEntry } from './dump-entry.ts'
 import {
   encodeDumpHead,
@@ -14,7 +15,8 @@ import {
   type DumpPart,
   type MemberDescription,
 } from './dump-head.ts'
-import { DumpSealer, type FilledPart, type MemberSealer } from './dump-sealer.ts'
+import { DumpSealer, type PartPlace } from './dump-sealer.ts'
+import type { SealedPart } from './dump-part.ts'
 import { readDumpHead, type DumpPlace } from './dump-reader.ts'
 import type { Lease } from './lease.ts'
 import { dumpHeadKey, dumpPartKey, dumpPrefix } from './object-keys.ts'
@@ -37,6 +39,8 @@ const mostUnderWay = 4
 /** One, and another one that waits for the thread. */
 const mostBeingSealed = 2
 const defaultLevel = 3
+
+type Written = Pick<DumpMember, 'rawBytes' | 'digest' | 'parts'>
 
 /** Begins a dump: nothing is stored yet. */
 export function openDumpWriter(place: DumpPlace, dump: NewDump, context: RunContext): DumpWriter {
@@ -147,54 +151,53 @@ export class DumpWriter {
     }
   }
 
-  async #writeBytes(
-    chunks: AsyncIterable<Uint8Array>,
-    isCompressed: boolean,
-  ): Promise<Pick<DumpMember, 'rawBytes' | 'digest' | 'parts'>> {
-    const sealer = this.#sealing.openMember(this.#context.signal)
-    const stored: Promise<DumpPart>[] = []
+  async #writeBytes(chunks: AsyncIterable<Uint8Array>, isCompressed: boolean): Promise<Written> {
     const { compressionLevel = defaultLevel } = this.#dump
     const level = isCompressed ? 0 : compressionLevel
+    const { signal } = this.#context
+    const sealer = this.#sealing.openMember(signal)
+    const stored: Promise<DumpPart>[] = []
     let rawBytes = 0
-    let buffer = this.#sealing.takeBuffer()
-    let filled = 0
-    const store = async ({ isLast }: { readonly isLast: boolean }): Promise<void> => {
-      // Between the last look and the beginning nobody else may begin.
-      while (!this.#hasRoom()) await Promise.race([...this.#beingSealed, ...this.#underWay])
-      const isOnly = isLast && rawBytes === filled
-      stored.push(this.#store({ buffer, rawBytes: filled, isOnly, level }, sealer))
+    const takeBuffer = (): Uint8Array => this.#sealing.takeBuffer()
+    for await (const { raw, isShort } of cutIntoParts(chunks, { takeBuffer, signal })) {
+      if (isShort) return this.#writeShort(raw, level)
+      rawBytes += raw.length
+      await this.#begin(() => {
+        const place = this.#nextPlace(level)
+        stored.push(this.#store(place, sealer.seal(place, raw)))
+      })
     }
-    for await (const chunk of chunks) {
-      this.#context.signal.throwIfAborted()
-      for (let rest = chunk; rest.length > 0;) {
-        if (filled === buffer.length) {
-          await store({ isLast: false })
-          buffer = this.#sealing.takeBuffer()
-          filled = 0
-        }
-        const taken = rest.subarray(0, buffer.length - filled)
-        buffer.set(taken, filled)
-        filled += taken.length
-        rawBytes += taken.length
-        rest = rest.subarray(taken.length)
-      }
-    }
-    if (filled > 0) await store({ isLast: true })
-    else this.#sealing.giveBack(buffer)
+    if (rawBytes === 0)
+      return { rawBytes, digest: keyedDigest(this.#place.repository.keys.namesKey), parts: [] }
     const [digest, ...parts] = await Promise.all([sealer.digest(), ...stored])
     return { rawBytes, digest, parts }
   }
 
-  #hasRoom(): boolean {
-    return this.#beingSealed.size < mostBeingSealed && this.#underWay.size < mostUnderWay
+  async #writeShort(raw: Uint8Array, level: number): Promise<Written> {
+    const { digest, stored } = await this.#begin(() => {
+      const place = this.#nextPlace(level)
+      const made = this.#sealing.sealShort(place, raw)
+      return { digest: made.digest, stored: this.#store(place, Promise.resolve(made.sealed)) }
+    })
+    return { rawBytes: raw.length, digest, parts: [await stored] }
   }
 
-  #store(filled: Omit<FilledPart, 'number' | 'key'>, sealer: MemberSealer): Promise<DumpPart> {
+  /** Begins a part when there is room: between the last look and its beginning nobody else may begin one. */
+  async #begin<Begun>(begin: () => Begun): Promise<Begun> {
+    while (this.#beingSealed.size >= mostBeingSealed || this.#underWay.size >= mostUnderWay)
+      await Promise.race([...this.#beingSealed, ...this.#underWay])
+    return begin()
+  }
+
+  #nextPlace(level: number): PartPlace {
     this.#partCount += 1
     const number = this.#partCount
-    if (number > mostDumpParts) throw tooLarge(this.#dump.label)
-    const key = dumpPartKey(this.#place.cluster.id, { label: this.#dump.label, number })
-    const sealing = sealer.seal({ ...filled, number, key })
+    const { label } = this.#dump
+    if (number > mostDumpParts) throw tooLarge(label)
+    return { number, key: dumpPartKey(this.#place.cluster.id, { label, number }), level }
+  }
+
+  #store({ key }: PartPlace, sealing: Promise<SealedPart>): Promise<DumpPart> {
     const storing = (async () => {
       const sealed = await sealing
       await this.#put(key, sealed.bytes)

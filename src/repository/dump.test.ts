@@ -194,6 +194,17 @@ describe('a dump', () => {
     assert.equal(most, 4)
   })
 
+  test('needs little memory for a short member', async () => {
+    await using site = await createSite()
+    const writer = open(site)
+    const before = process.memoryUsage().arrayBuffers
+    await writer.writeMember(describeMember('app'), inChunks(noise(1000), 100))
+
+    const grown = process.memoryUsage().arrayBuffers - before
+    await writer.discard()
+    assert.ok(grown < 8 * mebibyte, `${grown} bytes more`)
+  })
+
   test('is not given out when a part is damaged, missing or another one', async () => {
     await using site = await createSite()
     const entry = await write(site, { app: noise(3 * mebibyte) })
