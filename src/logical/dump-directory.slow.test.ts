@@ -210,7 +210,7 @@ const isData = (name: string): boolean => /^\d+\.dat$/.test(name)
 
 async function* inPieces(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
   for (let at = 0; at < bytes.length; at += 1 << 20)
-    yield await Promise.resolve(bytes.slice(at, at + (1 << 20)))
+    yield await Promise.resolve(Buffer.from(bytes.subarray(at, at + (1 << 20))))
 }
 
 /** As somebody whose store is slower than the server. */

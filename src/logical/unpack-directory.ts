@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { readTar } from '../codec/tar.ts'
 import type { RunContext } from '../domain/run-context.ts'
 import { writeFailure } from '../platform/durable-file.ts'
+import { releasing } from '../platform/release-memory.ts'
 import { createPrivately, writeAll } from './private-file.ts'
 
 interface Unpacking {
@@ -14,7 +15,7 @@ interface Unpacking {
 
 /**
  * Writes what `directoryOutput` gave as a directory again, of this user's alone. What is there when it fails is for the caller
- * to remove. Throws `damaged`, and what `chunks` throws.
+ * to remove. Nobody may read the chunks any more. Throws `damaged`, and what `chunks` throws.
  */
 export async function unpackDirectory(
   { folder, isWanted = () => true }: Unpacking,
@@ -28,7 +29,7 @@ export async function unpackDirectory(
     file = undefined
   }
   try {
-    for await (const { entry, bytes } of readTar(chunks)) {
+    for await (const { entry, bytes } of readTar(releasing(chunks))) {
       signal.throwIfAborted()
       if (bytes === undefined) {
         await close()

@@ -11,3 +11,11 @@ export function releaseMemory(bytes: Uint8Array): void {
   // Small results lie in a pool together with what belongs to others; the pool has exactly this size.
   if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0)
 }
+
+/** The same pieces, each released when the next one is asked for. */
+export async function* releasing(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  for await (const piece of pieces) {
+    yield piece
+    releaseMemory(piece)
+  }
+}

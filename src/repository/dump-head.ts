@@ -49,11 +49,13 @@ export interface DumpHead {
 /** Of raw content in one frame, and in one part. */
 export const dumpFrameBytes = 1024 * 1024
 export const dumpPartBytes = 16 * dumpFrameBytes
+/** Of which a writer takes half, as packs do: six of them are in memory while a dump is written. */
+export const writtenPartBytes = dumpPartBytes / 2
 
 /** A part that nothing could be compressed of: far below this. */
 const largestPartBytes = dumpPartBytes + dumpFrameBytes
 const mostMembers = 100_000
-/** Four terabytes; more would not fit into a head. */
+/** More than two terabytes of what programs write; more would not fit into a head. */
 export const mostDumpParts = 300_000
 /** Some for each member. */
 const mostFacts = 5 * mostMembers

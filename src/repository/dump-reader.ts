@@ -22,8 +22,8 @@ export interface DumpPlace {
 /** Names one head of a dump and no other. */
 export type DumpName = Pick<DumpEntry, 'label' | 'headDigest'>
 
-/** So many parts are fetched at once, or wait to be read: up to 17 MiB each. */
-const mostFetched = 3
+/** So many parts are fetched at once, or wait to be read: 8 MiB each, and up to 17 MiB of older dumps. */
+const mostFetched = 2
 
 /** Throws `damaged` when it is missing, cannot be read, or is not the one that was listed. */
 export async function readDumpHead(

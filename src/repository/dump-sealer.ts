@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { extname } from 'node:path'
 import { keyedDigest } from '../codec/keyed-digest.ts'
 import { WorkerPool } from '../platform/worker-pool.ts'
-import { dumpPartBytes } from './dump-head.ts'
+import { writtenPartBytes } from './dump-head.ts'
 import type { PartSealingRequest, PartSealingResponse, PartSealingSetup } from './dump-part-protocol.ts'
 import { mostSealedBytes, sealDumpPart, type SealedPart } from './dump-part.ts'
 
 const workerScript = new URL(`./dump-part-worker${extname(import.meta.filename)}`, import.meta.url)
-const longestSealed = mostSealedBytes(dumpPartBytes)
+const longestSealed = mostSealedBytes(writtenPartBytes)
 
 export interface PartPlace {
   readonly number: number
@@ -43,7 +43,7 @@ export class DumpSealer implements AsyncDisposable {
 
   /** A buffer for one part, until it is given to a sealer. */
   takeBuffer(): Uint8Array {
-    return this.#spareRaw.pop() ?? new Uint8Array(new SharedArrayBuffer(dumpPartBytes))
+    return this.#spareRaw.pop() ?? new Uint8Array(new SharedArrayBuffer(writtenPartBytes))
   }
 
   /** For a member that is longer than `sealShort` is good for. */

@@ -32,10 +32,10 @@ export interface NewDump {
 }
 
 /**
- * So many parts are sealed and stored at once, over all members: 17 MiB of memory each, and another 16 MiB while they are sealed,
+ * So many parts are sealed and stored at once, over all members: 8 MiB of memory each, and as much again while they are sealed,
  * and for each member that is written.
  */
-const mostUnderWay = 4
+const mostUnderWay = 3
 /** One, and another one that waits for the thread. */
 const mostBeingSealed = 2
 const defaultLevel = 3
