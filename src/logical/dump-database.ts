@@ -34,8 +34,8 @@ interface DumpWindow {
 export interface DatabaseDump extends AsyncDisposable {
   readonly snapshot: string
   /**
-   * What pg_dump writes, in order; a piece may be read until the next is asked for. Throws at its end when pg_dump has failed, or when what it wrote cannot be whole: until
-   * then it is no dump.
+   * What pg_dump writes, in order; a piece may be read until the next is asked for. Throws at its end when pg_dump has
+   * failed, or when what it wrote cannot be whole: until then it is no dump.
    */
   readonly chunks: AsyncIterable<Uint8Array>
   /** After the last chunk. */

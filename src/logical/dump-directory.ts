@@ -29,8 +29,8 @@ const chunksPerLook = 64
 
 /**
  * What pg_dump writes as a directory, as one stream of tar: each file as soon as it is complete, after which it is removed,
- * and the table of contents last. Each piece may be read until the next is asked for. Throws `no-space` when more is waiting than the spool may hold, and `dump-failed` at its
- * end unless it is a whole dump.
+ * and the table of contents last. Each piece may be read until the next is asked for. Throws `no-space` when more is waiting
+ * than the spool may hold, and `dump-failed` at its end unless it is a whole dump.
  */
 export async function* directoryOutput(
   dump: DirectoryDump,

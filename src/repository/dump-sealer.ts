@@ -9,6 +9,7 @@ import { mostSealedBytes, sealDumpPart, type SealedPart } from './dump-part.ts'
 const workerScript = new URL(`./dump-part-worker${extname(import.meta.filename)}`, import.meta.url)
 const longestSealed = mostSealedBytes(writtenPartBytes)
 
+/** Which part of a dump, where it goes, and how it is compressed. */
 export interface PartPlace {
   readonly number: number
   readonly key: string
